@@ -1,0 +1,169 @@
+"""What stages hand to each other: a digest and a few facts, never a path and never the bytes themselves.
+
+An artifact with an empty digest is not sealed yet: a stage returns it, and the stage decorator seals the stage's output folder and fills
+the digest in. Only the digest enters the key of a later stage.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Artifact(BaseModel):
+    """Sealed bytes, named by their digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    kind: ClassVar[str] = "artifact"
+    digest: str = Field("", description="sha256 over the names and digests of the sealed files; empty before sealing.")
+
+
+class SourceFile(BaseModel):
+    """A file outside the store, by content. Where it lies is told to people and never enters a key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: str
+    digest: str
+    suffix: str
+
+
+class Sources(BaseModel):
+    """The files that a run reads: rows, documents, and the file its answer contract stands on (JSON Schema or database)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rows: tuple[SourceFile, ...]
+    corpus: tuple[SourceFile, ...] = ()
+    answer: SourceFile | None = None
+
+
+class BaseSource(BaseModel):
+    """A base model outside the store: its files by content, and the name by which adapters refer to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    revision: str | None = None
+    files: tuple[SourceFile, ...]
+
+
+class BenchmarkSources(BaseModel):
+    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub data by version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    names: tuple[str, ...] = Field(description="Tasks and groups that are asked for.")
+    files: tuple[SourceFile, ...] = Field((), description="Task files, the code beside them, and their data.")
+    packaged: tuple[str, ...] = Field((), description="Tasks and groups of lm-eval's own library that the names lead to.")
+    hub: dict[str, str] = Field(default_factory=dict, description="Data set on the hub -> version.")
+
+
+class ModelArtifact(Artifact):
+    """A base model: config.json, model*.safetensors, the tokenizer's files, chat_template.jinja."""
+
+    kind: ClassVar[str] = "model"
+    name: str
+    revision: str | None = None
+    parameters: int
+    template_digest: str
+
+
+class DataArtifact(Artifact):
+    """Checked and split rows: train.parquet, held_out.parquet, refused.parquet, report.json; corpus.parquet and answer.* when the task has them.
+
+    Columns of the row files: row_id (int, the row's number in the source, from 1), prompt, completion, group (all str).
+    Columns of corpus.parquet: document, text (str).
+    """
+
+    kind: ClassVar[str] = "data"
+    train_rows: int
+    held_out_rows: int
+    refused_rows: int
+    reasons: dict[str, int]
+    documents: int
+
+
+class AdapterArtifact(Artifact):
+    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json."""
+
+    kind: ClassVar[str] = "adapter"
+    method: str
+    base_digest: str
+    template_digest: str
+    parameters: int
+    steps: int
+    train_tokens: int
+    train_loss: float
+    validation_loss: float | None
+    seconds: float
+
+
+class ArmArtifact(Artifact):
+    """One arm measured: answers.parquet with one row per held-out row.
+
+    Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped (ended by itself).
+    """
+
+    kind: ClassVar[str] = "arm"
+    arm: str
+    rows: int
+    score: float
+    valid_rate: float
+    stopped_rate: float
+    prompt_tokens: float
+    output_tokens: float
+    seconds_per_row: float
+
+
+class BenchmarkTask(BaseModel):
+    """One benchmark task: accuracies, the paired difference (tuned - base) with its interval, and whether the gate lets it pass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task: str
+    items: int
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+    is_passed: bool
+
+
+class BenchmarkArtifact(Artifact):
+    """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json (BenchmarkTask rows)."""
+
+    kind: ClassVar[str] = "benchmark"
+    tasks: tuple[BenchmarkTask, ...]
+
+
+class VerdictArtifact(Artifact):
+    """The decision: verdict.json holds the whole `schemas.reports.Verdict`."""
+
+    kind: ClassVar[str] = "verdict"
+    verdict: str
+    headline: str
+    is_sufficient: bool
+    promotes: bool
+
+
+class ReportArtifact(Artifact):
+    """What a person reads: report.html (self-contained), verdict.json, summary.md."""
+
+    kind: ClassVar[str] = "report"
+    headline: str
+
+
+class TrackedRun(Artifact):
+    """The MLflow run that holds a verdict's numbers: tracked.json."""
+
+    kind: ClassVar[str] = "tracked"
+    run_id: str
+    experiment: str
+
+
+class RegisteredVersion(Artifact):
+    """A version in the MLflow registry: registered.json."""
+
+    kind: ClassVar[str] = "registered"
+    model: str
+    version: str
+    alias: str
+    megabytes: float

@@ -1,0 +1,171 @@
+"""One config file is one whole run: frozen models, unknown keys refused, every field with a description and bounds.
+
+A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; what it is enters a stage's key as a digest.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NOT_IN_KEY = {"in_key": False}
+
+Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
+UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
+TrainedArm = Literal["tuned", "tuned_retrieval"]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class TextAnswer(Section):
+    """The answer is text, within a length and, when given, matching a pattern."""
+
+    format: Literal["text"] = "text"
+    max_characters: int = Field(4000, ge=1, le=100_000, description="An answer longer than this breaks the contract.")
+    pattern: str | None = Field(None, description="Regular expression that the whole answer has to match.")
+
+
+class ChoiceAnswer(Section):
+    """The answer is one label out of a fixed set."""
+
+    format: Literal["choice"]
+    labels: tuple[str, ...] = Field(min_length=2, description="Every label that an answer may be.")
+
+
+class JsonAnswer(Section):
+    """The answer is one JSON object that a JSON Schema accepts."""
+
+    format: Literal["json"]
+    json_schema: str = Field(description="JSON Schema file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
+
+
+class SqlAnswer(Section):
+    """The answer is one read-only SQLite query that runs and gives rows."""
+
+    format: Literal["sql"]
+    database: str = Field(description="SQLite file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
+
+
+Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
+
+
+class TaskConfig(Section):
+    """What is asked of the model, what an answer has to look like, and how it is scored."""
+
+    instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
+    answer: Answer = Field(default_factory=TextAnswer, description="The contract: training and model answers alike must meet it.")
+    metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
+
+    @model_validator(mode="after")
+    def metric_fits_format(self) -> TaskConfig:
+        """Refuse a metric that cannot read this kind of answer."""
+        needs = {"json_fields": "json", "sql_execution": "sql"}.get(self.metric)
+        if needs and self.answer.format != needs:
+            raise ValueError(f'metric "{self.metric}" needs answer.format "{needs}", not "{self.answer.format}"')
+        return self
+
+
+class DataConfig(Section):
+    """Where the rows are and what is demanded of them."""
+
+    source: str = Field(min_length=1, description="File or glob, relative to the config file: jsonl, csv or parquet.", json_schema_extra=NOT_IN_KEY)
+    prompt: str = Field("prompt", min_length=1, description="Column that holds the request.")
+    completion: str = Field("completion", min_length=1, description="Column that holds the answer wanted.")
+    group: str | None = Field(None, description="Column; rows of one group never stand on both sides of the split. Without it every row is its own group.")
+    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is kept for measuring.")
+    refuse_above: float = Field(0.01, ge=0, le=1, description="Share of refused rows above which the whole set is refused.")
+    corpus: str | None = Field(
+        None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY
+    )
+
+
+class BaseConfig(Section):
+    """The base model: always pinned, always safetensors inside, never with remote code."""
+
+    model: str = Field(
+        min_length=1, description="package://NAME (GGUF inside an installed package), a folder, or a hub id with `revision`.", json_schema_extra=NOT_IN_KEY
+    )
+    revision: str | None = Field(None, description="Commit of a hub id; needed for one.", json_schema_extra=NOT_IN_KEY)
+
+
+class FewShotConfig(Section):
+    """The few-shot arm: the same examples before every request."""
+
+    shots: int = Field(8, ge=1, le=64, description="Training examples shown before the request.")
+
+
+class RetrievalConfig(Section):
+    """The retrieval arms: BM25 over the corpus, or over training examples where there is none."""
+
+    top_k: int = Field(4, ge=1, le=32, description="Passages or examples put before the request.")
+    passage_words: int = Field(120, ge=20, le=2000, description="Documents are cut into passages of about this many words.")
+
+
+class ArmsConfig(Section):
+    """Which arms are measured, and how long an answer may be."""
+
+    untrained: tuple[UntrainedArm, ...] = Field(("prompt", "few_shot", "retrieval"), min_length=1, description="Arms measured before any training.")
+    trained: tuple[TrainedArm, ...] = Field(("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained.")
+    few_shot: FewShotConfig = Field(default_factory=FewShotConfig, description="The few-shot arm.")
+    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig, description="The retrieval arms.")
+    max_new_tokens: int = Field(128, ge=1, le=8192, description="An answer is cut off here; a cut answer is counted.")
+    limit: int | None = Field(None, ge=1, description="Measure on the first N held-out rows only (for trying out).")
+
+
+class TrainingConfig(Section):
+    """How the adapter is fitted. QLoRA by default; full fine-tuning is the exception."""
+
+    method: Literal["qlora", "lora", "full"] = Field("qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight.")
+    rank: int = Field(16, ge=1, le=1024, description="LoRA rank: higher learns more and forgets more, at more memory.")
+    alpha: float | None = Field(None, gt=0, description="LoRA scale; 2 x rank when left out.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the LoRA branches.")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak rate. LoRA wants about ten times the rate of full fine-tuning; small models and few steps more still.")
+    epochs: float = Field(3, gt=0, le=1000, description="Passes over the train rows.")
+    tokens_per_step: int = Field(2048, ge=16, le=4_000_000, description="Tokens that one optimiser step sees: the effective batch.")
+    max_length: int = Field(1024, ge=16, le=1_000_000, description="A row with more tokens than this is refused by name, never cut.")
+    validation: float = Field(0.1, ge=0, lt=0.5, description="Share of the train groups that picks the best adapter; 0 keeps the last.")
+    patience: int = Field(2, ge=1, le=1000, description="Epochs without a better validation loss before training stops.")
+    checkpoint_minutes: float = Field(5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY)
+
+
+class BenchmarkConfig(Section):
+    """What the adapter must not have forgotten."""
+
+    tasks: tuple[str, ...] = Field(("general_mini",), description="lm-eval tasks: a folder or file under configs/benchmarks, a path, or a built-in name.")
+    margin: float = Field(0.05, ge=0, le=1, description="Accuracy that may be lost on a task; the gate refuses an adapter that lost more with confidence.")
+    limit: int | None = Field(None, ge=1, description="Use the first N items of each task only (for trying out).")
+
+
+class DecisionConfig(Section):
+    """When an arm is good enough, and what a gain has to be worth."""
+
+    target: float = Field(0.9, ge=0, le=1, description="Mean score at which an arm is good enough.")
+    worth: float = Field(0.03, ge=0, le=1, description="Gain over the best untrained arm below which tuning is not worth its keep.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
+
+
+class RegistryConfig(Section):
+    """Where the adapter goes when it has earned it."""
+
+    model: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_. -]+$", description="Name of the registered model in MLflow.")
+
+
+class RunConfig(Section):
+    """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the registry."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60, description="Lower-case name of the run; also the MLflow experiment.")
+    seed: int = Field(7, ge=0, le=2**31 - 1, description="Seeds the split, the shots, the training and the bootstrap.")
+    task: TaskConfig = Field(description="What is asked and how it is scored.")
+    data: DataConfig = Field(description="The rows.")
+    base: BaseConfig = Field(description="The base model.")
+    arms: ArmsConfig = Field(default_factory=ArmsConfig, description="What is measured.")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the adapter is fitted.")
+    benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="What must not be forgotten.")
+    decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When it is worth it.")
+    registry: RegistryConfig = Field(description="Where the adapter goes.")
+    folder: str = Field(".", description="Folder that relative paths start from; the config file's own when read from a file.", json_schema_extra=NOT_IN_KEY)

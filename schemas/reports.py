@@ -1,0 +1,62 @@
+"""The verdict as data: what verdict.json, the terminal table, the Prefect artifact, MLflow and report.html all show."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.artifacts import BenchmarkTask
+
+VerdictName = Literal["prompt", "few_shot", "retrieval", "finetune", "finetune+retrieval", "none_good_enough", "undecided"]
+
+
+class Report(BaseModel):
+    """A part of the verdict: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ArmReport(Report):
+    """One arm: mean score with its interval, what it costs, and the paired gain over the best untrained arm (trained arms only)."""
+
+    arm: str
+    rows: int
+    score: float
+    low: float
+    high: float
+    valid_rate: float
+    stopped_rate: float
+    prompt_tokens: float
+    output_tokens: float
+    standing: Literal["good", "unclear", "short"] = Field(description="Against the target: surely met, cannot tell, surely missed.")
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+
+
+class GateReport(Report):
+    """What the adapter forgot, task by task, and whether the gate opens."""
+
+    is_passed: bool
+    margin: float
+    tasks: tuple[BenchmarkTask, ...]
+
+
+class Verdict(Report):
+    """The answer to "is this worth tuning, and did the tuning earn its place?", with every number it stands on."""
+
+    verdict: VerdictName
+    headline: str
+    reasons: tuple[str, ...]
+    target: float
+    worth: float
+    confidence: float
+    rows: int
+    rows_needed: int | None = Field(None, description="For `undecided`: held-out rows at which the same difference would be told apart.")
+    arms: tuple[ArmReport, ...]
+    gate: GateReport | None
+    is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
+    is_refused_by_gate: bool = Field(description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows.")
+    promotes: bool = Field(description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict.")
+    tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")

@@ -1,0 +1,83 @@
+"""From numbers to a verdict: the simplest arm that is good enough wins, and a tuned one has to earn its place.
+
+1. An untrained arm is good enough when its whole interval lies at or above the target. The simplest such arm is the verdict.
+2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth` and surely above nothing.
+3. The gate refuses an adapter that surely lost more than the margin on any benchmark task.
+4. The simplest tuned arm that is good enough, earned its place and passed the gate is the verdict.
+5. Otherwise: `none_good_enough` when every arm surely misses the target, else `undecided`, with the rows that would tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.reports import ArmReport, GateReport, Verdict, VerdictName
+from tasks.decision.wording import arm_sentence, gate_sentence, headline, undecided_sentence
+from tasks.intervals import Interval, rows_to_tell_apart
+
+if TYPE_CHECKING:
+    from schemas.artifacts import BenchmarkArtifact
+    from schemas.config import DecisionConfig
+
+VERDICT_OF: dict[str, VerdictName] = {
+    "prompt": "prompt",
+    "few_shot": "few_shot",
+    "retrieval": "retrieval",
+    "tuned": "finetune",
+    "tuned_retrieval": "finetune+retrieval",
+}
+
+
+def judge(arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float) -> Verdict:
+    """Return the verdict on arms that are ordered from the simplest to the most complex."""
+    gate = GateReport(is_passed=all(task.is_passed for task in benchmark.tasks), margin=margin, tasks=benchmark.tasks) if benchmark else None
+    sufficient = next((arm for arm in arms if arm.gain is None and arm.standing == "good"), None)
+    earned = [arm for arm in arms if has_earned(arm, decision.worth)]
+    is_open = gate is None or gate.is_passed
+    tuned = next((arm for arm in earned if arm.standing == "good"), earned[0] if earned else None)
+    winner = sufficient or (tuned if tuned and tuned.standing == "good" and is_open else None)
+    name = VERDICT_OF[winner.arm] if winner else _without_winner(arms)
+    needed = _rows_needed(arms, decision) if name == "undecided" else None
+    return Verdict(
+        verdict=name,
+        headline=headline(name, arms, winner, tuned, is_open, decision.target),
+        reasons=_reasons(arms, gate, decision, needed),
+        target=decision.target,
+        worth=decision.worth,
+        confidence=decision.confidence,
+        rows=arms[0].rows,
+        rows_needed=needed,
+        arms=tuple(arms),
+        gate=gate,
+        is_sufficient=sufficient is not None,
+        is_refused_by_gate=tuned is not None and not is_open,
+        promotes=tuned is not None and is_open and sufficient is None,
+        tuned_arm=tuned.arm if tuned else None,
+    )
+
+
+def has_earned(arm: ArmReport, worth: float) -> bool:
+    """Tell whether a tuned arm's gain over the best untrained arm is worth it, and surely no accident."""
+    return arm.gain is not None and arm.gain_low is not None and arm.gain >= worth and arm.gain_low > 0
+
+
+def _without_winner(arms: list[ArmReport]) -> VerdictName:
+    return "none_good_enough" if all(arm.standing == "short" for arm in arms) else "undecided"
+
+
+def _rows_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
+    """Return the rows at which the best arm that cannot be told from the target could be, if it can be estimated."""
+    unclear = [arm for arm in arms if arm.standing == "unclear"]
+    if not unclear:
+        return None
+    best = max(unclear, key=lambda arm: arm.score)
+    return rows_to_tell_apart(best.rows, Interval(best.score, best.low, best.high), decision.target)
+
+
+def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig, needed: int | None) -> tuple[str, ...]:
+    lines = [arm_sentence(arm, decision) for arm in arms]
+    if gate:
+        lines += [gate_sentence(task, gate.margin) for task in gate.tasks]
+    if needed:
+        lines.append(undecided_sentence(arms[0].rows, needed))
+    return tuple(lines)

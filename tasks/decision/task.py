@@ -1,0 +1,25 @@
+"""The decision stages: `decide` turns measured arms into a verdict, `write_report` turns a verdict into what a person reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ReportArtifact, VerdictArtifact
+from tasks.stage import Bench, stage
+
+if TYPE_CHECKING:
+    from schemas.config import DecisionConfig
+
+
+@stage(libraries=("numpy",))
+def decide(
+    decision: DecisionConfig, margin: float, seed: int, arms: tuple[ArmArtifact, ...], benchmark: BenchmarkArtifact | None, *, bench: Bench
+) -> VerdictArtifact:
+    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds every number."""
+    from tasks.decision.comparison import compare_arms, read_measured
+    from tasks.decision.rules import judge
+
+    measured = read_measured([(arm, bench.open(arm)) for arm in arms])
+    verdict = judge(compare_arms(measured, decision, seed), benchmark, decision, margin)
+    (bench.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
+    return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))

@@ -1,0 +1,155 @@
+"""A stage as a Prefect task: its state, retries and cache are Prefect's, and Prefect's record mirrors the store's.
+
+Prefect never checks what a record promises (it would serve a lost adapter as "Cached"), so the policy here looks at the store first: a
+promise that holds is mirrored for Prefect to find, one that does not is removed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import CachePolicy
+from prefect.context import FlowRunContext
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultRecord, ResultRecordMetadata
+from prefect.serializers import JSONSerializer
+from prefect.tasks import exponential_backoff
+
+from schemas.artifacts import Artifact
+from schemas.errors import TransientFault
+from tasks.keys import digest_of
+from tasks.progress import Audience, Several, audience
+from tasks.store import write_atomically
+
+if TYPE_CHECKING:
+    from tasks.stage import StageCall
+
+A = TypeVar("A", bound=Artifact)
+RETRIES = 3
+ARTIFACT_CHARACTERS = 100_000
+SECONDS_BETWEEN_MOVES = 2.0
+
+
+def in_flow_run() -> bool:
+    """Tell whether this code runs inside a Prefect flow run."""
+    return FlowRunContext.get() is not None
+
+
+@dataclass
+class MirrorOfStore(CachePolicy):
+    """Prefect's cache key is the stage's key; Prefect's record is there exactly while the store's promise holds."""
+
+    call: Any = field(default=None)
+
+    def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str:
+        """Return the stage's key after bringing Prefect's record in line with the store's."""
+        name = f"{self.call.stage.name}-{self.call.key}"
+        path = self.call.store.folder("prefect") / name
+        found = self.call.recorded()
+        if found is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, _mirrored(name, found).decode(), self.call.store)
+        return name
+
+
+def _mirrored(name: str, found: Artifact) -> bytes:
+    metadata = ResultRecordMetadata(serializer=JSONSerializer(), storage_key=name)
+    return ResultRecord(result=found.model_dump(mode="json"), metadata=metadata).serialize()
+
+
+@functools.cache
+def _mirror_block(folder: str) -> LocalFileSystem:
+    """Return the saved block for the mirror's folder: Prefect takes no result storage that its server does not know."""
+    block = LocalFileSystem(basepath=folder)
+    block.save(f"tuneworthy-{digest_of(folder)[:12]}", overwrite=True)
+    return block
+
+
+def is_transient(task: Any, task_run: Any, state: Any) -> bool:
+    """Tell Prefect to retry only what may pass by itself; a config, data or gate error never does."""
+    try:
+        state.result()
+    except (TransientFault, ConnectionError, TimeoutError):
+        return True
+    except BaseException:
+        return False
+    return False
+
+
+def run_as_task(call: StageCall[A]) -> A:
+    """Run one use of a stage as a Prefect task and return its artifact."""
+
+    def answer(key: str) -> dict[str, Any]:
+        shown = audience.set(Several(audience.get(), FlowRunPage(call.stage.name)))
+        try:
+            return call.answer().model_dump(mode="json")
+        finally:
+            audience.reset(shown)
+
+    as_task = task(
+        answer,
+        name=call.stage.name,
+        task_run_name=call.label,
+        description=call.stage.function.__doc__,
+        cache_policy=MirrorOfStore(call=call),
+        persist_result=True,
+        result_serializer="json",
+        result_storage=_mirror_block(str(call.store.folder("prefect"))),
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(backoff_factor=1),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=is_transient,
+    )
+    state = as_task(call.key, return_state=True)
+    result = state.result()
+    if state.name == "Cached":
+        audience.get().stage_finished(call.label, "hit", 0.0, 0)
+    return call.stage.returns.model_validate(json.loads(json.dumps(result)))
+
+
+def publish_markdown(key: str, markdown: str) -> None:
+    """Show a markdown text on the flow run's page; outside a flow run there is no page, and nothing is done.
+
+    Prefect stores artifacts in its database without a limit, so a text over ARTIFACT_CHARACTERS is cut with a note.
+    """
+    if not in_flow_run():
+        return
+    if len(markdown) > ARTIFACT_CHARACTERS:
+        markdown = markdown[:ARTIFACT_CHARACTERS] + "\n\n(cut here; the whole text is in the store)"
+    create_markdown_artifact(markdown, key=key)
+
+
+class FlowRunPage(Audience):
+    """Shows a stage on Prefect's pages: log lines, and a progress artifact that moves at most every two seconds."""
+
+    def __init__(self, stage_name: str) -> None:
+        self.key = stage_name.replace("_", "-")
+        self.artifact: Any = None
+        self.moved_at = 0.0
+
+    def stage_started(self, label: str, why: str) -> None:
+        """Log why the stage runs."""
+        get_run_logger().info(f"{label} runs: {why}")
+
+    def say(self, line: str) -> None:
+        """Log the line."""
+        get_run_logger().info(line)
+
+    def advance(self, done: float, total: float, note: str = "") -> None:
+        """Move the progress artifact."""
+        now = time.monotonic()
+        if now - self.moved_at < SECONDS_BETWEEN_MOVES and done < total:
+            return
+        self.moved_at = now
+        percent = 100 * done / max(total, 1e-9)
+        if self.artifact is None:
+            self.artifact = create_progress_artifact(percent, key=self.key, description=note or None)
+        else:
+            update_progress_artifact(self.artifact, percent, description=note or None)

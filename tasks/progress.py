@@ -1,0 +1,59 @@
+"""What a run tells while it goes: one seam between the stages, which only report, and whoever shows it (terminal, Prefect, nobody)."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+
+class Audience:
+    """Hears what a run does. This one shows nothing; the terminal's and Prefect's override what they show."""
+
+    def stage_started(self, label: str, why: str) -> None:
+        """A stage has to run; `why` says which ingredient of its key moved."""
+
+    def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
+        """A stage has its artifact; `how` is "hit" or "ran"."""
+
+    def stage_failed(self, label: str, error: BaseException) -> None:
+        """A stage gave up."""
+
+    def advance(self, done: float, total: float, note: str = "") -> None:
+        """The running stage has done `done` of `total` units; `note` is a few words such as "loss 0.31, 340 tokens/s"."""
+
+    def say(self, line: str) -> None:
+        """One line that stays: a decision of the running stage and its reason."""
+
+
+class Several(Audience):
+    """Passes everything on to several audiences."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self.audiences = audiences
+
+    def stage_started(self, label: str, why: str) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.stage_started(label, why)
+
+    def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.stage_finished(label, how, seconds, peak_bytes)
+
+    def stage_failed(self, label: str, error: BaseException) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.stage_failed(label, error)
+
+    def advance(self, done: float, total: float, note: str = "") -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.advance(done, total, note)
+
+    def say(self, line: str) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.say(line)
+
+
+audience: ContextVar[Audience] = ContextVar("audience", default=Audience())

@@ -1,0 +1,79 @@
+"""Inside a flow a stage is a Prefect task: cached, retried when that may help, healed when its artifact is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import TaskRunSort
+from prefect.testing.utilities import prefect_test_harness
+
+from tasks.prefect_tasks import publish_markdown
+from tasks.store import ArtifactStore
+from tests.counting_stage import count_letters
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    """A real Prefect server with a database of its own."""
+    with prefect_test_harness(server_startup_timeout=60):
+        yield
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Count how often the stage really ran."""
+    marks = tmp_path / "marks"
+    monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
+    return lambda: len(marks.read_text().split()) if marks.exists() else 0
+
+
+@flow
+def count_twice(text: str) -> str:
+    """Use the stage twice, the second time under another name."""
+    first = count_letters(text, {}, subject="first")
+    publish_markdown("verdict", "# done")
+    return first.digest + count_letters(text, {}, subject="again").digest
+
+
+def last_two_states() -> dict[str, str]:
+    """Return name -> state name of the last flow run's two task runs."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=2)
+    return {run.name: run.state.name for run in runs if run.state and run.state.name}
+
+
+def test_the_second_use_of_a_key_is_cached_and_named(runs: Callable[[], int]) -> None:
+    count_twice("cached")
+    assert last_two_states() == {"count_letters[first]": "Completed", "count_letters[again]": "Cached"}
+    assert runs() == 1
+
+
+def test_a_stage_that_ran_outside_a_flow_is_cached_inside(runs: Callable[[], int]) -> None:
+    count_letters("outside", {})
+    count_twice("outside")
+    assert set(last_two_states().values()) == {"Cached"}
+    assert runs() == 1
+
+
+def test_a_lost_artifact_is_made_again_though_prefect_has_a_record(runs: Callable[[], int]) -> None:
+    digest = count_twice("lost")[:64]
+    (ArtifactStore.from_environment().root / "artifacts" / digest / "letters.txt").unlink()
+    count_twice("lost")
+    assert runs() == 2
+
+
+def test_a_transient_fault_is_retried_and_passes(runs: Callable[[], int]) -> None:
+    count_twice("transient")
+    assert runs() == 3
+
+
+def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
+    with pytest.raises(ValueError, match="a fault of the code"):
+        count_twice("broken")
+    assert runs() == 1
