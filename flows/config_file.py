@@ -18,7 +18,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """Refuses a mapping that names one key twice; plain YAML would keep the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(None, None, f"the key {', '.join(sorted(twice))} stands twice", node.start_mark)

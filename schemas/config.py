@@ -5,11 +5,13 @@ A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; wha
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.config import JsonDict
 
-NOT_IN_KEY = {"in_key": False}
+NOT_IN_KEY: JsonDict = {"in_key": False}
 
 Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
@@ -29,12 +31,31 @@ class TextAnswer(Section):
     max_characters: int = Field(4000, ge=1, le=100_000, description="An answer longer than this breaks the contract.")
     pattern: str | None = Field(None, description="Regular expression that the whole answer has to match.")
 
+    @field_validator("pattern")
+    @classmethod
+    def pattern_is_one(cls, pattern: str | None) -> str | None:
+        """Refuse a text that is no regular expression."""
+        try:
+            re.compile(pattern or "")
+        except re.error as fault:
+            raise ValueError(f"is no regular expression: {fault}") from fault
+        return pattern
+
 
 class ChoiceAnswer(Section):
     """The answer is one label out of a fixed set."""
 
     format: Literal["choice"]
     labels: tuple[str, ...] = Field(min_length=2, description="Every label that an answer may be.")
+
+    @field_validator("labels")
+    @classmethod
+    def labels_are_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse labels that are empty or the same."""
+        bare = [label.strip() for label in labels]
+        if not all(bare) or len(set(bare)) < len(bare):
+            raise ValueError("has an empty label, or the same label twice")
+        return labels
 
 
 class JsonAnswer(Section):
@@ -70,6 +91,24 @@ class TaskConfig(Section):
         return self
 
 
+Action = Literal["refuse", "drop", "note"]
+# Reasons whose rows cannot be kept: there is no row, or no answer to learn.
+Unreadable = Literal["malformed_row", "wrong_encoding", "missing_field", "not_text", "missing_group", "empty_prompt", "empty_answer"]
+Doubtful = Literal[
+    "control_characters",
+    "answer_too_long",
+    "answer_breaks_pattern",
+    "answer_not_a_label",
+    "answer_not_json",
+    "answer_breaks_schema",
+    "answer_does_not_run",
+    "answer_gives_no_rows",
+    "exact_duplicate",
+    "conflicting_answers",
+    "in_held_out",
+]
+
+
 class DataConfig(Section):
     """Where the rows are and what is demanded of them."""
 
@@ -79,9 +118,21 @@ class DataConfig(Section):
     group: str | None = Field(None, description="Column; rows of one group never stand on both sides of the split. Without it every row is its own group.")
     held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is kept for measuring.")
     refuse_above: float = Field(0.01, ge=0, le=1, description="Share of refused rows above which the whole set is refused.")
+    checks: dict[Unreadable | Doubtful, Action] = Field(
+        default_factory=dict,
+        description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default.",
+    )
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY
     )
+
+    @model_validator(mode="after")
+    def unreadable_rows_are_not_kept(self) -> DataConfig:
+        """Refuse to note a row that cannot be used at all."""
+        kept = sorted(reason for reason, action in self.checks.items() if action == "note" and reason in get_args(Unreadable))
+        if kept:
+            raise ValueError(f'checks: {", ".join(kept)} cannot be "note", as such a row cannot be used; set "drop" to have it taken out without being counted')
+        return self
 
 
 class BaseConfig(Section):
@@ -124,13 +175,23 @@ class TrainingConfig(Section):
     rank: int = Field(16, ge=1, le=1024, description="LoRA rank: higher learns more and forgets more, at more memory.")
     alpha: float | None = Field(None, gt=0, description="LoRA scale; 2 x rank when left out.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the LoRA branches.")
-    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak rate. LoRA wants about ten times the rate of full fine-tuning; small models and few steps more still.")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak rate. LoRA wants about ten times the rate of full fine-tuning; a small model more still.")
     epochs: float = Field(3, gt=0, le=1000, description="Passes over the train rows.")
     tokens_per_step: int = Field(2048, ge=16, le=4_000_000, description="Tokens that one optimiser step sees: the effective batch.")
     max_length: int = Field(1024, ge=16, le=1_000_000, description="A row with more tokens than this is refused by name, never cut.")
     validation: float = Field(0.1, ge=0, lt=0.5, description="Share of the train groups that picks the best adapter; 0 keeps the last.")
     patience: int = Field(2, ge=1, le=1000, description="Epochs without a better validation loss before training stops.")
-    checkpoint_minutes: float = Field(5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY)
+    where: str | None = Field(
+        None,
+        description="Deployment such as train/gpu that trains on its own worker, through a shared store; here when left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    without_worker: Literal["wait", "fail"] = Field(
+        "wait", description="What to do when no healthy worker serves that deployment's pool.", json_schema_extra=NOT_IN_KEY
+    )
+    checkpoint_minutes: float = Field(
+        5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY
+    )
 
 
 class BenchmarkConfig(Section):

@@ -58,5 +58,7 @@ class Verdict(Report):
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows.")
-    promotes: bool = Field(description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict.")
+    promotes: bool = Field(
+        description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict."
+    )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")

@@ -74,7 +74,7 @@ def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats,
     if clusters is None:
         return values, np.ones_like(values)
     _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:

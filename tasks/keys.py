@@ -23,7 +23,21 @@ from schemas.errors import TuneworthyError
 Ingredients = dict[str, Any]
 OWN_PACKAGES = ("tasks", "schemas")
 # The house's own plumbing decides when a stage runs, not what it answers: a change to it must not throw results away.
-PLUMBING = frozenset({"tasks.stage", "tasks.store", "tasks.keys", "tasks.planning", "tasks.progress", "tasks.locks", "tasks.remote_store", "tasks.leases", "tasks.memory", "tasks.prefect_tasks", "schemas.errors"})
+PLUMBING = frozenset(
+    {
+        "tasks.stage",
+        "tasks.store",
+        "tasks.keys",
+        "tasks.planning",
+        "tasks.progress",
+        "tasks.locks",
+        "tasks.remote_store",
+        "tasks.leases",
+        "tasks.memory",
+        "tasks.prefect_tasks",
+        "schemas.errors",
+    }
+)
 
 
 def canonical(value: object) -> bytes:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Outlook = Literal["hit", "will run", "depends"]
+Outlook = Literal["hit", "will run", "depends", "spared"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Plan:
 
     stages: list[PlannedStage] = field(default_factory=list)
     artifacts: dict[str, Any] = field(default_factory=dict)  # label -> the artifact that a hit answers with
+    ingredients: dict[str, dict[str, Any]] = field(default_factory=dict)  # label -> what its key is made of
 
     def add_hit(self, label: str, key: str, artifact: Any, record: dict[str, Any]) -> None:
         """Note a stage that is answered from the store, with what it took when it ran."""

@@ -17,7 +17,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem
-from prefect.results import ResultRecord, ResultRecordMetadata
+from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 
@@ -78,7 +78,7 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:
         state.result()
     except (TransientFault, ConnectionError, TimeoutError):
         return True
-    except BaseException:
+    except Exception:  # noqa: BLE001 - whatever else it was, trying again will not help
         return False
     return False
 
@@ -94,7 +94,6 @@ def run_as_task(call: StageCall[A]) -> A:
             audience.reset(shown)
 
     as_task = task(
-        answer,
         name=call.stage.name,
         task_run_name=call.label,
         description=call.stage.function.__doc__,
@@ -106,7 +105,7 @@ def run_as_task(call: StageCall[A]) -> A:
         retry_delay_seconds=exponential_backoff(backoff_factor=1),
         retry_jitter_factor=0.5,
         retry_condition_fn=is_transient,
-    )
+    )(answer)
     state = as_task(call.key, return_state=True)
     result = state.result()
     if state.name == "Cached":

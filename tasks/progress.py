@@ -56,4 +56,5 @@ class Several(Audience):
             audience.say(line)
 
 
-audience: ContextVar[Audience] = ContextVar("audience", default=Audience())
+NOBODY = Audience()
+audience: ContextVar[Audience] = ContextVar("audience", default=NOBODY)

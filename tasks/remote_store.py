@@ -171,5 +171,7 @@ class RemoteStore(ArtifactStore):
             raise
         except Exception as fault:
             if isinstance(fault, OSError) or type(fault).__module__.split(".")[0] in ("botocore", "aiobotocore", "aiohttp"):
-                raise TransientFault(f"The store {self.url} did not answer: {type(fault).__name__}: {fault}. Check its address and your credentials; run again to go on.") from fault
+                raise TransientFault(
+                    f"The store {self.url} did not answer: {type(fault).__name__}: {fault}. Check its address and your credentials; run again to go on."
+                ) from fault
             raise

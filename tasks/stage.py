@@ -69,17 +69,19 @@ class Stage(Generic[A]):
 
     def __call__(self, *args: Any, subject: str = "", **kwargs: Any) -> A:
         """Return the stage's artifact: recorded, or made now. `subject` tells two uses of a stage apart for people only."""
-        arguments = self.signature.bind_partial(*args, **kwargs).arguments
         plan = current_plan.get()
         label = f"{self.name}[{subject}]" if subject else self.name
+        arguments = self.signature.bind_partial(*args, **kwargs).arguments
         pending = [value.label for value in _walk(arguments.values()) if isinstance(value, Pending)]
         if pending and plan is not None:
-            plan.stages.append(PlannedStage(label, "depends", f"on {', '.join(dict.fromkeys(pending))}"))
+            plan.stages.append(PlannedStage(label, "depends", f"on {_first_few(list(dict.fromkeys(pending)))}"))
             return cast("A", Pending(label))
         call = StageCall(self, label, arguments, ArtifactStore.from_environment())
-        if plan is not None:
-            return call.peek(plan)
-        return call.run()
+        return call.run() if plan is None else call.peek(plan)
+
+    def call(self, *args: Any, **kwargs: Any) -> StageCall[A]:
+        """Return a use of the stage without running it, to ask for its key or its record."""
+        return StageCall(self, self.name, self.signature.bind_partial(*args, **kwargs).arguments, ArtifactStore.from_environment())
 
     def ingredients(self, arguments: dict[str, Any]) -> Ingredients:
         """Return the named ingredients of the key for these arguments."""
@@ -120,11 +122,11 @@ class StageCall(Generic[A]):
         if nearest is None:
             return "first time"
         changes = moved(nearest["ingredients"], self.ingredients)
-        first = ", ".join(_change(*change) for change in sorted(changes, key=_by_weight)[:2])
-        return first + (f" (+{len(changes) - 2} more)" if len(changes) > 2 else "")
+        return changes_in_words(changes)
 
     def peek(self, plan: Plan) -> A:
         """Answer from the record, or say in the plan that the stage would run."""
+        plan.ingredients[self.label] = self.ingredients
         found = self.recorded()
         if found is not None:
             plan.add_hit(self.label, self.key, found, self.store.record(self.stage.name, self.key) or {})
@@ -189,12 +191,22 @@ def stage(*, libraries: tuple[str, ...] = ()) -> Callable[[Callable[..., A]], St
     return lambda function: Stage(function, libraries)
 
 
+def _first_few(labels: list[str], most: int = 2) -> str:
+    return ", ".join(labels[:most]) + (f" (+{len(labels) - most} more)" if len(labels) > most else "")
+
+
 def _walk(values: Any) -> Any:
     for value in values:
         if isinstance(value, (list, tuple)):
             yield from _walk(value)
         else:
             yield value
+
+
+def changes_in_words(changes: list[tuple[str, Any, Any]], most: int = 2) -> str:
+    """Return what moved, settings before sources before libraries; over `most` changes the rest is counted."""
+    named = ", ".join(_change(*change) for change in sorted(changes, key=_by_weight)[:most])
+    return named + (f" (+{len(changes) - most} more)" if len(changes) > most else "")
 
 
 def _by_weight(change: tuple[str, Any, Any]) -> tuple[int, str]:

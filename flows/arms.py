@@ -1,0 +1,17 @@
+"""The arms of a run: one stage each, so that changing the retrieval arm does not measure the prompt arm again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
+from schemas.config import ArmsConfig, TaskConfig
+from tasks.arms.slicing import arm_slice
+from tasks.arms.task import score_arm
+
+
+def score_arms(
+    task: TaskConfig, settings: ArmsConfig, seed: int, arms: Sequence[str], base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None = None
+) -> tuple[ArmArtifact, ...]:
+    """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
+    return tuple(score_arm(arm_slice(arm, settings), task, base, data, adapter, seed, subject=arm) for arm in arms)

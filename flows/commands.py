@@ -1,0 +1,144 @@
+"""The commands behind the command line. `run` and `plan` walk the same flow body, so they cannot disagree."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Prefect reads its settings when it is imported.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "ERROR")
+
+import httpx
+from rich.console import Console
+
+from flows.compare import compare as compare_flow
+from flows.compare import without_training
+from flows.config_file import read_config
+from flows.finetune import finetune
+from flows.results import Outcome, outcome_of, spared_stages
+from flows.sources import locate
+from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
+from schemas.config import RunConfig
+from schemas.errors import MachineLacks, TuneworthyError
+from tasks.data.task import validate_data
+from tasks.keys import moved
+from tasks.planning import Plan, planning
+from tasks.progress import audience
+from tasks.stage import changes_in_words
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find the verdict of a config, from the store where it can be had there."""
+    return _decide(arguments, read_config(arguments.config, arguments.set), finetune)
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Measure the untrained arms of a config."""
+    return _decide(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Say what a run would do and why."""
+    found = _planned(read_config(arguments.config, arguments.set), finetune)
+    spared = spared_stages(found)
+    differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
+    if arguments.json:
+        answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
+        print(json.dumps(answer if differences is None else {**answer, "against": differences}))
+        return 0
+    console = Console(soft_wrap=True, highlight=False)
+    for line in plan_lines(found, spared):
+        console.print(line)
+    console.print(_summary(found))
+    for label, difference in (differences or {}).items():
+        console.print(f"against {arguments.against}: {label:<26} {difference}", markup=False)
+    return 0
+
+
+def _differences(found: Plan, other: Plan) -> dict[str, str]:
+    """Return label -> how the stage's key differs from the other config's; stages that wait for others have no key to compare."""
+    shared = [label for label in found.ingredients if label in other.ingredients]
+    changes = {label: moved(other.ingredients[label], found.ingredients[label]) for label in shared}
+    return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Check and split the rows of a config."""
+    config = read_config(arguments.config, arguments.set)
+    audience.set(TerminalAudience(_stderr()))
+    data = validate_data(config.task, config.data, config.seed, locate(config).data)
+    if arguments.json:
+        print(data.model_dump_json())
+        return 0
+    console = Console(highlight=False)
+    console.print(f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, {data.documents} documents.")
+    for reason, count in sorted(data.reasons.items()):
+        console.print(f"  {reason:<28} {count}")
+    return 0
+
+
+def _planned(config: RunConfig, flow: Any) -> Plan:
+    with planning() as found:
+        flow.fn(config)
+    return found
+
+
+def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+    started = time.monotonic()
+    before = _planned(config, flow)
+    failure = None if before.is_all_hits else _run_flow(flow, config)
+    outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
+    if outcome is None:
+        raise failure or TuneworthyError("The run ended without a verdict.")
+    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started)
+    if failure is not None:
+        raise failure
+    return 4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
+
+
+def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
+    """Run the flow; an error of ours is returned, so that a verdict which was reached before it is still shown."""
+    audience.set(TerminalAudience(_stderr()))
+    try:
+        flow(config)
+    except TuneworthyError as error:
+        return error
+    except httpx.TransportError as fault:
+        return MachineLacks(f"The Prefect server went away ({fault}). What was sealed stays; see that it runs (or unset PREFECT_API_URL) and run again to go on.")
+    return None
+
+
+def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, seconds: float) -> None:
+    if arguments.json:
+        print(json.dumps(outcome.as_json(is_all_hits)))
+        return
+    console = Console(highlight=False)
+    console.print()
+    for table in (verdict_table(outcome.verdict, outcome.seconds_a_row), gate_table(outcome.verdict)):
+        if table is not None:
+            console.print(table)
+    console.print(outcome.verdict.headline, style="bold")
+    console.print(outcome.registration)
+    console.print(f"report: {outcome.report}", soft_wrap=True)
+    when = f"nothing new since {outcome.sealed}; answered from the store" if is_all_hits else "done"
+    console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
+
+
+def _summary(found: Plan) -> str:
+    running = [stage for stage in found.stages if stage.outlook == "will run"]
+    waiting = [stage for stage in found.stages if stage.outlook == "depends"]
+    hits = len(found.stages) - len(running) - len(waiting)
+    known = sum(stage.seconds or 0 for stage in running)
+    estimate = f", at least {seconds_in_words(known)} by past runs here" if known else ""
+    return f"{hits} from the store, {len(running)} will run, {len(waiting)} depend on them{estimate}."
+
+
+def _stderr() -> Console:
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Training on another machine: the order goes to a deployment, the result comes back through the shared store.
+
+The parent then calls the very stages that the worker ran, and each is a hit. A verified record spares the trip altogether.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from schemas.config import RunConfig
+from schemas.errors import TransientFault, WorkerMissing
+from schemas.orders import TrainOrder
+from tasks.planning import Pending, current_plan
+from tasks.progress import audience
+from tasks.training.task import train_adapter
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from schemas.artifacts import DataArtifact, ModelArtifact
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+def send_training(config: RunConfig, base: ModelArtifact, data: DataArtifact) -> None:
+    """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named or needed.
+
+    Raises:
+        WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such deployment.
+        TransientFault: the worker's run did not complete.
+    """
+    if config.training.where is None or current_plan.get() is not None or isinstance(base, Pending):
+        return
+    call = train_adapter.call(config.training, config.task, base, data, config.seed)
+    if call.recorded() is not None:
+        return
+    order = TrainOrder(run=config.name, training=config.training, task=config.task, base=base, data=data, arms=config.arms, seed=config.seed)
+    _watch(_submit(order, config.training.where, config.training.without_worker, call.key))
+
+
+def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -> FlowRun:
+    """Submit the order once per key; a run of the same key that has failed does not stand in the way of another try."""
+    from prefect.client.orchestration import get_client
+    from prefect.deployments import run_deployment
+
+    with get_client(sync_client=True) as client:
+        _check_worker(client, deployment, without_worker)
+    attempt = key
+    while True:
+        run = run_deployment(deployment, parameters={"order": order.model_dump(mode="json")}, timeout=0, idempotency_key=attempt, as_subflow=True)
+        if run.state is None or not run.state.is_final() or run.state.is_completed():  # type: ignore[union-attr]
+            audience.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")  # type: ignore[union-attr]
+            return run  # type: ignore[return-value]
+        attempt = f"{key}-{run.id}"  # type: ignore[union-attr]
+
+
+def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: str) -> None:
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        pool = client.read_deployment_by_name(deployment).work_pool_name
+    except (ObjectNotFound, ValueError):
+        raise WorkerMissing(
+            f"training.where: there is no deployment {deployment!r}. Deploy it (prefect deploy --all), or leave training.where out to train here."
+        ) from None
+    workers = client.read_workers_for_work_pool(pool) if pool else []
+    if any(str(worker.status).upper().endswith("ONLINE") for worker in workers):
+        return
+    problem = f"no healthy worker serves pool {pool!r} of {deployment!r}; start one: prefect worker start --pool {pool}"
+    if without_worker == "fail":
+        raise WorkerMissing(f"training.where: {problem}. (training.without_worker: wait would wait for it.)")
+    audience.get().say(f"waiting: {problem}")
+
+
+def _watch(run: FlowRun) -> None:
+    """Wait for the worker's run and tell how it stands."""
+    from prefect.client.orchestration import get_client
+
+    last = ""
+    with get_client(sync_client=True) as client:
+        while True:
+            state = client.read_flow_run(run.id).state
+            if state is not None and state.is_final():
+                break
+            if state is not None and state.name != last:
+                last = state.name or ""
+                audience.get().say(f"worker's run {run.name}: {last}")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    if not state.is_completed():
+        raise TransientFault(
+            f"The worker's run {run.name} ended as {state.name}: {state.message}. Look at flow run {run.id}; run again to go on from its last checkpoint."
+        )

@@ -1,0 +1,43 @@
+"""The main path. Read this file and you know the system: rows in, a verdict and, if it is earned, a registered adapter out.
+
+Every call below is a stage: answered from the store when its key is known, run, sealed and recorded when it is not. `plan` walks this very
+body without running anything (tasks/planning.py).
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.arms import score_arms
+from flows.dispatch import send_training
+from flows.reporting import report
+from flows.sources import locate
+from schemas.artifacts import ReportArtifact
+from schemas.config import RunConfig
+from tasks.base.task import fetch_base
+from tasks.benchmark.task import benchmark_adapter
+from tasks.data.task import validate_data
+from tasks.decision.task import decide
+from tasks.planning import current_run
+from tasks.training.task import train_adapter
+
+
+@flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
+def finetune(config: RunConfig) -> ReportArtifact:
+    """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns it."""
+    current_run.set(config.name)
+    sources = locate(config)
+    data = validate_data(config.task, config.data, config.seed, sources.data)
+    base = fetch_base(sources.base)
+
+    untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
+    first = decide(config.decision, config.benchmark.margin, config.seed, untrained, None, subject="untrained")
+    if first.is_sufficient or not config.arms.trained:
+        return report(config, sources, first, data, base, untrained)
+
+    send_training(config, base, data)
+    adapter = train_adapter(config.training, config.task, base, data, config.seed)
+    trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
+    benchmark = benchmark_adapter(config.benchmark, config.decision.confidence, base, adapter, config.seed, sources.benchmark)
+    verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
+    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark)

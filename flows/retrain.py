@@ -1,0 +1,23 @@
+"""What a schedule runs: a config file in, "nothing new" or a verdict out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+
+from flows.config_file import read_config
+from flows.finetune import finetune
+from schemas.artifacts import ReportArtifact
+from tasks.planning import planning
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(config_file: str) -> ReportArtifact:
+    """Run a config file again: new rows or new settings give a new verdict, an unchanged one is answered from the store."""
+    config = read_config(Path(config_file))
+    with planning() as plan:
+        finetune.fn(config)
+    moved = [f"{stage.label} ({stage.why})" for stage in plan.stages if stage.outlook == "will run"]
+    get_run_logger().info(f"will run: {'; '.join(moved)}" if moved else "nothing new: every stage is answered from the store")
+    return finetune.fn(config)

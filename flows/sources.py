@@ -1,0 +1,52 @@
+"""Everything outside the store that a run stands on, found and digested before anything starts, with all problems told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.artifacts import BaseSource, BenchmarkSources, Sources
+from schemas.config import RunConfig
+from schemas.errors import TuneworthyError
+from tasks.base.sources import locate_base
+from tasks.benchmark.locating import locate_benchmarks
+from tasks.data.locating import locate_data
+from tasks.store import ArtifactStore
+
+T = TypeVar("T")
+
+
+class RunSources(BaseModel):
+    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks."""
+
+    model_config = ConfigDict(frozen=True)
+    data: Sources
+    base: BaseSource
+    benchmark: BenchmarkSources
+
+
+def locate(config: RunConfig) -> RunSources:
+    """Find and digest everything that the config names outside the store.
+
+    Raises:
+        TuneworthyError: something is not there; when several things are not, one error of the first one's class names them all.
+    """
+    store, folder = ArtifactStore.from_environment(), Path(config.folder)
+    faults: list[TuneworthyError] = []
+    data = _found(lambda: locate_data(config, store), faults)
+    base = _found(lambda: locate_base(config.base, folder, store), faults)
+    benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
+    if data is None or base is None or benchmark is None:
+        raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    return RunSources(data=data, base=base, benchmark=benchmark)
+
+
+def _found(find: Callable[[], T], faults: list[TuneworthyError]) -> T | None:
+    try:
+        return find()
+    except TuneworthyError as fault:
+        faults.append(fault)
+        return None

@@ -1,0 +1,37 @@
+"""The flow that a GPU worker runs: same stages, same keys, same store as in the main path, from an order that holds no path."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from prefect import flow
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
+
+from flows.arms import score_arms
+from schemas.artifacts import AdapterArtifact
+from schemas.errors import MachineLacks
+from schemas.orders import TrainOrder
+from tasks.planning import current_run
+from tasks.training.task import train_adapter
+
+
+@flow(name="train", flow_run_name="{order.run}", persist_result=False)
+def train(order: TrainOrder) -> AdapterArtifact:
+    """Fit the adapter of a run and measure its arms beside it, sealed in the store; the run that ordered it finds them there."""
+    current_run.set(order.run)
+    with one_on_the_card():
+        adapter = train_adapter(order.training, order.task, order.base, order.data, order.seed)
+        score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
+    return adapter
+
+
+@contextlib.contextmanager
+def one_on_the_card() -> Iterator[None]:
+    """Hold the card's slot: strictly, since Prefect lets everybody pass where the limit does not exist."""
+    try:
+        with concurrency("gpu", occupy=1, strict=True):
+            yield
+    except ConcurrencySlotAcquisitionError as fault:
+        raise MachineLacks(f"The concurrency limit gpu does not answer ({fault}). Make it once: tuneworthy bootstrap.") from fault

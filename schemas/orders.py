@@ -1,0 +1,21 @@
+"""What is sent to a worker: artifacts by digest and settings by value, so that no path of one machine reaches another."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.artifacts import DataArtifact, ModelArtifact
+from schemas.config import ArmsConfig, TaskConfig, TrainingConfig
+
+
+class TrainOrder(BaseModel):
+    """One adapter to fit, and the trained arms to measure beside it; everything else is in the shared store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run: str = Field(description="Name of the run that ordered it: for people only.")
+    training: TrainingConfig
+    task: TaskConfig
+    base: ModelArtifact
+    data: DataArtifact
+    arms: ArmsConfig
+    seed: int

@@ -1,0 +1,76 @@
+"""What a row has to be, as pandera models on polars frames; the name of a check is the reason code of a row that fails it.
+
+Validate collected frames only: on a LazyFrame pandera looks at the schema and at no row. A check that comes out null counts as passed,
+so every check here says what a null is.
+"""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+from pandera.polars import PolarsData
+
+# Everything below space but tab, line feed and carriage return; delete; the C1 block; the two byte-order marks.
+CONTROL_CHARACTERS = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x9F\\x{FEFF}\\x{FFFE}]"
+
+
+def _has_text(data: PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.col(data.key).str.contains(r"\S").fill_null(False))
+
+
+def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
+
+
+class ReadRows(pa.DataFrameModel):
+    """Rows as they were read: every one numbered, nothing else promised yet."""
+
+    row_id: int = pa.Field(unique=True, ge=1)
+    prompt: str = pa.Field(nullable=True)
+    completion: str = pa.Field(nullable=True)
+    group: str = pa.Field(nullable=True)
+
+    @pa.check("prompt", name="empty_prompt")
+    def prompt_has_text(cls, data: PolarsData) -> pl.LazyFrame:
+        """A request has at least one character that is seen."""
+        return _has_text(data)
+
+    @pa.check("completion", name="empty_answer")
+    def completion_has_text(cls, data: PolarsData) -> pl.LazyFrame:
+        """An answer has at least one character that is seen."""
+        return _has_text(data)
+
+    @pa.check("group", name="missing_group")
+    def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
+        """A row that belongs to no group could stand on either side of the split."""
+        return _has_text(data)
+
+    @pa.check("prompt", name="control_characters")
+    def prompt_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
+        """A request holds no NUL byte and no other character that only machines read."""
+        return _has_no_control_characters(data)
+
+    @pa.check("completion", name="control_characters")
+    def completion_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
+        """An answer holds no NUL byte and no other character that only machines read."""
+        return _has_no_control_characters(data)
+
+
+class KeptRows(pa.DataFrameModel):
+    """Rows of train.parquet and held_out.parquet: what every later stage may rely on."""
+
+    class Config:
+        """No column more, none less, in this order."""
+
+        strict = True
+        ordered = True
+
+    row_id: int = pa.Field(unique=True, ge=1)
+    prompt: str
+    completion: str
+    group: str
+
+    @pa.check("prompt", "completion", "group", name="has_text")
+    def has_text(cls, data: PolarsData) -> pl.LazyFrame:
+        """No text is empty."""
+        return _has_text(data)

@@ -1,0 +1,68 @@
+"""JSON answers, read strictly: one object, no key twice, no NaN."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+
+class NotAnObject(ValueError):
+    """Raised when a text is not one JSON object; the message quotes nothing of it."""
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Return the one JSON object that a text is.
+
+    Raises:
+        NotAnObject: it is not JSON, or JSON of another kind, or a key stands in it twice.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refused_constant)
+    except json.JSONDecodeError as fault:
+        raise NotAnObject(f"{_kind(fault.msg)} at character {fault.pos + 1}") from fault
+    except RecursionError as fault:
+        raise NotAnObject("nested too deeply") from fault
+    except NotAnObject:
+        raise
+    except ValueError as fault:  # a number with thousands of digits
+        raise NotAnObject("a number that is too long") from fault
+    if not isinstance(value, dict):
+        raise NotAnObject("JSON, but not an object")
+    return value
+
+
+def _kind(message: str) -> str:
+    return message[:1].lower() + message[1:].removesuffix(" at")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise NotAnObject("a key stands twice")
+    return made
+
+
+def _refused_constant(name: str) -> Any:
+    raise NotAnObject(f"{name} is not JSON")
+
+
+def leaves(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted field, value) of an object; nested objects are opened, lists and empty objects are values."""
+    for key, inner in value.items():
+        name = f"{above}.{key}" if above else key
+        if isinstance(inner, dict) and inner:
+            yield from leaves(inner, name)
+        else:
+            yield name, inner
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two JSON values are equal: true is not 1, but 1 is 1.0."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    return bool(one == other)

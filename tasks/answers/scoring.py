@@ -1,0 +1,153 @@
+"""How one answer is scored, from 0 to 1, and whether it met the contract.
+
+The two are told apart on purpose. The score says whether the content is right: `json_fields` and `sql_execution` read through one code
+fence around the answer, `exact` and `token_f1` through white space, so that an arm that was never trained is not judged by its manners.
+`is_valid` says whether a program could use the answer as it stands (tasks/answers/contract.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.answers.contract import DATABASE, Check, contract_of
+
+if TYPE_CHECKING:
+    from schemas.config import TaskConfig
+    from tasks.answers.database import Row
+
+Measure = Callable[[str, str], float]
+
+FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One answer judged: its score from 0 to 1, and whether it met the contract."""
+
+    score: float
+    is_valid: bool
+
+
+class Scorer:
+    """Scores answers by one metric and checks them by one contract."""
+
+    def __init__(self, measure: Measure, check: Check) -> None:
+        self._measure = measure
+        self._check = check
+
+    @classmethod
+    def for_task(cls, task: TaskConfig, folder: Path) -> Scorer:
+        """Return the scorer of a task.
+
+        Args:
+            task: its metric and its contract.
+            folder: the opened DataArtifact, which holds answer.sqlite or answer.schema.json where the task has one.
+
+        Raises:
+            ConfigRefused: the contract cannot be used.
+            TuneworthyError: the contract's file is not in the folder.
+        """
+        return cls(_measure_of(task, folder), contract_of(task, folder))
+
+    def score(self, output: str, gold: str) -> Scored:
+        """Judge a model's answer against the answer wanted."""
+        return Scored(self._measure(output, gold), self._check(output) is None)
+
+
+def _measure_of(task: TaskConfig, folder: Path) -> Measure:
+    if task.metric == "sql_execution":
+        return _sql_execution(folder / DATABASE)
+    if task.metric == "json_fields":
+        return json_fields
+    if task.metric == "token_f1":
+        return token_f1
+    labels = task.answer.labels if task.answer.format == "choice" else ()
+    folds_case = bool(labels) and len({_spaced(label).casefold() for label in labels}) == len({_spaced(label) for label in labels})
+    return functools.partial(exact, folds_case=folds_case)
+
+
+def without_fence(text: str) -> str:
+    """Return what stands inside the code fence, where the whole text is one; else the text."""
+    found = FENCE.fullmatch(text)
+    return found[1] if found else text
+
+
+def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
+    """Return 1 when both say the same: Unicode in its composed form, any run of white space as one space.
+
+    Case counts in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ in nothing else.
+    """
+    one, other = _spaced(output), _spaced(gold)
+    return float(one.casefold() == other.casefold() if folds_case else one == other)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def json_fields(output: str, gold: str) -> float:
+    """Return the share of fields that are equal, of all fields that stand in either object; 0 for what is no JSON object.
+
+    A nested object counts field by field, a list as one value. A field too many costs as much as one that is missing.
+    """
+    from tasks.answers.objects import NotAnObject, is_same, leaves, read_object
+
+    try:
+        given, wanted = (dict(leaves(read_object(text))) for text in (without_fence(output), gold))
+    except (NotAnObject, RecursionError):
+        return 0.0
+    fields = given.keys() | wanted.keys()
+    if not fields:
+        return 1.0
+    return sum(field in given and field in wanted and is_same(given[field], wanted[field]) for field in fields) / len(fields)
+
+
+def token_f1(output: str, gold: str) -> float:
+    """Return the F1 of the words in common, as SQuAD counts them: lower case, no punctuation, no articles (Rajpurkar et al. 2016, 4.1)."""
+    given, wanted = _words(output), _words(gold)
+    if not given or not wanted:
+        return float(given == wanted)
+    common = sum((Counter(given) & Counter(wanted)).values())
+    return 2 * common / (len(given) + len(wanted))
+
+
+def _words(text: str) -> list[str]:
+    return ARTICLES.sub(" ", text.lower().translate(WITHOUT_PUNCTUATION)).split()
+
+
+def _sql_execution(file: Path) -> Measure:
+    """Return a measure that is 1 when both queries give the same rows, in the same order where the gold query orders them.
+
+    Rows are compared as a multiset otherwise; the columns' order counts, their names do not. A result that is empty or fails gets no
+    point, also where the gold query's own is.
+    """
+    from tasks.answers.database import Database, QueryFailed, comparable, is_ordered
+
+    database = Database(file, file.name)
+
+    def result(query: str) -> tuple[Row, ...]:
+        try:
+            return tuple(map(comparable, database.rows(query)))
+        except QueryFailed:
+            return ()
+
+    wanted_result = functools.lru_cache(maxsize=1024)(result)
+
+    def measure(output: str, gold: str) -> float:
+        given, wanted = result(without_fence(output)), wanted_result(gold)
+        if not given or not wanted:
+            return 0.0
+        return float(given == wanted if is_ordered(gold) else Counter(given) == Counter(wanted))
+
+    return measure
+

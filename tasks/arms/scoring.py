@@ -1,0 +1,157 @@
+"""One arm on the held-out rows: ask, answer, score, write down."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
+from schemas.errors import ConfigRefused, TuneworthyError
+from tasks.answers.scoring import Scorer
+from tasks.arms.prompting import Example, prompts_of
+from tasks.arms.retrieval import Passage, cut
+from tasks.arms.slicing import ArmSlice
+from tasks.inference.batching import common_prefix
+from tasks.inference.decoding import Generated, generate
+from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
+from tasks.inference.rendering import render_prompt
+from tasks.inference.suiting import unsuited
+from tasks.progress import Audience
+
+if TYPE_CHECKING:
+    from schemas.config import TaskConfig
+
+LOWER = {
+    "few_shot": "arms.few_shot.shots or arms.max_new_tokens",
+    "retrieval": "arms.retrieval.top_k, arms.retrieval.passage_words or arms.max_new_tokens",
+    "tuned_retrieval": "arms.retrieval.top_k, arms.retrieval.passage_words or arms.max_new_tokens",
+}
+
+
+@dataclass(frozen=True)
+class ArmInputs:
+    """The opened folders that an arm reads; `method` is the adapter's."""
+
+    base: Path
+    data: Path
+    adapter: Path | None
+    method: str | None
+    has_documents: bool
+
+
+def check_kinship(adapter: AdapterArtifact, base: ModelArtifact) -> None:
+    """Refuse an adapter that was fitted on other weights or through another chat template.
+
+    Raises:
+        TuneworthyError: it was.
+    """
+    for what, had, has in (("base model", adapter.base_digest, base.digest), ("chat template", adapter.template_digest, base.template_digest)):
+        if had != has:
+            raise TuneworthyError(
+                f"The adapter {adapter.digest[:12]} was fitted with {what} {had[:12]}, not {has[:12]}: its answers would mean nothing. "
+                "Train it again on this one."
+            )
+
+
+def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, audience: Audience) -> ArmArtifact:
+    """Answer every held-out row greedily, score the answers, and write answers.parquet.
+
+    Raises:
+        ConfigRefused: a prompt does not fit the model's window, or more examples are wanted than there are.
+        TuneworthyError: a tuned arm without an adapter, or an untrained one with it.
+    """
+    if arm.is_tuned != (inputs.adapter is not None):
+        raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
+    rows = held_out_rows(inputs.data, arm.limit)
+    train, passages = _shown(arm, inputs)
+    messages = prompts_of(arm, task.instruction, rows["prompt"].to_list(), train, passages, seed)
+    adapter = AdapterFolder(inputs.adapter, inputs.method or "") if inputs.adapter else None
+    loaded = load_model(inputs.base, adapter=adapter)
+    prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
+    check_window(arm, prompts, rows["row_id"].to_list(), loaded)
+    audience.say(f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens a prompt, {decoder_in_words(loaded, prompts)}; {loaded.reason}")
+    started = time.monotonic()
+    answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: audience.advance(done, total, "rows"))
+    seconds = (time.monotonic() - started) / rows.height
+    table = scored(rows, prompts, answers, Scorer.for_task(task, inputs.data))
+    table.write_parquet(out / "answers.parquet")
+    return facts(arm, table, seconds)
+
+
+def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
+    """Say how the prompts are answered, and why when it is the slower way."""
+    reason = unsuited(loaded)
+    return f"the first {common_prefix(prompts)} read once for all" if reason is None else f"answered by transformers' own search, as {reason}"
+
+
+def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
+    """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit."""
+    rows = polars.read_parquet(data / "held_out.parquet").sort("row_id")
+    return rows if limit is None else rows.head(limit)
+
+
+def _shown(arm: ArmSlice, inputs: ArmInputs) -> tuple[list[Example], list[Passage]]:
+    """Return the train rows and passages that this arm may show; nothing is read that it does not."""
+    if arm.shots is None and arm.top_k is None:
+        return [], []
+    if arm.passage_words is not None and inputs.has_documents:
+        corpus = polars.read_parquet(inputs.data / "corpus.parquet")
+        return [], [passage for document, text in corpus.select("document", "text").iter_rows() for passage in cut(document, text, arm.passage_words)]
+    train = polars.read_parquet(inputs.data / "train.parquet").sort("row_id")
+    return [Example(*row) for row in train.select("row_id", "prompt", "completion", "group").iter_rows()], []
+
+
+def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
+    """Refuse an arm whose prompts and answers together do not fit what the model can look at; nothing is ever cut off.
+
+    Raises:
+        ConfigRefused: some do not; the message names the arm, the rows, the tokens and what to lower.
+    """
+    room = loaded.window - arm.max_new_tokens
+    too_long = sorted((-len(prompt), row_id) for prompt, row_id in zip(prompts, row_ids, strict=True) if len(prompt) > room)
+    if too_long:
+        named = ", ".join(str(row_id) for _, row_id in too_long[:3]) + (f", +{len(too_long) - 3}" if len(too_long) > 3 else "")
+        raise ConfigRefused(
+            f"Arm {arm.name} does not fit the model: {len(too_long)} of {len(prompts)} prompts are too long (rows {named}). The longest has "
+            f"{-too_long[0][0]} tokens; the model looks at {loaded.window}, of which max_new_tokens takes {arm.max_new_tokens}. "
+            f"Lower {LOWER.get(arm.name, 'arms.max_new_tokens or shorten task.instruction')}, or leave the arm out."
+        )
+
+
+def scored(rows: polars.DataFrame, prompts: list[list[int]], answers: list[Generated], scorer: Scorer) -> polars.DataFrame:
+    """Return answers.parquet's table: one line per held-out row."""
+    marks = [scorer.score(answer.text, gold) for answer, gold in zip(answers, rows["completion"], strict=True)]
+    return rows.select(
+        "row_id",
+        "group",
+        polars.Series("output", [answer.text for answer in answers], dtype=polars.String),
+        polars.Series("score", [mark.score for mark in marks], dtype=polars.Float64),
+        polars.Series("is_valid", [mark.is_valid for mark in marks], dtype=polars.Boolean),
+        polars.Series("prompt_tokens", [len(prompt) for prompt in prompts], dtype=polars.Int64),
+        polars.Series("output_tokens", [len(answer.ids) for answer in answers], dtype=polars.Int64),
+        polars.Series("is_stopped", [answer.is_stopped for answer in answers], dtype=polars.Boolean),
+    ).sort("row_id")
+
+
+def facts(arm: ArmSlice, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
+    """Return the arm's means over its rows."""
+    means = {column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")}
+    return ArmArtifact(
+        arm=arm.name,
+        rows=table.height,
+        score=means["score"],
+        valid_rate=means["is_valid"],
+        stopped_rate=means["is_stopped"],
+        prompt_tokens=means["prompt_tokens"],
+        output_tokens=means["output_tokens"],
+        seconds_per_row=seconds_per_row,
+    )
+
+
+def _mean(values: object) -> float:
+    numbers = [float(value) for value in values]  # type: ignore[attr-defined]
+    return sum(numbers) / len(numbers)

@@ -1,0 +1,45 @@
+"""What one arm reads of the config: the rest must not enter its key, or a change of the shots would run the prompt arm again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from schemas.config import ArmsConfig
+
+ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
+
+
+class ArmSlice(BaseModel):
+    """One arm's own settings; a setting that the arm does not read is None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ArmName
+    max_new_tokens: int
+    limit: int | None = None
+    shots: int | None = None
+    top_k: int | None = None
+    passage_words: int | None = None
+
+    @property
+    def is_tuned(self) -> bool:
+        """Tell whether this arm answers with the adapter."""
+        return self.name.startswith("tuned")
+
+
+def arm_slice(arm: str, arms: ArmsConfig) -> ArmSlice:
+    """Return what `arm` reads of the arms' section.
+
+    Raises:
+        ValueError: there is no such arm.
+    """
+    if arm not in get_args(ArmName):
+        raise ValueError(f'there is no arm "{arm}"; the arms are {", ".join(get_args(ArmName))}')
+    own: dict[str, int] = {}
+    if arm == "few_shot":
+        own = {"shots": arms.few_shot.shots}
+    elif arm.endswith("retrieval"):
+        own = {"top_k": arms.retrieval.top_k, "passage_words": arms.retrieval.passage_words}
+    return ArmSlice.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})

@@ -1,0 +1,76 @@
+"""The files that a run's rows, documents and contract stand in, found and digested before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.artifacts import SourceFile, Sources
+from schemas.errors import ConfigRefused
+from tasks.sources import source_files
+
+if TYPE_CHECKING:
+    from schemas.config import RunConfig, TaskConfig
+    from tasks.store import ArtifactStore
+
+LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+ROWS = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
+
+
+@dataclass
+class Search:
+    """Looks for files from one folder on and gathers what is wrong."""
+
+    folder: Path
+    store: ArtifactStore
+    problems: list[str] = field(default_factory=list)
+
+    def files(self, setting: str, pattern: str, kinds: tuple[str, ...] = ()) -> tuple[SourceFile, ...]:
+        """Return the files that a path or glob names; any kind where `kinds` is empty."""
+        try:
+            found = source_files(setting, pattern, self.folder, self.store)
+        except ConfigRefused as fault:
+            self.problems.append(str(fault))
+            return ()
+        except (ValueError, NotImplementedError, OSError) as fault:  # a pattern that is none; a file that may not be read
+            self.problems.append(f"{setting}: {pattern!r} cannot be read: {fault}.")
+            return ()
+        wrong = [Path(file.path).name for file in found if kinds and file.suffix not in kinds]
+        self.problems += [f"{setting}: {name} is of no kind that is read here; these are: {', '.join(kinds)}." for name in wrong]
+        return found
+
+    def one_file(self, setting: str, pattern: str) -> SourceFile | None:
+        """Return the one file that a path names."""
+        found = self.files(setting, pattern)
+        if len(found) > 1:
+            self.problems.append(f"{setting}: {pattern!r} names {len(found)} files; name one.")
+        return found[0] if found else None
+
+
+def locate_data(config: RunConfig, store: ArtifactStore) -> Sources:
+    """Return the files that `data.source`, `data.corpus` and the answer's contract name, relative to the config's folder.
+
+    Raises:
+        ConfigRefused: files are missing or of a kind that is not read; the message names every one.
+    """
+    search = Search(Path(config.folder), store)
+    rows = search.files("data.source", config.data.source, ROWS)
+    corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
+    answer = _contract_file(config.task, search)
+    if search.problems:
+        raise ConfigRefused("\n".join(search.problems))
+    return Sources(rows=rows, corpus=corpus, answer=answer)
+
+
+def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:
+    if task.answer.format == "json":
+        return search.one_file("task.answer.json_schema", task.answer.json_schema)
+    if task.answer.format != "sql":
+        return None
+    found = search.one_file("task.answer.database", task.answer.database)
+    journal = Path(f"{found.path}-wal") if found else None
+    if journal is not None and journal.exists() and journal.stat().st_size:
+        search.problems.append(f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA wal_checkpoint(TRUNCATE)` on it first.")
+    return found

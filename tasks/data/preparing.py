@@ -1,0 +1,115 @@
+"""The data room from end to end: read, check, split, write."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from schemas.artifacts import DataArtifact
+from schemas.errors import TuneworthyError
+from schemas.rows import KeptRows
+from tasks.answers.contract import DATABASE, JSON_SCHEMA, contract_of
+from tasks.data import overlap
+from tasks.data.contract import broken_answers, broken_rows
+from tasks.data.corpus import read_corpus
+from tasks.data.reading import read_rows
+from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
+from tasks.data.reporting import report_of
+from tasks.data.sieve import Sieve, tally
+from tasks.data.splitting import own_group, split
+
+if TYPE_CHECKING:
+    from schemas.artifacts import Sources
+    from schemas.config import DataConfig, TaskConfig
+    from tasks.stage import Bench
+
+ADVISED = 500  # train rows; fewer often teach the form only, which is advice and no reason to refuse
+
+
+def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> DataArtifact:
+    """Check and split the rows, write everything that is sealed into `bench.out`, and return the artifact's facts.
+
+    Raises:
+        DatasetRefused: the rows cannot be read, too many are refused, or they cannot be split.
+        ConfigRefused: the answer's contract cannot be used.
+        TuneworthyError: a source changed after the run began.
+    """
+    _check_unchanged(sources, bench)
+    _copy_contract(task, sources, bench.out)
+    corpus = read_corpus(sources.corpus) if sources.corpus else None
+    sieve, train, held_out = _sifted(task, data, seed, sources, bench)
+    _write_rows(train, held_out, sieve, bench.out)
+    if corpus is not None:
+        _write(corpus, bench.out / "corpus.parquet")
+    _write_json(report_of(sieve, train, held_out, corpus), bench.out / "report.json")
+    _tell(sieve, train, held_out, bench)
+    refused = sieve.refused
+    return DataArtifact(
+        train_rows=train.height,
+        held_out_rows=held_out.height,
+        refused_rows=refused.height,
+        reasons=tally(refused),
+        documents=0 if corpus is None else corpus.height,
+    )
+
+
+def _check_unchanged(sources: Sources, bench: Bench) -> None:
+    for file in (*sources.rows, *sources.corpus, *([sources.answer] if sources.answer else [])):
+        if not Path(file.path).is_file() or bench.store.file_digest(Path(file.path)) != file.digest:
+            raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
+
+
+def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
+    if sources.answer is not None:
+        shutil.copyfile(sources.answer.path, out / (DATABASE if task.answer.format == "sql" else JSON_SCHEMA))
+
+
+def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> tuple[Sieve, pl.DataFrame, pl.DataFrame]:
+    """Return the sieve with every finding in it, the train rows, and the held-out rows."""
+    check, name = contract_of(task, bench.out), dataset_name(sources.rows)
+    sieve = Sieve(read_rows(sources.rows, data), {str(reason): action for reason, action in data.checks.items()})
+    sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
+    if data.group is None:
+        sieve.rows = sieve.rows.with_columns(own_group(sieve.rows.select(overlap.spoken(pl.col("prompt").fill_null(""))).to_series()))
+    sieve.sift(broken_rows(sieve.rows))
+    sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
+    sieve.rows = overlap.with_keys(sieve.rows)
+    sieve.sift(overlap.exact_duplicates(sieve.rows))
+    sieve.sift(overlap.conflicting_answers(sieve.rows))
+    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
+    train, held_out = split(sieve.rows, seed, data.held_out)
+    sieve.sift(overlap.in_held_out(train, held_out))
+    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
+    train = train.join(sieve.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+    return sieve, train, held_out
+
+
+def _write_rows(train: pl.DataFrame, held_out: pl.DataFrame, sieve: Sieve, out: Path) -> None:
+    for side, rows in (("train", train), ("held_out", held_out)):
+        kept = rows.select("row_id", "prompt", "completion", "group")
+        KeptRows.validate(kept)
+        _write(kept, out / f"{side}.parquet")
+    _write(sieve.refused, out / "refused.parquet")
+    _write(sieve.notes, out / "notes.parquet")
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    # Every choice is named, so that the bytes do not depend on a default.
+    frame.write_parquet(path, compression="zstd", compression_level=3, statistics=False, row_group_size=100_000)
+
+
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _tell(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, bench: Bench) -> None:
+    bench.audience.say(f"data: {sieve.read} rows read, {train.height} to train on, {held_out.height} held out, {sieve.refused.height} taken out")
+    for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
+        if table.height:
+            bench.audience.say(f"data: {what}: {by_reason(table)}")
+    if train.height < ADVISED:
+        bench.audience.say(f"data: {train.height} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")

@@ -1,0 +1,79 @@
+"""Rows that still stand, and what was found on the way: a row is taken out with a reason or stays, it is never lost.
+
+Each reason has an action: `refuse` takes the row out and counts it against data.refuse_above, `drop` takes it out without counting it,
+`note` keeps it and lists it. A row has one reason for being taken out, the first; it may have several notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
+OTHERWISE = "refuse"
+# What is done about a reason unless data.checks says otherwise; every other reason is "refuse".
+ACTIONS = {"exact_duplicate": "drop"}
+
+
+def findings(reason: str, rows: Iterable[tuple[int, str]]) -> pl.DataFrame:
+    """Return findings of one reason from (row_id, detail) pairs."""
+    pairs = list(rows)
+    return pl.DataFrame({"row_id": [row for row, _ in pairs], "reason": [reason] * len(pairs), "detail": [detail for _, detail in pairs]}, schema=FINDING)
+
+
+@dataclass
+class Sieve:
+    """What is left of the rows that were read, and what was found."""
+
+    rows: pl.DataFrame
+    actions: Mapping[str, str]
+    read: int = 0
+    found: list[pl.DataFrame] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Count what was read."""
+        self.read = self.rows.height
+
+    def action(self, reason: str) -> str:
+        """Return what is done about a reason: refuse, drop or note."""
+        return self.actions.get(reason) or ACTIONS.get(reason, OTHERWISE)
+
+    def sift(self, found: pl.DataFrame) -> None:
+        """Take out or note the rows of these findings (FINDING's columns); those that are out already are passed over."""
+        if found.is_empty():
+            return
+        reasons = found["reason"].unique().to_list()
+        standing = found.select(list(FINDING)).join(self.rows.select("row_id", "file", "line"), on="row_id", how="inner", maintain_order="left")
+        acted = standing.with_columns(action=pl.col("reason").replace_strict({reason: self.action(reason) for reason in reasons}, return_dtype=pl.String))
+        out = acted.filter(pl.col("action") != "note").unique("row_id", keep="first", maintain_order=True)
+        noted = acted.filter(pl.col("action") == "note").unique(["row_id", "reason"], keep="first", maintain_order=True)
+        self.found += [out, noted]
+        self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
+
+    @property
+    def refused(self) -> pl.DataFrame:
+        """Every row that was taken out, once, in the order of the source: row_id, file, line, reason, detail, action."""
+        return self._table(pl.col("action") != "note")
+
+    @property
+    def notes(self) -> pl.DataFrame:
+        """Every note on a row that was kept; the columns of `refused`."""
+        return self._table(pl.col("action") == "note").join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+
+    def _table(self, which: pl.Expr) -> pl.DataFrame:
+        empty = pl.DataFrame(schema=FINDING | {"file": pl.String, "line": pl.Int64, "action": pl.String})
+        whole = pl.concat([empty, *self.found]).filter(which)
+        return whole.select("row_id", "file", "line", "reason", "detail", "action").sort("row_id", "reason")
+
+    @property
+    def counted(self) -> int:
+        """Rows that count against data.refuse_above."""
+        return self.refused.filter(pl.col("action") == "refuse").height
+
+
+def tally(table: pl.DataFrame) -> dict[str, int]:
+    """Return reason -> rows, the most frequent first."""
+    counts = table.group_by("reason").len().sort(["len", "reason"], descending=[True, False])
+    return {reason: int(count) for reason, count in counts.iter_rows()}

@@ -1,0 +1,110 @@
+"""The report as a Jinja template; a module, so that a change to it counts in the key of the stage that writes reports."""
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.name }}: {{ verdict.verdict }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+<main>
+<header class="top {{ mood }}">
+  <p class="over">{{ page.name }}</p>
+  <span class="badge {{ mood }}">{{ verdict.verdict }}</span>
+  <h1>{{ headline }}</h1>
+{%- if numbers %}
+  <p class="lead">{{ numbers }}</p>
+{%- endif %}
+</header>
+<ul class="facts">
+{%- for value, label in facts %}
+  <li><b>{{ value }}</b><span>{{ label }}</span></li>
+{%- endfor %}
+</ul>
+
+<h2>Why</h2>
+<ul class="reasons">
+{%- for reason in verdict.reasons %}
+  <li>{{ reason }}</li>
+{%- endfor %}
+</ul>
+
+<h2>The arms</h2>
+<div class="pair">
+<figure><figcaption>Score of each arm <small>{{ verdict.rows }} held-out rows, the same for every arm{{ " · grey: untrained, blue: tuned" if verdict.arms|selectattr("gain", "ne", none)|list }}</small></figcaption>{{ charts.arms }}</figure>
+{%- if charts.loss %}
+<figure><figcaption>Training <small>{{ page.training|join(" · ") }}</small></figcaption>{{ charts.loss }}</figure>
+{%- endif %}
+</div>
+<div class="wide"><table>
+<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over the best untrained</th><th>valid</th><th>ended by itself</th><th>tokens in</th><th>tokens out</th></tr></thead>
+<tbody>
+{%- for arm in verdict.arms %}
+<tr><td>{{ arm.arm }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
+<td><span class="{{ moods[arm.standing] }}">{{ standings[arm.standing] }}</span></td>
+<td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>
+<td>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td></tr>
+{%- endfor %}
+</tbody></table></div>
+
+{%- if verdict.gate %}
+<h2>What tuning cost elsewhere</h2>
+<p>The gate is <b class="{{ 'good' if verdict.gate.is_passed else 'bad' }}">{{ 'open' if verdict.gate.is_passed else 'shut' }}</b>: it refuses an adapter that lost more than {{ verdict.gate.margin|short }} of accuracy on a task, with {{ verdict.confidence|percent }} confidence. Base and tuned model answered the same items.</p>
+<div class="pair">
+<figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
+<figure><figcaption>What changed <small>tuned − base on the same items, with its interval</small></figcaption>{{ charts.change }}</figure>
+</div>
+<div class="wide"><table>
+<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>gate</th></tr></thead>
+<tbody>
+{%- for task in verdict.gate.tasks %}
+<tr><td>{{ task.task }}</td><td>{{ task.items }}</td><td>{{ task.base|three }}</td><td>{{ task.tuned|three }}</td>
+<td>{{ task.difference|signed }}<small>{{ task.low|signed }} to {{ task.high|signed }}</small></td>
+<td><span class="{{ 'good' if task.is_passed else 'bad' }}">{{ 'passed' if task.is_passed else 'refused' }}</span></td></tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endif %}
+
+{%- if page.samples %}
+<h2>{{ page.samples|length }} answers side by side</h2>
+<p class="quiet">Rows at even distances through the held-out set, not picked by how they came out. The number is the row's in the source.</p>
+{%- for sample in page.samples %}
+<article class="sample">
+<h3>row {{ sample.row_id }}</h3>
+<p>{{ sample.prompt|cut }}</p>
+<div class="answers">
+<div class="gold"><h4><span>wanted</span></h4><pre>{{ sample.wanted|cut }}</pre></div>
+{%- for answer in sample.answers %}
+<div><h4><span>{{ answer.arm }}</span><span class="chip {{ 'good' if answer.score >= 0.999 else 'bad' if answer.score <= 0.001 else 'unsure' }}">{{ answer.score|two }}</span></h4>{% if not answer.is_valid %}<p class="bad">breaks the contract</p>{% endif %}<pre>{{ answer.output|cut or '(no answer)' }}</pre></div>
+{%- endfor %}
+</div>
+</article>
+{%- endfor %}
+{%- endif %}
+
+<h2>The rows</h2>
+<p>{{ page.data.train_rows }} to train on, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} refused{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.</p>
+{%- if page.data.reasons %}
+<div class="wide" style="max-width: 460px"><table>
+<thead><tr><th>refused because</th><th>rows</th></tr></thead>
+<tbody>
+{%- for reason, count in page.data.reasons|dictsort %}
+<tr><td><code>{{ reason }}</code></td><td>{{ count }}</td></tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endif %}
+
+<h2>Where every number comes from</h2>
+<div class="wide"><table>
+<thead><tr><th>artifact</th><th style="text-align: left">digest</th></tr></thead>
+<tbody>
+{%- for name, digest in page.digests.items() %}
+<tr><td>{{ name }}</td><td class="text"><code>{{ digest }}</code></td></tr>
+{%- endfor %}
+</tbody></table></div>
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,94 @@
+"""What a person reads of a verdict: the page, the markdown for Prefect, and verdict.json beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ModelArtifact, VerdictArtifact
+from schemas.reports import Verdict
+from tasks.decision.report_page import ReportPage, render_report
+from tasks.decision.samples import read_samples
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The artifacts that a verdict stands on, and how to open each."""
+
+    verdict: VerdictArtifact
+    data: DataArtifact
+    base: ModelArtifact
+    arms: tuple[ArmArtifact, ...]
+    adapter: AdapterArtifact | None
+    benchmark: BenchmarkArtifact | None
+
+
+def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: Path) -> str:
+    """Write report.html, summary.md and verdict.json into `out` and return the headline.
+
+    Args:
+        name: the run's name.
+        found: the artifacts that the verdict stands on.
+        folders: digest -> opened folder, for the verdict, the data, the arms and the adapter.
+        out: where the files go.
+    """
+    text = (folders[found.verdict.digest] / "verdict.json").read_text(encoding="utf-8")
+    verdict = Verdict.model_validate_json(text)
+    answers = {arm.arm: folders[arm.digest] / "answers.parquet" for arm in found.arms}
+    page = ReportPage(
+        name=name,
+        verdict=verdict,
+        data=found.data,
+        samples=read_samples(folders[found.data.digest] / "held_out.parquet", answers),
+        log=_log(folders[found.adapter.digest]) if found.adapter else (),
+        training=_training_facts(found.adapter) if found.adapter else (),
+        digests=_digests(found),
+    )
+    (out / "report.html").write_text(render_report(page), encoding="utf-8")
+    (out / "summary.md").write_text(summary(name, verdict), encoding="utf-8")
+    (out / "verdict.json").write_text(text, encoding="utf-8")
+    return verdict.headline
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _training_facts(adapter: AdapterArtifact) -> tuple[str, ...]:
+    size = f"{adapter.parameters / 1e6:.1f} million trained parameters"
+    validation = () if adapter.validation_loss is None else (f"validation loss {adapter.validation_loss:.3f}",)
+    return (adapter.method, size, f"{adapter.steps} steps", f"{adapter.train_tokens:,} tokens", *validation)
+
+
+def _digests(found: Measurements) -> dict[str, str]:
+    parts = {"verdict": found.verdict, "data": found.data, "base": found.base, "adapter": found.adapter, "benchmark": found.benchmark}
+    named = {name: part.digest for name, part in parts.items() if part is not None}
+    return named | {f"arm {arm.arm}": arm.digest for arm in found.arms} | {"chat template": found.base.template_digest}
+
+
+def summary(name: str, verdict: Verdict) -> str:
+    """Return the verdict as markdown for the flow run's page."""
+    lines = [f"# {name}: {verdict.verdict}", "", f"**{verdict.headline}**", ""]
+    lines += [f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in | out | gain |", "|---|---:|---|---:|---:|---:|---:|"]
+    for arm in verdict.arms:
+        gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
+        cells = (
+            arm.arm,
+            f"{arm.score:.3f}",
+            f"{arm.low:.3f} to {arm.high:.3f}",
+            f"{arm.valid_rate:.0%}",
+            f"{arm.prompt_tokens:.0f}",
+            f"{arm.output_tokens:.0f}",
+            gain,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    if verdict.gate:
+        lines += ["", f"Gate {'open' if verdict.gate.is_passed else 'closed'}, margin {verdict.gate.margin:g}.", ""]
+        lines += ["| benchmark | items | base | tuned | change | interval |", "|---|---:|---:|---:|---:|---|"]
+        lines += [
+            f"| {task.task} | {task.items} | {task.base:.3f} | {task.tuned:.3f} | {task.difference:+.3f} | {task.low:+.3f} to {task.high:+.3f} |"
+            for task in verdict.gate.tasks
+        ]
+    return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])

@@ -1,0 +1,51 @@
+"""Rows for the report's side-by-side table: at even distances through the held-out set, so nobody chose them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class SampleAnswer:
+    """What one arm said to one row, and its score (0..1)."""
+
+    arm: str
+    output: str
+    score: float
+    is_valid: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One held-out row with the answer that was wanted and every arm's."""
+
+    row_id: int
+    prompt: str
+    wanted: str
+    answers: tuple[SampleAnswer, ...]
+
+
+def read_samples(held_out: Path, answers: Mapping[str, Path], count: int = SAMPLES) -> tuple[Sample, ...]:
+    """Return up to `count` rows that every arm answered.
+
+    Args:
+        held_out: held_out.parquet of the data artifact.
+        answers: answers.parquet of each arm, by the arm's name, in the order to be shown.
+        count: rows wanted.
+    """
+    tables = {arm: {row["row_id"]: row for row in pl.read_parquet(path).iter_rows(named=True)} for arm, path in answers.items()}
+    rows = [row for row in pl.read_parquet(held_out).sort("row_id").iter_rows(named=True) if all(row["row_id"] in table for table in tables.values())]
+    picked = [rows[place * len(rows) // min(count, len(rows))] for place in range(min(count, len(rows)))]
+    return tuple(
+        Sample(row["row_id"], row["prompt"], row["completion"], tuple(_answer(arm, table[row["row_id"]]) for arm, table in tables.items())) for row in picked
+    )
+
+
+def _answer(arm: str, row: dict[str, object]) -> SampleAnswer:
+    return SampleAnswer(arm, str(row["output"]), float(str(row["score"])), bool(row["is_valid"]))

@@ -1,0 +1,122 @@
+"""Greedy answers to many prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tasks.inference.batching import batches, chunks, common_prefix, memory_budget, row_token_bytes
+from tasks.inference.loading import LoadedModel
+from tasks.inference.prefix import PrefixReader, SharedMemory, reading
+from tasks.inference.suiting import unsuited
+
+Progress = Callable[[int, int], None]
+Tell = Callable[[int, list[int]], None]
+PLAIN_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer: its ids without the stop token, its text, and whether the model ended it by itself."""
+
+    ids: list[int]
+    text: str
+    is_stopped: bool
+
+
+def generate(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, on_progress: Progress | None = None) -> list[Generated]:
+    """Return the greedy answer to every prompt, in their order.
+
+    What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot be shared in this
+    way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
+
+    Args:
+        loaded: the model.
+        prompts: token ids, from the beginning of text to where the model has to answer; none is empty.
+        max_new_tokens: an answer ends here if the model does not end it.
+        on_progress: called with (rows done, rows) whenever a row is finished.
+    """
+    answers: dict[int, Generated] = {}
+
+    def tell(row: int, ids: list[int]) -> None:
+        answers[row] = _finished(loaded, ids)
+        if on_progress is not None:
+            on_progress(len(answers), len(prompts))
+
+    if prompts:
+        answer = by_shared_prefix if unsuited(loaded) is None else by_transformers
+        answer(loaded, prompts, max_new_tokens, tell)
+    return [answers[row] for row in range(len(prompts))]
+
+
+def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, tell: Tell) -> None:
+    """Read what all prompts begin with once, then batch after batch of what they go on with; tell each row's new ids as it is finished."""
+    shared = common_prefix(prompts)
+    own = [prompt[shared:] for prompt in prompts]
+    per_token = row_token_bytes(loaded.model.config.get_text_config(), loaded.dtype)
+    memory = SharedMemory()
+    reader = PrefixReader(loaded.model, loaded.device, memory)
+    with reading(loaded.model, memory):
+        reader.read_prefix(prompts[0][:shared])
+        for batch in batches([len(ids) for ids in own], max_new_tokens, per_token, memory_budget(loaded.device)):
+            _answer_batch(reader, {row: own[row] for row in batch}, max_new_tokens, loaded.stop_ids, tell)
+
+
+def _answer_batch(reader: PrefixReader, prompts: dict[int, list[int]], max_new_tokens: int, stop_ids: frozenset[int], tell: Tell) -> None:
+    """Answer one batch; `prompts` has the longest first."""
+    rows, own = list(prompts), list(prompts.values())
+    reader.memory.open_batch(len(rows), len(own[0]) + max_new_tokens, reader.device)
+    for part in chunks([len(ids) for ids in own]):
+        reader.read_rows(part, own[part])
+    made: list[list[int]] = [[] for _ in rows]
+    last = [ids[-1] for ids in own]
+    while rows:
+        last = reader.step(last).float().argmax(-1).tolist()  # argmax of bf16 takes seven times as long on a CPU
+        for ids, token in zip(made, last, strict=True):
+            ids.append(token)
+        for place in reversed(range(len(rows))):  # from the end: the row that takes a place has been looked at already
+            if last[place] in stop_ids or len(made[place]) == max_new_tokens:
+                tell(rows[place], made[place])
+                reader.memory.remove(place)
+                for column in (rows, made, last):
+                    _drop(column, place)
+
+
+def _drop(column: list[Any], place: int) -> None:
+    """Let the last entry take the place of another, as the memory does with its rows."""
+    column[place] = column[-1]
+    column.pop()
+
+
+def by_transformers(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, tell: Tell) -> None:
+    """Answer by transformers' own greedy search: slower, and at home with every architecture."""
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    for start in range(0, len(order), PLAIN_ROWS):
+        rows = order[start : start + PLAIN_ROWS]
+        for row, ids in zip(rows, _searched(loaded, [prompts[row] for row in rows], max_new_tokens), strict=True):
+            tell(row, ids)
+
+
+def _finished(loaded: LoadedModel, ids: list[int]) -> Generated:
+    """Return an answer from the ids that were decoded, which may go on after the stop token."""
+    end = next((place for place, token in enumerate(ids) if token in loaded.stop_ids), None)
+    kept = ids if end is None else ids[:end]
+    return Generated(kept, loaded.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False), end is not None)
+
+
+def _searched(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
+    from transformers import GenerationConfig
+
+    width = max(map(len, prompts))
+    filler = min(loaded.stop_ids)
+    ids = torch.tensor([[filler] * (width - len(prompt)) + prompt for prompt in prompts], device=loaded.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=loaded.device)
+    settings: Any = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=sorted(loaded.stop_ids), pad_token_id=filler)
+    # A model's own sampling settings (a temperature, a repetition penalty) would be mixed in where these leave something out.
+    loaded.model.generation_config = settings
+    with torch.inference_mode():
+        made = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+    return [row[width:] for row in made.tolist()]

@@ -1,0 +1,198 @@
+"""A model ready to answer: the base as it is, the base that an adapter was fitted on with that adapter, or a fully tuned model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import LibraryMissing, TuneworthyError
+from tasks.inference.quietness import quietly
+from tasks.inference.rendering import TemplateFacts, template_facts
+
+PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south."
+# bf16 has to be clearly faster before its coarser numbers are taken.
+BF16_GAIN = 1.2
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """The best/ or last/ folder of a sealed adapter artifact, and the method that it was fitted with: "qlora", "lora" or "full"."""
+
+    folder: Path
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in evaluation mode with its tokenizer; `reason` tells which precision was chosen, and why; `stop_ids` end an answer."""
+
+    model: Any
+    tokenizer: Any
+    dtype: Any
+    reason: str
+    stop_ids: frozenset[int]
+
+    @property
+    def template(self) -> TemplateFacts:
+        """What the chat template does."""
+        return template_facts(self.tokenizer)
+
+    @property
+    def device(self) -> Any:
+        """Where the model's weights lie."""
+        return next(self.model.parameters()).device
+
+    @property
+    def window(self) -> int:
+        """Tokens that the model can look at: prompt and answer together."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or self.tokenizer.model_max_length)
+
+
+@lru_cache(maxsize=1)
+def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any = None) -> LoadedModel:
+    """Load a model from sealed folders; the last one asked for is kept, so that the arms that share it load it once.
+
+    A QLoRA adapter is attached to the quantised base that it was fitted on, with the base's weights unpacked again: the same numbers as
+    4-bit weights give, at the speed of plain ones.
+
+    Args:
+        folder: the sealed base model.
+        adapter: what was fitted on it; None for the base alone.
+        dtype: precision of the weights; the machine's better one when left out.
+
+    Raises:
+        TuneworthyError: the adapter changes nothing.
+        LibraryMissing: a QLoRA adapter needs bitsandbytes and it is not installed.
+    """
+    from transformers import AutoTokenizer
+
+    chosen, reason = (dtype, "as asked for") if dtype is not None else better_precision()
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    with quietly():
+        model = _model(folder, adapter, tokenizer, chosen)
+    return LoadedModel(_ready(model), tokenizer, chosen, reason, _stop_ids(model, tokenizer))
+
+
+def _model(folder: Path, adapter: AdapterFolder | None, tokenizer: Any, dtype: Any) -> Any:
+    if adapter is None:
+        return plain_model(folder, dtype)
+    if adapter.method == "full":
+        return _fully_tuned(folder, adapter, tokenizer, dtype)
+    base = quantised_model(folder, dtype) if adapter.method == "qlora" else plain_model(folder, dtype)
+    return _with_adapter(base, adapter, tokenizer, dtype)
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end an answer: the template's, and the model's own."""
+    own = model.generation_config.eos_token_id
+    return frozenset([template_facts(tokenizer).stop_id, *(own if isinstance(own, list) else [own] if own is not None else [])])
+
+
+def plain_model(folder: Path, dtype: Any) -> Any:
+    """Load a folder's weights in one precision onto the machine's device, for reading only."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, trust_remote_code=False, local_files_only=True, use_safetensors=True)
+    return _ready(model.to(best_device()))
+
+
+def quantised_model(folder: Path, dtype: Any) -> Any:
+    """Load a folder's weights as NF4 with double quantisation would hold them, unpacked into `dtype`.
+
+    Raises:
+        LibraryMissing: bitsandbytes is not installed.
+    """
+    try:
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+        quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            quantization_config=quantised,
+            device_map={"": best_device()},
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except ImportError as fault:
+        raise LibraryMissing(f'training.method "qlora" needs bitsandbytes ({fault}). Install it with `pip install bitsandbytes`, or set "lora".') from fault
+    return _ready(model.dequantize().to(dtype))
+
+
+def best_device() -> str:
+    """Return where models run on this machine."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@cache
+def better_precision() -> tuple[Any, str]:
+    """Return the dtype that answers sooner here, and why: on a CPU it is tried out, for about 50 ms, once per process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16, f"bf16: {torch.cuda.get_device_name()}"
+    slow, quick = _seconds(torch.float32), _seconds(torch.bfloat16)
+    gain = slow / quick
+    if gain >= BF16_GAIN:
+        return torch.bfloat16, f"bf16: its matrix products are {gain:.1f} times as fast as fp32 on this CPU"
+    return torch.float32, f"fp32: bf16 would be {gain:.1f} times as fast on this CPU, {BF16_GAIN} is wanted"
+
+
+def _seconds(dtype: Any) -> float:
+    """Return the seconds of the quickest of some products as a decoding step has them: 32 rows by a small model's layers."""
+    import torch
+
+    rows, weights = torch.ones(32, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+    quickest, until = float("inf"), time.perf_counter() + 0.025
+    with torch.inference_mode():
+        while time.perf_counter() < until:
+            started = time.perf_counter()
+            for _ in range(8):
+                torch.nn.functional.linear(rows, weights)
+            quickest = min(quickest, time.perf_counter() - started)
+    return quickest
+
+
+def _with_adapter(base: Any, adapter: AdapterFolder, tokenizer: Any, dtype: Any) -> Any:
+    from peft import PeftModel
+
+    before = _probe_logits(base, tokenizer)
+    model = PeftModel.from_pretrained(base, str(adapter.folder), autocast_adapter_dtype=False, local_files_only=True).to(dtype)
+    _check_change(before, _probe_logits(_ready(model), tokenizer), adapter)
+    return model
+
+
+def _fully_tuned(folder: Path, adapter: AdapterFolder, tokenizer: Any, dtype: Any) -> Any:
+    from safetensors.torch import load_model as fill
+
+    model = plain_model(folder, dtype)
+    before = _probe_logits(model, tokenizer)
+    fill(model, str(adapter.folder / "model.safetensors"), strict=True)
+    _check_change(before, _probe_logits(_ready(model.to(dtype)), tokenizer), adapter)
+    return model
+
+
+def _check_change(before: Any, after: Any, adapter: AdapterFolder) -> None:
+    if bool((before == after).all()):
+        raise TuneworthyError(
+            f"The {adapter.method} adapter changes nothing: the model gives the same logits with and without it, so its score would be the base's. "
+            "Look at training.learning_rate and training.epochs, or at the adapter's file."
+        )
+
+
+def _probe_logits(model: Any, tokenizer: Any) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.tensor([tokenizer(PROBE_TEXT, add_special_tokens=False)["input_ids"]], device=next(model.parameters()).device)
+        return model(input_ids=ids, use_cache=False).logits.float()
+
+
+def _ready(model: Any) -> Any:
+    return model.requires_grad_(False).eval()

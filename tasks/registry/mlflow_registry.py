@@ -1,0 +1,131 @@
+"""Versions and aliases of a registered model: one version an adapter, however often and from however many processes it is registered."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.registry.connection import Registry
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUILD = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be registered: the adapter's digest is its identity, the tags tell where it comes from and what it scored."""
+
+    model: str
+    adapter_digest: str
+    tags: dict[str, str]
+    description: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The version of an adapter, the alias that it has, and in words why."""
+
+    version: str
+    alias: str
+    why: str
+
+
+def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
+    """Return the version of this adapter, made if there is none yet; its tags tell of the newest verdict.
+
+    The alias sha-<digest> is the index by content. When several processes register the same adapter at once, the lowest version stays and
+    the others take their own away again: version numbers are given one after the other, so each process sees every lower one.
+    """
+    index = f"sha-{candidate.adapter_digest}"
+    version = version_of(registry, candidate.model, index)
+    if version is None:
+        ensure_model(registry, candidate.model)
+        own = _new_version(registry, candidate, registry.experiment(experiment), folder, build)
+        version = str(min(int(found) for found in _versions_with(registry, candidate)))
+        if version != own:
+            registry.client.delete_model_version(candidate.model, own)
+        registry.client.set_registered_model_alias(candidate.model, index, version)
+    for name, value in candidate.tags.items():
+        registry.client.set_model_version_tag(candidate.model, version, name, value)
+    return version
+
+
+def ensure_model(registry: Registry, model: str) -> None:
+    """Make the registered model if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registry.client.get_registered_model(model)
+    except MlflowException:
+        try:
+            registry.client.create_registered_model(model)
+        except MlflowException:  # another process made it just now; anything else fails here again
+            registry.client.get_registered_model(model)
+
+
+def version_of(registry: Registry, model: str, alias: str) -> str | None:
+    """Return the version that an alias points to, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(registry.client.get_model_version_by_alias(model, alias).version)
+    except MlflowException as fault:
+        if fault.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+            return None
+        raise
+
+
+def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
+    found = registry.client.search_model_versions(f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'")
+    return [str(version.version) for version in found]
+
+
+def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
+    client = registry.client
+    shutil.rmtree(folder, ignore_errors=True)
+    logged = client.create_logged_model(experiment, name="adapter", source_run_id=candidate.run_id, tags={"adapter_digest": candidate.adapter_digest})
+    build(folder)
+    client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    tags: dict[str, Any] = candidate.tags | {"adapter_digest": candidate.adapter_digest, "megabytes": f"{size / 1e6:.2f}"}
+    made = client.create_model_version(
+        candidate.model, f"models:/{logged.model_id}", run_id=candidate.run_id, tags=tags, description=candidate.description, model_id=logged.model_id
+    )
+    return str(made.version)
+
+
+def place(registry: Registry, model: str, version: str, *, is_verdict: bool) -> Placed:
+    """Give a version its alias: champion when it won its verdict and no better one stands there, else challenger.
+
+    Scores are compared only where both were measured on the same data. The champion before is kept as `previous`.
+    """
+    champion = version_of(registry, model, CHAMPION)
+    if champion == version:
+        return Placed(version, CHAMPION, "it is the champion already")
+    why_not = "" if champion is None and is_verdict else _why_not(registry, model, version, champion, is_verdict)
+    if why_not:
+        registry.client.set_registered_model_alias(model, CHALLENGER, version)
+        return Placed(version, CHALLENGER, why_not)
+    if champion is not None:
+        registry.client.set_registered_model_alias(model, PREVIOUS, champion)
+    registry.client.set_registered_model_alias(model, CHAMPION, version)
+    if version_of(registry, model, CHALLENGER) == version:
+        registry.client.delete_registered_model_alias(model, CHALLENGER)
+    return Placed(version, CHAMPION, f"it is not worse than version {champion} on the same rows" if champion else "there was no champion")
+
+
+def _why_not(registry: Registry, model: str, version: str, champion: str | None, is_verdict: bool) -> str:
+    if not is_verdict:
+        return "its gain is worth it, but it does not surely meet the target"
+    own, other = (registry.client.get_model_version(model, one or "").tags for one in (version, champion))
+    if own.get("data_digest") != other.get("data_digest"):
+        return f"the champion, version {champion}, was measured on other rows"
+    if float(own["score"]) < float(other["score"]):
+        return f"the champion, version {champion}, scores {float(other['score']):.3f} on the same rows, this one {float(own['score']):.3f}"
+    return ""

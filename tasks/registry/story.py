@@ -1,0 +1,68 @@
+"""What MLflow is told about a verdict and a version: names and texts only, nothing of MLflow itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, Artifact, BenchmarkArtifact, DataArtifact, ModelArtifact, ReportArtifact, VerdictArtifact
+from schemas.reports import ArmReport, Verdict
+from tasks.registry.tracking import Story, read_curve, verdict_numbers
+
+
+def tell(
+    page: Path,
+    verdict: VerdictArtifact,
+    report: ReportArtifact,
+    data: DataArtifact,
+    base: ModelArtifact,
+    arms: Sequence[ArmArtifact],
+    adapter: AdapterArtifact | None,
+    benchmark: BenchmarkArtifact | None,
+    log: Path | None,
+) -> Story:
+    """Return the story of one verdict; `page` is the report's folder, `log` the training log when there was a training."""
+    whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
+    digests: dict[str, Artifact | None] = {"verdict": verdict, "report": report, "data": data, "base": base, "adapter": adapter, "benchmark": benchmark}
+    digests |= {f"arm.{arm.arm}": arm for arm in arms}
+    tags = {f"{name}_digest": artifact.digest for name, artifact in digests.items() if artifact is not None}
+    words = {"verdict": whole.verdict, "headline": whole.headline, "mlflow.note.content": _note(whole)}
+    words |= {"template_digest": base.template_digest, "base_name": base.name}
+    numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
+    params = {"target": f"{whole.target:g}", "worth": f"{whole.worth:g}", "confidence": f"{whole.confidence:g}", "base": base.name}
+    if adapter is not None:
+        params |= {"method": adapter.method}
+        numbers |= {f"train/{name}": float(getattr(adapter, name)) for name in ("parameters", "steps", "train_tokens", "seconds")}
+    files = tuple(path for path in (page / "report.html", page / "verdict.json") if path.exists())
+    return Story(params, tags | words, numbers, read_curve(log) if log else [], files)
+
+
+def _note(verdict: Verdict) -> str:
+    return "\n".join([f"**{verdict.headline}**", "", *(f"- {reason}" for reason in verdict.reasons)])
+
+
+def version_tags(
+    verdict: Verdict, adapter: AdapterArtifact, base: ModelArtifact, data: DataArtifact, decided: VerdictArtifact, config_digest: str
+) -> dict[str, str]:
+    """Return the tags of a version: where it comes from, by digest, and what it scored."""
+    arm = tuned_arm(verdict)
+    numbers = {"score": arm.score, "score_low": arm.low, "score_high": arm.high, "gain": arm.gain, "gain_low": arm.gain_low, "gain_high": arm.gain_high}
+    tags = {
+        "adapter_digest": adapter.digest,
+        "base_digest": base.digest,
+        "base_name": base.name,
+        "template_digest": base.template_digest,
+        "data_digest": data.digest,
+        "verdict_digest": decided.digest,
+        "config_digest": config_digest,
+        "method": adapter.method,
+        "verdict": verdict.verdict,
+        "arm": arm.arm,
+        "rows": str(verdict.rows),
+    }
+    return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
+
+
+def tuned_arm(verdict: Verdict) -> ArmReport:
+    """Return the tuned arm that earned its place."""
+    return next(arm for arm in verdict.arms if arm.arm == verdict.tuned_arm)

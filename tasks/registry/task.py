@@ -1,0 +1,89 @@
+"""The registry stages: a verdict's numbers go to MLflow, and an adapter that earned it becomes a version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    BenchmarkArtifact,
+    DataArtifact,
+    ModelArtifact,
+    RegisteredVersion,
+    ReportArtifact,
+    TrackedRun,
+    VerdictArtifact,
+)
+from tasks.stage import Bench, stage
+
+if TYPE_CHECKING:
+    from schemas.config import RegistryConfig, TaskConfig
+
+
+@stage()
+def track_verdict(
+    name: str,
+    verdict: VerdictArtifact,
+    report: ReportArtifact,
+    data: DataArtifact,
+    base: ModelArtifact,
+    arms: tuple[ArmArtifact, ...],
+    adapter: AdapterArtifact | None,
+    benchmark: BenchmarkArtifact | None,
+    destination: str,
+    *,
+    bench: Bench,
+) -> TrackedRun:
+    """Write the verdict as one MLflow run in experiment `name`; `destination` is a tracking URI, or "" for the store's own SQLite file."""
+    import json
+
+    from tasks.registry.connection import open_registry
+    from tasks.registry.story import tell
+    from tasks.registry.tracking import track
+
+    page = bench.open(report)
+    story = tell(page, verdict, report, data, base, arms, adapter, benchmark, log=bench.open(adapter) / "log.jsonl" if adapter else None)
+    with open_registry(destination, bench.store, f"The verdict is in the store ({page / 'verdict.json'}).") as registry:
+        run_id = track(registry, name, name, story, identity=report.digest)
+    (bench.out / "tracked.json").write_text(json.dumps({"run_id": run_id, "experiment": name, "destination": destination}), encoding="utf-8")
+    return TrackedRun(run_id=run_id, experiment=name)
+
+
+@stage()
+def register_adapter(
+    registry: RegistryConfig,
+    task: TaskConfig,
+    adapter: AdapterArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    verdict: VerdictArtifact,
+    tracked: TrackedRun,
+    destination: str,
+    max_new_tokens: int = 512,
+    config_digest: str = "",
+    *,
+    bench: Bench,
+) -> RegisteredVersion:
+    """Make the adapter one version of the registered model, and champion when it won its verdict and no better one stands there."""
+    import json
+
+    from schemas.reports import Verdict
+    from tasks.registry.connection import open_registry
+    from tasks.registry.mlflow_registry import Candidate, place, register
+    from tasks.registry.packaging import build_model
+    from tasks.registry.served_facts import ServedFacts
+    from tasks.registry.story import version_tags
+
+    whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
+    served = ServedFacts(task.instruction, adapter.method, max_new_tokens, base.name, base.digest, base.template_digest)
+    candidate = Candidate(registry.model, adapter.digest, version_tags(whole, adapter, base, data, verdict, config_digest), whole.headline, tracked.run_id)
+    fitted = bench.open(adapter)
+    with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
+        version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted / "best", served))
+        placed = place(reached, registry.model, version, is_verdict=whole.verdict.startswith("finetune"))
+        megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
+    bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB")
+    facts = {"model": registry.model, "version": version, "alias": placed.alias, "megabytes": megabytes}
+    (bench.out / "registered.json").write_text(json.dumps(facts), encoding="utf-8")
+    return RegisteredVersion.model_validate(facts)

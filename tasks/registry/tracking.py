@@ -1,0 +1,86 @@
+"""A verdict as one MLflow run: every number, every digest, the report, and the training's loss curve."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.reports import Verdict
+
+if TYPE_CHECKING:
+    from tasks.registry.connection import Registry
+
+BATCH = 1000  # metrics that MLflow takes at once
+LONGEST = 5000  # characters of a tag's value
+
+
+@dataclass(frozen=True)
+class Story:
+    """What one MLflow run tells: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as artifacts."""
+
+    params: dict[str, str]
+    tags: dict[str, str]
+    numbers: dict[str, float]
+    curve: list[dict[str, float]] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+
+
+def verdict_numbers(verdict: Verdict) -> dict[str, float]:
+    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, benchmark/general_mini/difference."""
+    numbers: dict[str, float] = {}
+    for arm in verdict.arms:
+        numbers |= {f"arm/{arm.arm}/{name}": value for name, value in arm.model_dump(exclude={"arm", "standing"}).items() if value is not None}
+    for task in verdict.gate.tasks if verdict.gate else ():
+        numbers |= {f"benchmark/{_key(task.task)}/{name}": value for name, value in task.model_dump(exclude={"task"}).items()}
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _key(name: str) -> str:
+    """Return a task's name in the characters that MLflow allows."""
+    return "".join(sign if sign.isalnum() or sign in "_-. " else "-" for sign in name)
+
+
+def read_curve(log: Path) -> list[dict[str, float]]:
+    """Return the training log: one mapping an entry, `step` and the numbers logged there."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def track(registry: Registry, experiment: str, name: str, story: Story, identity: str) -> str:
+    """Write a finished run and return its id; the same identity gives the run that is there already.
+
+    A run that an earlier attempt left half-written is deleted first, so no number is ever doubled.
+    """
+    client = registry.client
+    place = registry.experiment(experiment)
+    for run in client.search_runs([place], f"tags.identity = '{identity}'"):
+        if run.info.status == "FINISHED":
+            return str(run.info.run_id)
+        client.delete_run(run.info.run_id)
+    run_id = str(client.create_run(place, run_name=name, tags={"identity": identity} | {key: value[:LONGEST] for key, value in story.tags.items()}).info.run_id)
+    _write(client, run_id, story)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _write(client: Any, run_id: str, story: Story) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, step) for name, value, step in _metrics(story)]
+    client.log_batch(run_id, params=[Param(name, value) for name, value in story.params.items()])
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    for path in story.files:
+        client.log_artifact(run_id, str(path))
+
+
+def _metrics(story: Story) -> Iterator[tuple[str, float, int]]:
+    for name, value in story.numbers.items():
+        yield name, value, 0
+    for entry in story.curve:
+        for name in sorted(entry.keys() - {"step"}):
+            yield f"train/{name}", float(entry[name]), int(entry["step"])

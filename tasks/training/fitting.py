@@ -1,0 +1,134 @@
+"""Fit one adapter: rows in, best and last weights out, going on from a checkpoint where there is one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel as Facts
+
+from schemas.errors import TrainingStopped
+from tasks.progress import Audience
+from tasks.training.decisions import decide
+from tasks.training.loss import answering
+from tasks.training.machine import Precision
+from tasks.training.methods import load_model
+from tasks.training.packing import Lesson, plan_steps
+from tasks.training.resuming import newest_whole, read_state, step_folder
+from tasks.training.rows import common_prefix, read_rows, refuse_long_rows, split_validation
+from tasks.training.sealing import count_parameters, seal_weights, write_json
+from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_patience
+
+if TYPE_CHECKING:
+    from schemas.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The base: its sealed folder, and the name and revision by which an adapter refers to it."""
+
+    folder: Path
+    name: str
+    revision: str | None
+
+
+class Fitted(Facts):
+    """What came out; the fields of AdapterArtifact that training knows."""
+
+    parameters: int
+    steps: int
+    train_tokens: int
+    train_loss: float
+    validation_loss: float | None
+    seconds: float
+
+
+def fit_adapter(
+    training: TrainingConfig, instruction: str, base: BaseModel, rows: Path, seed: int, folder: Path, out: Path, audience: Audience, precision: Precision | None = None
+) -> Fitted:
+    """Fit one adapter on a train.parquet and write best/, last/, log.jsonl and facts.json into `out`; `folder` keeps checkpoints.
+
+    Raises:
+        DatasetRefused: rows are too long, or cannot be learned; the message names them.
+        ConfigRefused: the method or its rank does not fit the base.
+        TrainingStopped: the loss is not a number.
+    """
+    started = time.monotonic()
+    lesson = prepare_lesson(training, instruction, base.folder, rows, seed, audience)
+    checkpoint = newest_whole(folder)
+    if checkpoint is None or not is_finished(read_state(checkpoint), lesson):
+        checkpoint = train(training, base.folder, lesson, seed, folder, checkpoint, audience, precision)
+    facts = seal(training, base, lesson, folder, checkpoint, out)
+    return Fitted(**facts, seconds=round(time.monotonic() - started, 1))
+
+
+def prepare_lesson(training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, audience: Audience) -> Lesson:
+    """Return the rendered rows, split for validation and ordered in steps."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    window = getattr(AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False), "max_position_embeddings", None)
+    rendered = read_rows(rows, tokenizer, instruction)
+    refuse_long_rows(rendered, training.max_length, window)
+    learned, validation = split_validation(rendered, training.validation, seed)
+    if training.validation and not validation:
+        audience.say("validation: off, all train rows are of one group; the last weights are taken as the best")
+    steps = plan_steps([row.tokens for row in learned], training.tokens_per_step, training.epochs, seed)
+    return Lesson(learned, validation, steps, common_prefix(rendered), training.patience)
+
+
+def is_finished(state: dict[str, Any], lesson: Lesson) -> bool:
+    """Tell whether a saved state is the end of training: the last step, or patience at its end."""
+    return bool(state["global_step"] >= len(lesson.steps)) or is_out_of_patience(state["log_history"], lesson.patience)
+
+
+def train(
+    training: TrainingConfig, base: Path, lesson: Lesson, seed: int, folder: Path, checkpoint: Path | None, audience: Audience, precision: Precision | None
+) -> Path:
+    """Train from the checkpoint, or from the start, to the end; return the last checkpoint."""
+    from transformers import AutoConfig, set_seed
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    decisions = decide(folder, training, config, lesson, audience, precision)
+    if checkpoint:
+        audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
+    set_seed(seed)
+    model = load_model(base, training, decisions.torch_dtype, decisions.device)
+    has_autocast = training.method == "full" and decisions.dtype == "bf16"
+    args = arguments(folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
+    with answering(model) as head:
+        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, folder, Pace(lesson, training.checkpoint_minutes, audience))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    last = newest_whole(folder)
+    if last is None or not is_finished(read_state(last), lesson):
+        raise TrainingStopped(f"Training ended, but its last checkpoint in {folder} is not whole. Run again: it goes on from the one before.")
+    return last
+
+
+def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, folder: Path, checkpoint: Path, out: Path) -> dict[str, Any]:
+    """Write what is sealed and return the facts that the artifact carries."""
+    state = read_state(checkpoint)
+    best_step = state["best_global_step"] or state["global_step"]
+    best = folder / step_folder("best", best_step) if state["best_global_step"] else checkpoint
+    for source, name in ((best, "best"), (checkpoint, "last")):
+        seal_weights(source, out / name, base.folder, base.name, base.revision)
+    log = state["log_history"]
+    (out / "log.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log), encoding="utf-8")
+    facts = _facts(log, lesson, count_parameters(out / "last"))
+    chosen = {"method": training.method, "rank": None if training.method == "full" else training.rank, "best_epoch": lesson.steps[best_step - 1].done, "best_step": best_step}
+    rows = {"rows": len(lesson.rows), "validation_rows": len(lesson.validation), "shared_prefix": lesson.prefix}
+    write_json(out / "facts.json", facts | chosen | rows | json.loads((folder / "decisions.json").read_text(encoding="utf-8")))
+    return facts
+
+
+def _facts(log: list[dict[str, Any]], lesson: Lesson, parameters: int) -> dict[str, Any]:
+    steps = [entry for entry in log if "loss" in entry]
+    losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
+    last_epoch = [entry["loss"] for entry in steps if lesson.steps[entry["step"] - 1].epoch == lesson.steps[steps[-1]["step"] - 1].epoch]
+    return {
+        "parameters": parameters, "steps": len(steps), "train_tokens": sum(entry["tokens"] for entry in steps),
+        "train_loss": round(sum(last_epoch) / len(last_epoch), 6), "validation_loss": min(losses) if losses else None,
+    }  # fmt: skip

@@ -1,0 +1,21 @@
+"""The training stage: one adapter fitted on the train split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact
+from tasks.stage import Bench, stage
+
+if TYPE_CHECKING:
+    from schemas.config import TaskConfig, TrainingConfig
+
+
+@stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers"))
+def train_adapter(training: TrainingConfig, task: TaskConfig, base: ModelArtifact, data: DataArtifact, seed: int, *, bench: Bench) -> AdapterArtifact:
+    """Fit one adapter on the train split; equal inputs, equal source and equal libraries give the sealed one back."""
+    from tasks.training.fitting import BaseModel, fit_adapter
+
+    origin = BaseModel(bench.open(base), base.name, base.revision)
+    fitted = fit_adapter(training, task.instruction, origin, bench.open(data) / "train.parquet", seed, bench.folder, bench.out, bench.audience)
+    return AdapterArtifact(method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump())

@@ -1,0 +1,185 @@
+"""transformers' Trainer with our batches: one item is one optimiser step, made of packs whose losses add up token by token."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from schemas.errors import TrainingStopped
+from tasks.progress import Audience
+from tasks.training.loss import AnswerHead
+from tasks.training.packing import Lesson, Pack, pack_rows
+from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
+
+WARMUP = 0.05
+CLIP = 1.0
+
+
+def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool) -> TrainingArguments:
+    """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and evaluating are ours."""
+    return TrainingArguments(
+        output_dir=str(folder), per_device_train_batch_size=1, num_train_epochs=1, learning_rate=learning_rate, lr_scheduler_type="cosine",
+        warmup_steps=min(steps - 1, math.ceil(WARMUP * steps)), weight_decay=0.0, max_grad_norm=CLIP, optim="adamw_torch", seed=seed, use_cpu=is_cpu, bf16=has_autocast,
+        save_strategy="no", eval_strategy="no", logging_strategy="no", logging_nan_inf_filter=False, report_to=[], disable_tqdm=True, remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )  # fmt: skip
+
+
+class PackedSteps:
+    """The optimiser steps as a data set: item N is the list of packs of step N."""
+
+    def __init__(self, lesson: Lesson, capacity: int) -> None:
+        self.lesson, self.capacity = lesson, capacity
+
+    def __len__(self) -> int:
+        """Number of optimiser steps of all epochs."""
+        return len(self.lesson.steps)
+
+    def __getitem__(self, position: int) -> list[Pack]:
+        """Return the packs of one optimiser step."""
+        rows = [self.lesson.rows[index] for index in self.lesson.steps[position].rows]
+        return pack_rows(rows, self.lesson.prefix, self.capacity)
+
+
+class PackedTrainer(Trainer):
+    """Trains on packs, evaluates on held-out train groups, and saves so that nothing is lost."""
+
+    def __init__(self, model: Any, args: TrainingArguments, lesson: Lesson, capacity: int, head: AnswerHead, folder: Path, pace: Pace) -> None:
+        super().__init__(model=model, args=args, train_dataset=PackedSteps(lesson, capacity), callbacks=[pace])  # type: ignore[arg-type]
+        self.lesson, self.head, self.folder = lesson, head, folder
+        self.held_out = pack_rows(lesson.validation, lesson.prefix, capacity)
+        self.batch: list[Pack] = []
+
+    def get_train_dataloader(self) -> Any:
+        """Return the steps in their order."""
+        return torch.utils.data.DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])  # type: ignore[arg-type]
+
+    def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Add up the gradients of one optimiser step's packs; each answer token weighs the same, whichever pack it is in."""
+        model.train()
+        self.batch = inputs
+        answers = sum(len(pack.labels) for pack in inputs)
+        total = torch.zeros((), device=self.args.device)
+        for pack in inputs:
+            loss = self.pack_loss(model, pack) / answers
+            self._stop_unless_finite(loss, [pack], "loss")
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        self._note_step(total, inputs)
+        return total
+
+    def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
+        """Return the summed loss of a pack's answer tokens."""
+        device = self.args.device
+        self.head.labels = pack.labels.to(device)
+        try:
+            answered = model(
+                input_ids=pack.input_ids.to(device), position_ids=pack.position_ids.to(device), packing=pack.layout.to(device),
+                logits_to_keep=pack.answer_positions.to(device), use_cache=False,
+            )  # fmt: skip
+        finally:
+            self.head.labels = None
+        return torch.as_tensor(answered.logits)
+
+    def _note_step(self, loss: torch.Tensor, packs: list[Pack]) -> None:
+        step = self.state.global_step + 1
+        entry = {
+            "step": step, "epoch": self.lesson.steps[step - 1].done, "loss": round(loss.item(), 6), "learning_rate": self._get_learning_rate(),
+            "tokens": sum(pack.row_tokens for pack in packs),
+        }  # fmt: skip
+        self.state.log_history.append(entry)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._stop_unless_finite(torch.as_tensor(norm), self.batch, "gradient")
+        return norm
+
+    def _stop_unless_finite(self, value: torch.Tensor, packs: list[Pack], what: str) -> None:
+        if torch.isfinite(value).all():
+            return
+        rows = ", ".join(str(row) for pack in packs for row in pack.row_ids)
+        checkpoint = newest_whole(self.folder)
+        last = f"The last good checkpoint is {checkpoint.name}, and it is kept" if checkpoint else "There is no checkpoint yet"
+        raise TrainingStopped(
+            f"The {what} of step {self.state.global_step + 1} is not a finite number ({value.item()}), at rows {rows}. {last}. "
+            f"Lower training.learning_rate (now {self.args.learning_rate:g}), or look at these rows."
+        )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure the mean loss over held-out answer tokens, keep the weights if they are the best, stop when patience is at its end."""
+        model = self.model
+        model.eval()
+        with torch.no_grad():
+            total = sum(self.pack_loss(model, pack).item() for pack in self.held_out)
+        loss = total / sum(len(pack.labels) for pack in self.held_out)
+        self.state.log_history.append({"step": self.state.global_step, "epoch": self.lesson.steps[self.state.global_step - 1].done, "validation_loss": round(loss, 6)})
+        if self.state.best_metric is None or loss < self.state.best_metric:
+            self.state.best_metric, self.state.best_global_step = loss, self.state.global_step
+            self._keep_best()
+        self.control.should_training_stop |= is_out_of_patience(self.state.log_history, self.lesson.patience)
+        return {"eval_loss": loss}
+
+    def _keep_best(self) -> None:
+        aside = fresh_aside(self.folder)
+        self._save(str(aside))
+        put_in_place(aside, self.folder / step_folder("best", self.state.global_step), {})
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        for unwanted in ("training_args.bin", "README.md"):
+            (Path(output_dir or "") / unwanted).unlink(missing_ok=True)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        aside = fresh_aside(self.folder)
+        self.args.output_dir = str(aside)
+        super()._save_checkpoint(model, trial)
+        written = next(aside.iterdir())
+        put_in_place(written, self.folder / "checkpoints" / step_folder("step", self.state.global_step), {})
+        keep_newest(self.folder / "checkpoints", "step-*")
+        keep_newest(self.folder, "best-*")
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Leave the Trainer's own log out: it holds seconds."""
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Leave the Trainer's estimate out: it does not know packs."""
+        return 0
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> None:
+        return None
+
+
+def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
+    """Tell whether the last `patience` validation losses are all no better than the best one before them."""
+    losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class Pace(TrainerCallback):
+    """Decides when to evaluate and to save, and tells how far training is."""
+
+    def __init__(self, lesson: Lesson, minutes: float, audience: Audience) -> None:
+        self.lesson, self.minutes, self.audience = lesson, minutes, audience
+        self.saved = time.monotonic()
+        self.ticks: list[tuple[float, int]] = [(self.saved, 0)]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask for validation at the end of an epoch, and for a checkpoint then or when its time has come."""
+        now = time.monotonic()
+        ends = self.lesson.steps[state.global_step - 1].is_epoch_end
+        control.should_evaluate = ends and bool(self.lesson.validation)
+        control.should_save = ends or now - self.saved > self.minutes * 60
+        entry = state.log_history[-1]
+        self.ticks = [*self.ticks[-20:], (now, self.ticks[-1][1] + entry["tokens"])]
+        (since, before), (until, after) = self.ticks[0], self.ticks[-1]
+        self.audience.advance(state.global_step, len(self.lesson.steps), f"loss {entry['loss']:.2f} · {(after - before) / max(until - since, 1e-9):,.0f} tokens/s")
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock of the next checkpoint."""
+        self.saved = time.monotonic()

@@ -1,0 +1,127 @@
+"""The arms' stage on a tiny model: what is measured, what enters the key, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars
+import pytest
+from random_adapter import sealed_adapter, sealed_base
+
+from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
+from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig, TaskConfig
+from schemas.errors import ConfigRefused, TuneworthyError
+from tasks.arms.slicing import arm_slice
+from tasks.arms.task import score_arm
+from tasks.progress import Audience, audience
+from tasks.stage import Bench
+from tasks.store import ArtifactStore
+
+# peft asks transformers in an old way when it makes adapters
+pytestmark = [pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"), pytest.mark.filterwarnings("ignore:Could not find a config file in tiny")]
+
+TASK = TaskConfig(instruction="Name the state's capital.", metric="token_f1")
+ARMS = ArmsConfig(few_shot=FewShotConfig(shots=2), retrieval=RetrievalConfig(top_k=2, passage_words=20), max_new_tokens=6)
+STATES = ["texas", "ohio", "iowa", "utah", "maine", "idaho", "nevada", "kansas"]
+
+
+@pytest.fixture
+def base(store: ArtifactStore, tiny_model: Path) -> ModelArtifact:
+    return sealed_base(store, tiny_model)
+
+
+def sealed_data(store: ArtifactStore, corpus: dict[str, str] | None = None) -> DataArtifact:
+    folder = store.folder("benches", "data")
+    rows = [{"row_id": place + 1, "prompt": f"capital of {state}?", "completion": f"the city of {state}", "group": state} for place, state in enumerate(STATES)]
+    polars.DataFrame(rows[:5]).write_parquet(folder / "train.parquet")
+    polars.DataFrame(rows[5:][::-1]).write_parquet(folder / "held_out.parquet")
+    if corpus:
+        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
+    return DataArtifact(digest=store.seal("data", folder), train_rows=5, held_out_rows=3, refused_rows=0, reasons={}, documents=len(corpus or {}))
+
+
+def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
+    return polars.read_parquet(store.open(arm.digest) / "answers.parquet")
+
+
+@pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval"])
+def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_rows(store: ArtifactStore, base: ModelArtifact, arm: str) -> None:
+    made = score_arm(arm_slice(arm, ARMS), TASK, base, sealed_data(store), None, 7)
+    table = answers(store, made)
+    assert table["row_id"].to_list() == [6, 7, 8]
+    assert table.columns == ["row_id", "group", "output", "score", "is_valid", "prompt_tokens", "output_tokens", "is_stopped"]
+    assert table["output_tokens"].max() <= 6  # type: ignore[operator]
+    assert made.rows == 3
+    assert made.score == pytest.approx(table["score"].mean())
+    assert made.stopped_rate == pytest.approx(table["is_stopped"].mean())
+
+
+def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(store: ArtifactStore, base: ModelArtifact) -> None:
+    data = sealed_data(store)
+    tokens = {arm: score_arm(arm_slice(arm, ARMS), TASK, base, data, None, 7).prompt_tokens for arm in ("prompt", "few_shot", "retrieval")}
+    assert tokens["prompt"] < tokens["few_shot"]
+    assert tokens["prompt"] < tokens["retrieval"]
+
+
+def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
+    data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
+    for plain, tuned in (("prompt", "tuned"), ("retrieval", "tuned_retrieval")):
+        one = answers(store, score_arm(arm_slice(plain, ARMS), TASK, base, data, None, 7))
+        other = answers(store, score_arm(arm_slice(tuned, ARMS), TASK, base, data, adapter, 7))
+        assert one["prompt_tokens"].to_list() == other["prompt_tokens"].to_list()
+        assert one["output"].to_list() != other["output"].to_list()
+
+
+def test_the_limit_measures_the_first_rows_only(store: ArtifactStore, base: ModelArtifact) -> None:
+    made = score_arm(arm_slice("prompt", ARMS.model_copy(update={"limit": 2})), TASK, base, sealed_data(store), None, 7)
+    assert answers(store, made)["row_id"].to_list() == [6, 7]
+
+
+class Ran(Audience):
+    def __init__(self) -> None:
+        self.how: list[str] = []
+
+    def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int, source: str = "") -> None:
+        self.how.append(how)
+
+
+def test_a_change_of_the_shots_measures_the_few_shot_arm_again_and_no_other(store: ArtifactStore, base: ModelArtifact) -> None:
+    data, ran = sealed_data(store), Ran()
+    token = audience.set(ran)
+    try:
+        for arms in (ARMS, ARMS.model_copy(update={"few_shot": FewShotConfig(shots=3)})):
+            for arm in ("prompt", "few_shot", "retrieval"):
+                score_arm(arm_slice(arm, arms), TASK, base, data, None, 7)
+    finally:
+        audience.reset(token)
+    assert ran.how == ["ran", "ran", "ran", "hit", "ran", "hit"]
+
+
+def test_a_task_with_documents_shows_passages_and_no_train_rows(store: ArtifactStore, base: ModelArtifact, bench: Bench) -> None:
+    from tasks.arms.scoring import ArmInputs, _shown
+
+    data = sealed_data(store, {"capitals.md": "The capital of nevada is carson city. " * 10})
+    train, passages = _shown(arm_slice("retrieval", ARMS), ArmInputs(store.open(base.digest), store.open(data.digest), None, None, has_documents=True))
+    assert train == []
+    assert {passage.document for passage in passages} == {"capitals.md"}
+    assert len(passages) > 1
+
+
+def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(store: ArtifactStore, base: ModelArtifact) -> None:
+    data = sealed_data(store)
+    arms = ARMS.model_copy(update={"max_new_tokens": 2000})
+    with pytest.raises(ConfigRefused, match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots"):
+        score_arm(arm_slice("few_shot", arms), TASK, base, data, None, 7)
+
+
+def test_more_shots_than_train_rows_are_refused(store: ArtifactStore, base: ModelArtifact) -> None:
+    arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=6)})
+    with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 wanted, but there are only 5 train rows"):
+        score_arm(arm_slice("few_shot", arms), TASK, base, sealed_data(store), None, 7)
+
+
+def test_an_adapter_of_another_base_or_template_is_refused(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
+    data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
+    for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
+        with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
+            score_arm(arm_slice("tuned", ARMS), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)

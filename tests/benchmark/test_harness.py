@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from schemas.config import BenchmarkConfig
+from schemas.errors import ConfigRefused, TransientFault
+from tasks.benchmark.harness import Harness, load_harness
+from tasks.benchmark.locating import locate_benchmarks
+from tasks.store import ArtifactStore
+
+CHOICES = [
+    {"question": "the cat sat on", "choices": ["the mat", "the printer"], "gold": 0},
+    {"question": "the dog did", "choices": ["not", "border"], "gold": 0},
+    {"question": "my printer does", "choices": ["texas", "not print"], "gold": 1},
+]
+TASK = {
+    "task": "sums",
+    "dataset_path": "json",
+    "dataset_kwargs": {"data_files": {"test": "rows.jsonl"}},
+    "test_split": "test",
+    "output_type": "multiple_choice",
+    "doc_to_text": "{{question}}",
+    "doc_to_choice": "{{choices}}",
+    "doc_to_target": "{{gold}}",
+    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+}
+
+
+@pytest.fixture
+def parts(tiny_model: Path) -> tuple[Any, Any]:
+    return AutoModelForCausalLM.from_pretrained(tiny_model).eval(), AutoTokenizer.from_pretrained(tiny_model)
+
+
+def load(folder: Path, store: ArtifactStore, task: dict[str, Any] | str, rows: list[dict[str, Any]] = CHOICES, limit: int | None = None) -> Harness:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "sums.yaml").write_text(task if isinstance(task, str) else json.dumps(task))
+    return load_harness(locate_benchmarks(BenchmarkConfig(tasks=("sums",)), folder, store), folder / "staged", limit=limit, seed=7)
+
+
+def measure(harness: Harness, parts: tuple[Any, Any]) -> dict[str, list[float]]:
+    return harness.measure(*parts, lambda done, total: None)
+
+
+def test_an_items_accuracy_is_that_of_its_likeliest_choice(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    import torch
+
+    model, tokenizer = parts
+    expected = []
+    for row in CHOICES:
+        start = tokenizer(row["question"])["input_ids"]
+        sums = []
+        for choice in row["choices"]:
+            ids = tokenizer(f"{row['question']} {choice}")["input_ids"]
+            logs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+            sums.append(sum(float(logs[place - 1, ids[place]]) for place in range(len(start), len(ids))))
+        expected.append(float(sums.index(max(sums)) == row["gold"]))
+    assert measure(load(tmp_path, store, TASK), parts) == {"sums": expected}
+
+
+def test_code_beside_a_task_file_is_used(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "wording.py").write_text("def pick(doc): return 1 - doc['gold']\n")
+    plain = measure(load(tmp_path, store, TASK), parts)["sums"]
+    text = json.dumps(TASK).replace('"{{gold}}"', "!function wording.pick")
+    swapped = measure(load(tmp_path, store, text), parts)["sums"]
+    assert swapped == [1 - value for value in plain]
+
+
+def test_a_built_in_task_on_local_data_is_measured(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    rows = [{"question": row["question"], "choices": {"text": row["choices"], "label": ["A", "B"]}, "answerKey": "AB"[row["gold"]]} for row in CHOICES]
+    task = "include: arc/arc_easy.yaml\ntask: sums\ndataset_path: json\ndataset_name: null\ntraining_split: null\nvalidation_split: null\n"
+    task += "dataset_kwargs: {data_files: {test: rows.jsonl}}\n"
+    assert len(measure(load(tmp_path, store, task, rows), parts)["sums"]) == 3
+
+
+def test_a_generating_task_is_measured_by_exact_match(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    match = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    task = TASK | {
+        "output_type": "generate_until",
+        "doc_to_target": "{{choices[0]}}",
+        "metric_list": match,
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3},
+    }
+    del task["doc_to_choice"]
+    assert measure(load(tmp_path, store, task), parts) == {"sums": [0.0, 0.0, 0.0]}
+
+
+def test_a_task_without_a_number_for_one_item_is_refused(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    task = {key: value for key, value in TASK.items() if key not in ("doc_to_choice", "doc_to_text")}
+    task |= {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{question}}", "metric_list": [{"metric": "word_perplexity"}]}
+    with pytest.raises(ConfigRefused, match=r"'sums' gives word_perplexity"):
+        measure(load(tmp_path, store, task), parts)
+
+
+def test_a_task_that_lm_eval_cannot_load_is_refused_with_its_reason(store: ArtifactStore, tmp_path: Path) -> None:
+    with pytest.raises(ConfigRefused, match=r"cannot load sums: .*absent"):
+        load(tmp_path, store, TASK | {"test_split": "absent"})
+
+
+def test_the_limit_takes_the_first_items(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    whole = measure(load(tmp_path, store, TASK), parts)["sums"]
+    (tmp_path / "few").mkdir()
+    assert measure(load(tmp_path / "few", store, TASK, limit=2), parts)["sums"] == whole[:2]
+
+
+def test_few_shot_examples_are_the_same_for_both_models(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    task = TASK | {"num_fewshot": 1, "fewshot_split": "test", "fewshot_config": {"sampler": "default"}}
+    harness = load(tmp_path, store, task)
+    assert measure(harness, parts) == measure(harness, parts)
+
+
+def test_a_file_that_changes_between_locating_and_measuring_stops_the_run(store: ArtifactStore, tmp_path: Path) -> None:
+    load(tmp_path, store, TASK)
+    sources = locate_benchmarks(BenchmarkConfig(tasks=("sums",)), tmp_path, store)
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    with pytest.raises(TransientFault, match=r"rows\.jsonl"):
+        load_harness(sources, tmp_path / "again", limit=None, seed=7)

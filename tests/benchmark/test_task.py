@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from random_adapter import sealed_adapter, sealed_base
+
+from schemas.artifacts import BenchmarkArtifact
+from schemas.config import BenchmarkConfig
+from tasks.benchmark.locating import locate_benchmarks
+from tasks.benchmark.task import benchmark_adapter
+from tasks.stage import Bench
+from tasks.store import ArtifactStore
+
+LIMIT = 12
+
+
+def run(store: ArtifactStore, tiny_model: Path, folder: Path, method: str, **settings: object) -> BenchmarkArtifact:
+    config = BenchmarkConfig(**({"limit": LIMIT, "margin": 0.05} | settings))
+    base = sealed_base(store, tiny_model)
+    adapter = sealed_adapter(store, base, folder / "adapter", method)
+    return benchmark_adapter(config, 0.95, base, adapter, 7, locate_benchmarks(config, folder, store))
+
+
+def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
+    made = run(store, tiny_model, tmp_path, "lora")
+    items = pl.read_parquet(store.open(made.digest) / "items.parquet")
+    assert [task.items for task in made.tasks] == [LIMIT] * 4 + [4 * LIMIT]
+    assert made.tasks[-1].task == "general_mini"
+    assert made.tasks[-1].difference == pytest.approx((items["tuned"] - items["base"]).mean())
+    assert (items["tuned"] != items["base"]).any()
+    assert json.loads((store.open(made.digest) / "tasks.json").read_text()) == [task.model_dump() for task in made.tasks]
+
+
+def test_the_base_of_a_lora_adapter_is_measured_as_if_there_were_no_adapter(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
+    from tasks.benchmark.harness import load_harness
+    from tasks.inference.loading import load_model
+
+    config = BenchmarkConfig(limit=LIMIT)
+    made = run(store, tiny_model, tmp_path, "lora")
+    alone = load_model(tiny_model)
+    harness = load_harness(locate_benchmarks(config, tmp_path, store), tmp_path / "staged", limit=LIMIT, seed=7)
+    scores = harness.measure(alone.model, alone.tokenizer, lambda done, total: None)
+    assert pl.read_parquet(store.open(made.digest) / "items.parquet")["base"].to_list() == [value for name in sorted(scores) for value in scores[name]]
+
+
+def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(bench: Bench, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+    bench.audience.advance = lambda done, total, note="": heard.append(note)  # type: ignore[method-assign]
+    config = BenchmarkConfig(tasks=("general_mini_grammar",), limit=LIMIT)
+    base = sealed_base(bench.store, tiny_model)
+    adapter = sealed_adapter(bench.store, base, tmp_path / "adapter")
+    capfd.readouterr()
+    benchmark_adapter.function(config, 0.95, base, adapter, 7, locate_benchmarks(config, tmp_path, bench.store), bench=bench)
+    assert heard[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
+    assert capfd.readouterr() == ("", "")

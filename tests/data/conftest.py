@@ -1,0 +1,91 @@
+"""A data set in a folder, and the data stage run on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from schemas.artifacts import DataArtifact
+from schemas.config import RunConfig
+from tasks.data.locating import locate_data
+from tasks.data.task import validate_data
+from tasks.progress import Audience
+from tasks.stage import Bench
+from tasks.store import ArtifactStore
+
+
+class Listener(Audience):
+    """Keeps the lines that are said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
+@dataclass
+class Room:
+    """The data room of one test: files in `folder`, the stage's place of work in `bench`."""
+
+    folder: Path
+    bench: Bench
+    listener: Listener = field(default_factory=Listener)
+
+    def config(self, task: dict[str, Any] | None = None, **data: Any) -> RunConfig:
+        """Return a run's config with these settings of the task and the data."""
+        sections = {"task": {"instruction": "Answer.", **(task or {})}, "data": {"source": "rows.jsonl", **data}, "base": {"model": "m"}, "registry": {"model": "m"}}
+        return RunConfig.model_validate({"name": "test", "folder": str(self.folder), **sections})
+
+    def write(self, content: str | bytes | Sequence[Any], name: str = "rows.jsonl") -> Path:
+        """Write a file; a sequence is written as lines of JSON."""
+        if not isinstance(content, str | bytes):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def validate(self, task: dict[str, Any] | None = None, **data: Any) -> DataArtifact:
+        """Run the stage's function; its files lie in `bench.out`."""
+        config = self.config(task, **data)
+        return validate_data.function(config.task, config.data, config.seed, locate_data(config, self.bench.store), bench=self.bench)
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a parquet file of the stage."""
+        return pl.read_parquet(self.bench.out / f"{name}.parquet")
+
+    def report(self) -> Any:
+        """Return report.json."""
+        return json.loads((self.bench.out / "report.json").read_text())
+
+
+@pytest.fixture
+def make_room(tmp_path: Path, store: ArtifactStore) -> Callable[[str], Room]:
+    """Make a data room by name; several may share a test."""
+
+    def make(name: str) -> Room:
+        listener = Listener()
+        (tmp_path / name).mkdir()
+        store.folder("benches", name, "out")
+        return Room(tmp_path / name, Bench(store.folder("benches", name), store, listener), listener)
+
+    return make
+
+
+@pytest.fixture
+def room(make_room: Callable[[str], Room]) -> Room:
+    """One data room."""
+    return make_room("room")
+
+
+def sound_rows(count: int, groups: int | None = None) -> list[dict[str, str]]:
+    """Return rows that break nothing."""
+    return [{"prompt": f"question number {n}?", "completion": f"answer {n}", "group": f"g{n % (groups or count)}"} for n in range(count)]

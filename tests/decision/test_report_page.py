@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from schemas.artifacts import BenchmarkTask, DataArtifact
+from schemas.reports import ArmReport, GateReport, Verdict
+from tasks.decision.report_page import ReportPage, render_report
+from tasks.decision.samples import Sample, SampleAnswer, read_samples
+
+DATA = DataArtifact(digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0)
+
+
+def an_arm(name: str, score: float, **more: Any) -> ArmReport:
+    rest = {"valid_rate": 1.0, "stopped_rate": 1.0, "prompt_tokens": 40.0, "output_tokens": 5.0, "standing": "short"} | more
+    return ArmReport(arm=name, rows=20, score=score, low=score - 0.1, high=score + 0.1, **rest)
+
+
+def a_page(**changes: Any) -> ReportPage:
+    gain = {"gain": 0.4, "gain_low": 0.3, "gain_high": 0.5, "standing": "good"}
+    task = BenchmarkTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, is_passed=False)
+    verdict = Verdict(
+        verdict="none_good_enough", headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
+        reasons=("Because of <b>this</b>.",), target=0.8, worth=0.03,
+        confidence=0.95, rows=20, arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)), gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
+        is_sufficient=False, is_refused_by_gate=True, promotes=False, tuned_arm="tuned",
+    )  # fmt: skip
+    sample = Sample(17, "a < b & c?", "yes", (SampleAnswer("prompt", "<script>alert(1)</script>", 0.0, False), SampleAnswer("tuned", "yes", 1.0, True)))
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "validation_loss": 1.25}]
+    page = {"name": "demo", "verdict": verdict, "data": DATA, "samples": (sample,), "log": log, "training": ("lora",), "digests": {"data": "d" * 64}}
+    return ReportPage(**(page | changes))
+
+
+class Outline(HTMLParser):
+    """Collects what a browser would fetch, every id, every reference to one, and tags left open."""
+
+    VOID = ("meta", "link", "img", "br", "use", "path")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.references: set[str] = set(re.findall(r"url\(#([^)]+)\)", text))
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        for name in ("href", "src", "xlink:href"):
+            value = values.get(name) or ""
+            (self.references.add(value[1:]) if value.startswith("#") else self.fetched.append(value)) if value else None
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_fetches_nothing_and_every_reference_in_it_leads_somewhere() -> None:
+    text = render_report(a_page())
+    outline = Outline(text)
+    assert outline.fetched == []
+    assert "://" not in text
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    assert outline.references <= set(outline.ids)
+
+
+def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
+    text = render_report(a_page())
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "a &lt; b &amp; c?" in text
+    assert "Because of &lt;b&gt;this" in text
+
+
+def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
+    text = render_report(a_page())
+    assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
+    assert re.search(r"The gate is <b class=\"bad\">shut</b>", text)
+    assert "−0.125" in text
+
+
+def test_a_run_without_training_has_no_gate_and_no_loss_curve() -> None:
+    page = a_page(log=(), training=(), verdict=a_page().verdict.model_copy(update={"gate": None, "arms": (an_arm("prompt", 0.45),)}))
+    text = render_report(page)
+    assert "What tuning cost" not in text
+    assert text.count("<svg") == 1
+    assert "blue: tuned" not in text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_colour_is_fixed_in_a_plot(theme: str) -> None:
+    text = render_report(a_page())
+    plots = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b", plots), f"this colour would not follow the {theme} page"
+    used = set(re.findall(r"var\((--\w+)\)", plots))
+    assert used <= set(re.findall(r"(--\w+):", text))
+
+
+def test_two_processes_write_the_same_bytes() -> None:
+    code = "import test_report_page as t; import hashlib; print(hashlib.sha256(t.render_report(t.a_page()).encode()).hexdigest())"
+    here = Path(__file__).parent
+    made = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{here}:{here.parents[1]}"}
+        made.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(made) == 1
+
+
+def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path) -> None:
+    rows = list(range(1, 101))
+    texts = {"prompt": [f"p{row}" for row in rows], "completion": [f"c{row}" for row in rows]}
+    pl.DataFrame({"row_id": rows, **texts}).write_parquet(tmp_path / "held_out.parquet")
+    for arm, first in (("prompt", 1), ("tuned", 51)):
+        kept = rows[first - 1 :]
+        table = {"row_id": kept, "output": [f"{arm}{row}" for row in kept], "score": [0.5] * len(kept), "is_valid": [True] * len(kept)}
+        pl.DataFrame(table).write_parquet(tmp_path / f"{arm}.parquet")
+    found = read_samples(tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"})
+    assert [sample.row_id for sample in found] == list(range(51, 101, 5))
+    assert found[0] == Sample(51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True)))

@@ -1,0 +1,87 @@
+"""Wrong input: the right exit code, a message that names what, where and the next step, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+
+Break = Callable[[Path], list[str]]
+
+
+def rows(text: str | bytes) -> Break:
+    """Return a way to break a run: other bytes in its rows file."""
+
+    def broken(folder: Path) -> list[str]:
+        (folder / "rows.jsonl").write_bytes(text.encode() if isinstance(text, str) else text)
+        return []
+
+    return broken
+
+
+def override(*settings: str) -> Break:
+    """Return a way to break a run: overridden settings."""
+    return lambda _: [part for setting in settings for part in ("--set", setting)]
+
+
+GOOD = '{"prompt": "a b", "completion": "b", "group": "g1"}\n'
+CASES: dict[str, tuple[Break, int, str]] = {
+    "misspelt key": (override("training.rnak=3"), 2, "did you mean training.rank?"),
+    "unknown section": (override("trainig.rank=3"), 2, "trainig"),
+    "value out of bounds": (override("training.rank=0"), 2, "greater than or equal to 1"),
+    "wrong type": (override("training.rank=many"), 2, "training.rank"),
+    "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
+    "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
+    "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
+    "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
+    "hub id without revision": (override("base.model=team/model"), 2, "revision"),
+    "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
+    "empty rows file": (rows(""), 3, "rows.jsonl"),
+    "malformed line": (rows(GOOD * 2 + "{broken\n" + GOOD), 3, "3"),
+    "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "rows.jsonl"),
+    "missing column": (rows('{"question": "a", "completion": "b", "group": "g"}\n' * 3), 3, "prompt"),
+    "empty answer": (rows(GOOD + '{"prompt": "c d", "completion": "", "group": "g2"}\n'), 3, "empty_answer"),
+    "one group only": (rows("".join(f'{{"prompt": "p {n}", "completion": "c", "group": "g"}}\n' for n in range(9))), 3, "group"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wrong_input_is_refused_in_words(case: str, small: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    breaks, code, says = CASES[case]
+    arguments = breaks(small.parent)
+    assert main(["validate", str(small), "--json", *arguments]) == code
+    heard = capsys.readouterr()
+    assert says in heard.err
+    assert "Traceback" not in heard.err
+    assert json.loads(heard.out)["exit_code"] == code
+    assert not (tmp_path / "store" / "records" / "validate_data").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "no such file"), ("", "holds nothing"), ("a: [", "is not YAML"), ("- a\n", "not settings"), ("name: a\nname: b\n", "stands twice"), ("name: a\n", "missing")],
+)
+def test_a_config_that_is_none_is_refused(text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["plan", str(path)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_all_problems_are_told_at_once(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(small), "--set", "training.rank=0", "--set", "seed=-1", "--set", "data.sauce=x"]) == 2
+    heard = capsys.readouterr().err
+    assert "3 problems" in heard
+    assert all(name in heard for name in ("training.rank", "seed", "data.sauce"))
+
+
+def test_a_store_that_cannot_be_written_is_named(small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TUNEWORTHY_STORE", str(tmp_path / "file" / "store"))
+    assert main(["validate", str(small)]) == 5
+    assert "TUNEWORTHY_STORE" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""The whole run through the real command line: a verdict out, nothing done twice, no torch where nothing is to be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.config_file import read_config
+from flows.finetune import finetune
+from tasks.planning import planning
+from tests.flows.conftest import tuneworthy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+NO_TORCH = (
+    "import sys; from flows.cli import main; code = main(); heavy = {'torch', 'transformers', 'mlflow', 'lm_eval'} & set(sys.modules); "
+    "sys.exit(f'imported {heavy}' if heavy else code)"
+)
+
+
+def test_a_run_ends_with_a_verdict_on_all_arms_and_a_benchmark(finished: tuple[Path, Path, Any]) -> None:
+    _, _, process = finished
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    assert [arm["arm"] for arm in answer["verdict"]["arms"]] == ["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
+    assert {task["task"] for task in answer["verdict"]["gate"]["tasks"]} >= {"general_mini_grammar", "general_mini_choices"}
+    assert answer["is_all_hits"] is False
+    assert Path(answer["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_second_run_is_answered_from_the_store_without_torch_or_mlflow(finished: tuple[Path, Path, Any]) -> None:
+    path, store, first = finished
+    again = tuneworthy("run", path, "--json", store=store, code=NO_TORCH)
+    assert again.returncode == 0, again.stderr
+    one, two = json.loads(first.stdout), json.loads(again.stdout)
+    assert two["is_all_hits"] is True
+    assert two["verdict"] == one["verdict"]
+    assert [stage["key"] for stage in two["stages"]] == [stage["key"] for stage in one["stages"]]
+
+
+def test_a_plan_of_a_finished_run_is_all_hits(finished: tuple[Path, Path, Any]) -> None:
+    path, store, _ = finished
+    plan = tuneworthy("plan", path, "--json", store=store, code=NO_TORCH)
+    assert json.loads(plan.stdout)["is_all_hits"] is True
+
+
+@pytest.mark.parametrize(
+    ("override", "first_to_run"),
+    [
+        ("training.rank=8", {"train_adapter"}),
+        ("arms.few_shot.shots=3", {"score_arm[few_shot]"}),
+        ("arms.retrieval.top_k=2", {"score_arm[retrieval]"}),
+        ("decision.worth=0.5", {"decide[untrained]", "decide"}),
+        ("benchmark.margin=0.5", {"benchmark_adapter", "decide[untrained]"}),
+        ("benchmark.limit=5", {"benchmark_adapter"}),
+        ("data.held_out=0.4", {"validate_data"}),
+        ("registry.model=other", set()),
+        ("training.checkpoint_minutes=1", set()),
+    ],
+)
+def test_a_changed_setting_runs_only_what_reads_it(
+    finished: tuple[Path, Path, Any], monkeypatch: pytest.MonkeyPatch, override: str, first_to_run: set[str]
+) -> None:
+    path, store, _ = finished
+    monkeypatch.setenv("TUNEWORTHY_STORE", str(store))
+    with planning() as plan:
+        finetune.fn(read_config(path, [override]))
+    assert {stage.label for stage in plan.stages if stage.outlook == "will run"} - {"register_adapter"} == first_to_run

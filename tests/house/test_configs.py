@@ -1,0 +1,33 @@
+"""Every config that is shipped can be run, and its page of settings is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.config_file import read_config
+from tools import config_reference
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def test_there_are_two_configs() -> None:
+    assert [path.stem for path in CONFIGS] == ["demo", "geoquery"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_config_is_read(path: Path) -> None:
+    assert read_config(path).name == path.stem
+
+
+def test_the_page_of_settings_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_reference.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_page_of_settings_tells_value_default_and_bounds() -> None:
+    page = config_reference.reference()
+    assert "| `rank` | whole number, ≥ 1, ≤ 1024 | `16` |" in page
+    assert "| `source` • | text, length ≥ 1 | **needed** |" in page
+    assert "## task.answer (format sql)" in page

@@ -1,0 +1,82 @@
+"""Real data sets with known defects: each is found, counted and named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.errors import DatasetRefused
+from tasks.data.overlap import spoken
+from tests.data.conftest import Room, make_room, room
+from tests.real import geoquery
+
+__all__ = ["make_room", "room"]
+
+SHARED = Path(os.environ.get("TUNEWORTHY_SHARED_DATA", "/work/shared/data"))
+SQL = {"answer": {"format": "sql", "database": "geography.sqlite"}, "metric": "sql_execution"}
+
+pytestmark = pytest.mark.real
+
+
+def shared(name: str) -> Path:
+    """Return a shared data set's folder, or skip."""
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"the data set {name} is not in {SHARED}; TUNEWORTHY_SHARED_DATA names another place")
+    return SHARED / name
+
+
+@pytest.fixture
+def geography(room: Room) -> Room:
+    """The data room with GeoQuery in it."""
+    assert geoquery.convert(room.folder, shared("geoquery")) == 877
+    return room
+
+
+def test_geoquery_has_five_queries_that_fail_and_twenty_eight_that_give_nothing(geography: Room) -> None:
+    data = geography.validate(SQL, source="geoquery.jsonl", group="group", refuse_above=0.05)
+    assert data.reasons == {"answer_gives_no_rows": 28, "answer_does_not_run": 5}
+    assert data.train_rows + data.held_out_rows == 844
+
+
+def test_geoquery_is_refused_at_the_default_limit_with_its_rows_named(geography: Room) -> None:
+    with pytest.raises(DatasetRefused, match=r"33 of 877 rows\. answer_gives_no_rows 28 \(rows 180, 186, 188, \+25\); answer_does_not_run 5 \(rows 389"):
+        geography.validate(SQL, source="geoquery.jsonl", group="group")
+
+
+def test_a_split_by_template_shares_no_template_where_the_question_split_shares_many(geography: Room) -> None:
+    geography.validate(SQL, source="geoquery.jsonl", group="group", refuse_above=0.05)
+    train, held_out = geography.table("train"), geography.table("held_out")
+    assert not set(train["completion"]) & set(held_out["completion"])
+    rows = list(geoquery.rows(shared("geoquery")))
+    known = {row["completion"] for row in rows if row["question_split"] == "train"}
+    assert sum(row["completion"] in known for row in rows if row["question_split"] == "test") == 118
+
+
+def banking(room: Room, *names: str) -> None:
+    """Write the data set's files as rows."""
+    with (room.folder / "rows.jsonl").open("w") as out:
+        for name in names:
+            with (shared("banking77") / name).open(newline="") as lines:
+                out.writelines(json.dumps({"prompt": row["text"], "completion": row["category"]}) + "\n" for row in csv.DictReader(lines))
+
+
+@pytest.mark.parametrize(("files", "taken"), [(["train.csv"], {"exact_duplicate": 27, "conflicting_answers": 2}), (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2})])
+def test_banking77_repeats_requests_and_labels_one_of_them_twice(room: Room, files: list[str], taken: dict[str, int]) -> None:
+    """The README counts 31 repeats in train, all marks dropped: the conflict is one of them, and three tell "£1" from "$1" or hold ":(". Of the 4 in test one is a conflict too."""
+    banking(room, *files)
+    labels = json.loads((shared("banking77") / "categories.json").read_text())
+    assert room.validate({"answer": {"format": "choice", "labels": labels}}).reasons == taken
+
+
+def test_banking77_has_twenty_five_test_requests_that_stand_in_train(room: Room) -> None:
+    asked = []
+    for name in ("train.csv", "test.csv"):
+        with (shared("banking77") / name).open(newline="") as lines:
+            texts = pl.DataFrame({"text": [row["text"] for row in csv.DictReader(lines)]})
+        asked.append(texts.select(spoken(pl.col("text"))).to_series())
+    assert asked[1].is_in(asked[0].implode()).sum() == 25

@@ -1,0 +1,85 @@
+"""Rows and fits for the training tests; run as a script, one whole fit in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from schemas.config import TrainingConfig
+from tasks.progress import Audience
+from tasks.training.rows import TokenRow
+
+INSTRUCTION = "Translate the question to one query."
+STATES = ["texas", "ohio", "new mexico", "utah", "maine", "iowa", "south dakota", "nevada"]
+
+
+class Heard(Audience):
+    """Remembers what was said and how far training came."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.steps: list[float] = []
+
+    def say(self, line: str) -> None:
+        """Remember a line."""
+        self.lines.append(line)
+
+    def advance(self, done: float, total: float, note: str = "") -> None:
+        """Remember a step."""
+        self.steps.append(done)
+
+
+def token_rows(count: int = 9, seed: int = 1, shared: int = 6) -> list[TokenRow]:
+    """Return rows of uneven length in a vocabulary of 384, whose prompts begin with the same tokens."""
+    draw = random.Random(seed)
+    prefix = [draw.randrange(3, 384) for _ in range(shared)]
+
+    def tokens(low: int, high: int) -> list[int]:
+        return [draw.randrange(3, 384) for _ in range(draw.randint(low, high))]
+
+    return [TokenRow(number, f"g{number}", prefix + [3 + number] + tokens(1, 12), [*tokens(0, 20), 2]) for number in range(1, count + 1)]
+
+
+def write_rows(folder: Path, count: int = 24, groups: int = 8) -> Path:
+    """Write a train.parquet of questions and queries."""
+    import polars as pl
+
+    draw = random.Random(5)
+    names = [" and ".join(draw.choices(STATES, k=draw.randint(1, 4))) for _ in range(count)]
+    rows = [
+        {"row_id": number, "prompt": f"which states border {name}?", "completion": f"SELECT border FROM border_info WHERE state_name = '{name}';", "group": f"g{number % groups}"}
+        for number, name in enumerate(names, start=1)
+    ]
+    pl.DataFrame(rows).write_parquet(folder / "train.parquet")
+    return folder / "train.parquet"
+
+
+def fit(base: Path, folder: Path, audience: Audience | None = None, rows: Path | None = None, **settings: Any) -> Any:
+    """Fit in fp32 in `folder` and return what came out; sealed files are in folder/out."""
+    import torch
+
+    from tasks.training.fitting import BaseModel, fit_adapter
+    from tasks.training.machine import Precision
+
+    (folder / "out").mkdir(parents=True, exist_ok=True)
+    training = TrainingConfig(**{"method": "lora", "rank": 4, "learning_rate": 5e-3, "epochs": 3, "tokens_per_step": 400, "validation": 0.2, **settings})
+    origin = BaseModel(base, "tiny", "r1")
+    return fit_adapter(
+        training, INSTRUCTION, origin, rows or write_rows(folder.parent), 7, folder, folder / "out", audience or Audience(), Precision("cpu", torch.float32, "test")
+    )
+
+
+def sealed_digest(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each sealed file."""
+    out = folder / "out"
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    fit(Path(sys.argv[1]), Path(sys.argv[2]), rows=Path(sys.argv[3]), checkpoint_minutes=1e-6, dropout=float(sys.argv[4]))

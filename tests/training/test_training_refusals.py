@@ -1,0 +1,105 @@
+"""What cannot be trained is refused before the first step, by name and with the next step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from lessons import fit, sealed_digest, write_rows
+
+from schemas.config import TrainingConfig
+from schemas.errors import ConfigRefused, DatasetRefused, TrainingStopped
+from tasks.training.methods import load_model
+from tasks.training.trainer import PackedTrainer
+
+
+def test_rows_above_max_length_are_refused_by_name_and_never_cut(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetRefused, match=r"of 24 train rows are too long: training.max_length allows 60 tokens, the longest has \d+ \(rows? .*set training.max_length to \d+"):
+        fit(tiny_model, tmp_path / "bench", max_length=60)
+    assert not (tmp_path / "bench" / "checkpoints").exists()
+
+
+def test_rows_above_the_base_models_window_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 50}))
+    with pytest.raises(DatasetRefused, match=r"the base model's window holds 50 tokens.*name a base model with a longer window"):
+        fit(base, tmp_path / "bench")
+
+
+def test_no_row_at_all_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path)
+    pl.read_parquet(rows).clear().write_parquet(rows)
+    with pytest.raises(DatasetRefused, match="There is no train row"):
+        fit(tiny_model, tmp_path / "bench", rows=rows)
+
+
+def test_an_answer_that_holds_the_stop_token_is_refused_with_its_row(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path)
+    frame = pl.read_parquet(rows)
+    frame.with_columns(completion=pl.when(pl.col("row_id") == 3).then(pl.lit("a<|im_end|>b")).otherwise("completion")).write_parquet(rows)
+    with pytest.raises(DatasetRefused, match=r"(?s)1 train rows cannot be learned.*row 3:"):
+        fit(tiny_model, tmp_path / "bench", rows=rows)
+
+
+def test_a_rank_above_the_smallest_layer_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ConfigRefused, match=r"training.rank 33 is above the smallest layer's size 32.*Allowed: 1 to 32"):
+        load_model(tiny_model, TrainingConfig(method="lora", rank=33), torch.float32, "cpu")
+
+
+def test_a_base_without_linear_layers_is_refused_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from tasks.training.methods import branch_points
+
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=50, n_positions=32))
+    monkeypatch.setattr(torch.nn, "Linear", type("Nothing", (torch.nn.Linear,), {}))
+    with pytest.raises(ConfigRefused, match="none beside its output layer.*LayerNorm"):
+        branch_points(model)
+
+
+def test_a_quantised_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}))
+    with pytest.raises(ConfigRefused, match="already quantised"):
+        load_model(base, TrainingConfig(), torch.float32, "cpu")
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_checkpoint(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = PackedTrainer.pack_loss
+
+    def poisoned(self: PackedTrainer, model: Any, pack: Any) -> torch.Tensor:
+        loss = step(self, model, pack)
+        return loss * float("nan") if self.state.global_step == 4 else loss
+
+    monkeypatch.setattr(PackedTrainer, "pack_loss", poisoned)
+    with pytest.raises(TrainingStopped, match=r"loss of step 5 is not a finite number \(nan\), at rows \d+.*last good checkpoint is step-000004.*training.learning_rate \(now 0.005\)"):
+        fit(tiny_model, tmp_path / "bench", checkpoint_minutes=1e-9)
+    monkeypatch.setattr(PackedTrainer, "pack_loss", step)
+    fit(tiny_model, tmp_path / "bench", checkpoint_minutes=1e-9)
+    assert "best/adapter_model.safetensors" in sealed_digest(tmp_path / "bench")
+
+
+def test_a_gradient_that_is_not_a_number_stops_before_the_weights_are_touched(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = PackedTrainer.pack_loss
+
+    class Infinite(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+            return grads[0] * float("inf")
+
+    monkeypatch.setattr(PackedTrainer, "pack_loss", lambda self, model, pack: Infinite.apply(loss(self, model, pack)))
+    with pytest.raises(TrainingStopped, match="gradient of step 1 is not a finite number.*There is no checkpoint yet"):
+        fit(tiny_model, tmp_path / "bench")

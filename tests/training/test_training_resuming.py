@@ -1,0 +1,141 @@
+"""Nothing is lost, whatever happens to the process."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lessons import Heard, fit, sealed_digest, write_rows
+
+from tasks.training.resuming import facts_of, newest_whole, put_in_place, read_state
+from tasks.training.trainer import PackedTrainer, is_out_of_patience
+
+
+class PowerCut(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("settings", [{"method": "lora", "dropout": 0.1}, {"method": "qlora"}, {"method": "full"}], ids=lambda settings: settings["method"])
+def test_a_resumed_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    fit(tiny_model, tmp_path / "whole", checkpoint_minutes=1e-9, **settings)
+
+    step = PackedTrainer.training_step
+
+    def cut_at_five(self: PackedTrainer, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 5:
+            raise PowerCut
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(PackedTrainer, "training_step", cut_at_five)
+    with pytest.raises(PowerCut):
+        fit(tiny_model, tmp_path / "cut", checkpoint_minutes=1e-9, **settings)
+    monkeypatch.setattr(PackedTrainer, "training_step", step)
+    heard = Heard()
+    fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9, **settings)
+
+    assert heard.steps[0] == 6
+    assert any("goes on after step 5" in line for line in heard.lines)
+    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
+
+
+def test_a_fit_that_was_done_but_not_sealed_is_sealed_without_training(tiny_model: Path, tmp_path: Path) -> None:
+    fit(tiny_model, tmp_path / "bench", epochs=1)
+    before = sealed_digest(tmp_path / "bench")
+    shutil.rmtree(tmp_path / "bench" / "out")
+    heard = Heard()
+    fit(tiny_model, tmp_path / "bench", heard, epochs=1)
+    assert heard.steps == []
+    assert sealed_digest(tmp_path / "bench") == before
+
+
+def test_a_spoiled_checkpoint_is_passed_over(tiny_model: Path, tmp_path: Path) -> None:
+    fit(tiny_model, tmp_path / "bench", epochs=2)
+    before = sealed_digest(tmp_path / "bench")
+    newest = newest_whole(tmp_path / "bench")
+    assert newest is not None
+    with (newest / "optimizer.pt").open("r+b") as file:
+        file.write(b"spoiled")
+    older = newest_whole(tmp_path / "bench")
+    assert older is not None and older.name < newest.name
+    shutil.rmtree(tmp_path / "bench" / "out")
+    fit(tiny_model, tmp_path / "bench", epochs=2)
+    assert sealed_digest(tmp_path / "bench") == before
+
+
+def test_only_the_last_two_checkpoints_are_kept(tiny_model: Path, tmp_path: Path) -> None:
+    fit(tiny_model, tmp_path / "bench", epochs=4, checkpoint_minutes=1e-9, patience=9)
+    assert len(list((tmp_path / "bench" / "checkpoints").iterdir())) == 2
+    assert not list((tmp_path / "bench" / "checkpoints").rglob("training_args.bin"))
+
+
+def test_a_folder_without_its_measures_does_not_count_as_whole(tmp_path: Path) -> None:
+    written = tmp_path / "aside"
+    written.mkdir()
+    (written / "a").write_text("1")
+    put_in_place(written, tmp_path / "placed", {"note": 1})
+    assert facts_of(tmp_path / "placed") is not None
+    (tmp_path / "placed" / "a").write_text("2")
+    assert facts_of(tmp_path / "placed") is None
+    assert facts_of(tmp_path / "nowhere") is None
+
+
+def test_patience_counts_epochs_without_a_better_loss() -> None:
+    def log(*losses: float) -> list[dict[str, float]]:
+        return [{"validation_loss": loss} for loss in losses]
+
+    assert not is_out_of_patience(log(3, 2, 1), 1)
+    assert is_out_of_patience(log(3, 1, 2), 1)
+    assert not is_out_of_patience(log(3, 1, 2), 2)
+    assert is_out_of_patience(log(1, 2, 2), 2)
+    assert not is_out_of_patience([{"loss": 1.0}], 1)
+
+
+def test_training_stops_when_patience_is_at_its_end_and_keeps_the_best(tiny_model: Path, tmp_path: Path) -> None:
+    fitted = fit(tiny_model, tmp_path / "bench", epochs=30, learning_rate=0.3, patience=1)
+    checkpoint = newest_whole(tmp_path / "bench")
+    assert checkpoint is not None
+    state = read_state(checkpoint)
+    losses = [entry["validation_loss"] for entry in state["log_history"] if "validation_loss" in entry]
+    assert len(losses) < 30
+    assert fitted.validation_loss == min(losses) and losses[-1] > min(losses)
+    sealed = sealed_digest(tmp_path / "bench")
+    assert sealed["best/adapter_model.safetensors"] != sealed["last/adapter_model.safetensors"]
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_ends_in_the_adapter_of_an_uninterrupted_fit(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path)
+    assert _run(tiny_model, tmp_path / "whole", rows).wait(120) == 0
+    draw = random.Random(os.getpid())
+    (tmp_path / "cut").mkdir()
+    kills = 0
+    while kills < 4:
+        process = _run(tiny_model, tmp_path / "cut", rows)
+        _wait_for(lambda kills=kills: len(list((tmp_path / "cut" / "checkpoints").glob("*"))) > 0 or kills == 0, process)
+        time.sleep(draw.uniform(0, 1.5))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert _run(tiny_model, tmp_path / "cut", rows).wait(120) == 0
+    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
+
+
+def _run(base: Path, folder: Path, rows: Path) -> subprocess.Popen[bytes]:
+    script = Path(__file__).with_name("lessons.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-W", "ignore", str(script), str(base), str(folder), str(rows), "0.1"], env=environment, stderr=subprocess.DEVNULL)
+
+
+def _wait_for(happened: Any, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while not happened() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
