@@ -29,7 +29,7 @@ quick: install ## run the tests that take less than 5 seconds each and need no r
 check: lint types imports spelling sizes reference ## ruff, mypy --strict, import-linter, codespell, sizes, docs/config.md
 
 lint: install
-	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check --diff .
+	@echo "ruff" && $(BIN)/ruff check --quiet --output-format concise . && $(BIN)/ruff format --quiet --check .
 
 types: install
 	@echo "mypy --strict" && $(BIN)/mypy

@@ -31,13 +31,13 @@ def finetune(config: RunConfig) -> ReportArtifact:
     base = fetch_base(sources.base)
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(config.decision, config.benchmark.margin, config.seed, untrained, None, subject="untrained")
+    first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained)
 
     send_training(config, base, data)
     adapter = train_adapter(config.training, config.task, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
-    benchmark = benchmark_adapter(config.benchmark, config.decision.confidence, base, adapter, config.seed, sources.benchmark)
+    benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, sources.benchmark)
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark)

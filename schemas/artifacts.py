@@ -81,6 +81,16 @@ class DataArtifact(Artifact):
     documents: int
 
 
+class LeakageArtifact(Artifact):
+    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds)."""
+
+    kind: ClassVar[str] = "leakage"
+    texts: int = Field(description="Texts of benchmark items that were looked for.")
+    items: int = Field(description="Items of which a text stands in a train row.")
+    rows: int = Field(description="Train rows that hold one.")
+    unread: tuple[str, ...] = Field(description="Benchmark data that was not looked at: on the hub, or of a kind that is not read.")
+
+
 class AdapterArtifact(Artifact):
     """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json."""
 
@@ -114,7 +124,7 @@ class ArmArtifact(Artifact):
 
 
 class BenchmarkTask(BaseModel):
-    """One benchmark task: accuracies, the paired difference (tuned - base) with its interval, and whether the gate lets it pass."""
+    """One benchmark task: accuracies, and the paired difference (tuned - base) with its interval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str
@@ -124,7 +134,6 @@ class BenchmarkTask(BaseModel):
     difference: float
     low: float
     high: float
-    is_passed: bool
 
 
 class BenchmarkArtifact(Artifact):

@@ -93,7 +93,9 @@ class TaskConfig(Section):
 
 Action = Literal["refuse", "drop", "note"]
 # Reasons whose rows cannot be kept: there is no row, or no answer to learn.
-Unreadable = Literal["malformed_row", "wrong_encoding", "missing_field", "not_text", "missing_group", "empty_prompt", "empty_answer"]
+Unreadable = Literal[
+    "malformed_row", "wrong_encoding", "missing_field", "not_text", "wrong_roles", "several_turns", "missing_group", "empty_prompt", "empty_answer"
+]
 Doubtful = Literal[
     "control_characters",
     "answer_too_long",
@@ -106,6 +108,17 @@ Doubtful = Literal[
     "exact_duplicate",
     "conflicting_answers",
     "in_held_out",
+    "near_held_out",
+    "near_duplicate",
+    "label_doubt",
+    "own_system_message",
+    "placeholder_input",
+    "only_an_address",
+    "answer_repeats_prompt",
+    "speaks_as_ai",
+    "refusal",
+    "answer_cut_off",
+    "damaged_encoding",
 ]
 
 
@@ -113,11 +126,17 @@ class DataConfig(Section):
     """Where the rows are and what is demanded of them."""
 
     source: str = Field(min_length=1, description="File or glob, relative to the config file: jsonl, csv or parquet.", json_schema_extra=NOT_IN_KEY)
-    prompt: str = Field("prompt", min_length=1, description="Column that holds the request.")
-    completion: str = Field("completion", min_length=1, description="Column that holds the answer wanted.")
+    layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
+        "detected", description="How a row holds its request and answer; detected from the first rows of each file when left out."
+    )
+    prompt: str = Field("prompt", min_length=1, description="Column that holds the request (layout prompt_completion).")
+    completion: str = Field("completion", min_length=1, description="Column that holds the answer wanted (layout prompt_completion).")
     group: str | None = Field(None, description="Column; rows of one group never stand on both sides of the split. Without it every row is its own group.")
     held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is kept for measuring.")
     refuse_above: float = Field(0.01, ge=0, le=1, description="Share of refused rows above which the whole set is refused.")
+    near_duplicate: float = Field(
+        0.8, ge=0.5, le=1, description="Requests that share this much of their three-word runs (Jaccard) are near-duplicates; template text is left out."
+    )
     checks: dict[Unreadable | Doubtful, Action] = Field(
         default_factory=dict,
         description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default.",

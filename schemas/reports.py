@@ -35,12 +35,18 @@ class ArmReport(Report):
     gain_high: float | None = None
 
 
+class GateTask(BenchmarkTask):
+    """One benchmark task before the gate."""
+
+    is_passed: bool = Field(description="Not surely more than the margin was lost.")
+
+
 class GateReport(Report):
     """What the adapter forgot, task by task, and whether the gate opens."""
 
     is_passed: bool
     margin: float
-    tasks: tuple[BenchmarkTask, ...]
+    tasks: tuple[GateTask, ...]
 
 
 class Verdict(Report):

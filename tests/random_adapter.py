@@ -27,6 +27,20 @@ def write_adapter(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.0
     (folder / "best" / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "tiny"}))
 
 
+def write_full(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.05) -> None:
+    """Write every weight of a base, moved a little, into `folder`/best, as full fine-tuning seals it."""
+    import torch
+    from safetensors.torch import save_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * scale
+    (folder / "best").mkdir(parents=True)
+    save_model(model, str(folder / "best" / "model.safetensors"))
+
+
 def seal_folder(store: ArtifactStore, kind: str, source: Path) -> str:
     """Seal a copy of a folder; returns its digest."""
     import shutil
@@ -48,7 +62,7 @@ def sealed_adapter(
     store: ArtifactStore, base: ModelArtifact, folder: Path, method: str = "lora", scale: float = 0.05, log: str = "", seed: int = 1
 ) -> AdapterArtifact:
     """Seal a random adapter for a sealed base into a store; `folder` is a scratch folder."""
-    write_adapter(store.open(base.digest), folder, scale=scale, seed=seed)
+    (write_full if method == "full" else write_adapter)(store.open(base.digest), folder, scale=scale, seed=seed)
     (folder / "log.jsonl").write_text(log, encoding="utf-8")
     return AdapterArtifact(
         digest=seal_folder(store, "adapter", folder),

@@ -105,8 +105,11 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
         except RecursionError:
             return Breach("answer_not_json", "nested too deeply")
         except Unresolvable as fault:
-            raise ConfigRefused(f"task.answer.json_schema: {answer.json_schema} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is fetched.") from fault
-        return None if problem is None else Breach("answer_breaks_schema", f'breaks "{problem.validator}" at schema path {"/".join(map(str, problem.schema_path))}')
+            where = f"task.answer.json_schema: {answer.json_schema}"
+            raise ConfigRefused(f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is fetched.") from fault
+        if problem is None:
+            return None
+        return Breach("answer_breaks_schema", f'breaks "{problem.validator}" at schema path {"/".join(map(str, problem.schema_path))}')
 
     return check
 
@@ -114,7 +117,7 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
 def _validator(answer: JsonAnswer, file: Path) -> Any:
     import json
 
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema  # type: ignore[import-untyped, unused-ignore]
     from referencing import Registry
 
     where = f"task.answer.json_schema: {answer.json_schema}"

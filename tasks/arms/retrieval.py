@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import bm25s
 import numpy
 import Stemmer
 
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG, and a run's log is for people
 WORD = re.compile(r"\S+")
 BLANK_LINE = re.compile(r"\n\s*\n")
 

@@ -14,23 +14,19 @@ from tasks.intervals import paired_interval
 Items = Mapping[str, Sequence[float]]
 
 
-def compare_tasks(base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, margin: float, confidence: float, seed: int) -> tuple[BenchmarkTask, ...]:
-    """Return one comparison a task, and one a group over all its items, each item weighing the same.
-
-    A task is refused when the upper end of its interval lies below -margin: more than the margin was lost, with confidence. The interval
-    is two-sided, so a harmless adapter is refused on a task with a chance of (1 - confidence) / 2 at most.
-    """
+def compare_tasks(base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, confidence: float, seed: int) -> tuple[BenchmarkTask, ...]:
+    """Return one comparison a task, and one a group over all its items, each item weighing the same."""
     parts = {name: (base[name], tuned[name]) for name in base}
     wholes = {group: (_pooled(base, members), _pooled(tuned, members)) for group, members in groups.items() if len(members) > 1}
     sides = [*parts.items(), *wholes.items()]
-    return tuple(_compared(name, before, after, margin=margin, confidence=confidence, seed=seed) for name, (before, after) in sides)
+    return tuple(_compared(name, before, after, confidence=confidence, seed=seed) for name, (before, after) in sides)
 
 
 def _pooled(items: Items, members: Sequence[str]) -> Sequence[float]:
     return [value for name in members for value in items[name]]
 
 
-def _compared(name: str, base: Sequence[float], tuned: Sequence[float], *, margin: float, confidence: float, seed: int) -> BenchmarkTask:
+def _compared(name: str, base: Sequence[float], tuned: Sequence[float], *, confidence: float, seed: int) -> BenchmarkTask:
     interval = paired_interval(base, tuned, confidence=confidence, seed=seed)
     return BenchmarkTask(
         task=name,
@@ -40,7 +36,6 @@ def _compared(name: str, base: Sequence[float], tuned: Sequence[float], *, margi
         difference=interval.mean,
         low=interval.low,
         high=interval.high,
-        is_passed=not interval.high < -margin,
     )
 
 

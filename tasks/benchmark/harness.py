@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tasks.store import sha256_of
 
 # One is taken, in this order; a task without any of them keeps the first per-item number that it has.
 ACCURACIES = ("acc", "exact_match")
+NOISY = ("lm_eval", "datasets")
 
 Items = dict[str, list[float]]
 
@@ -58,7 +59,8 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
 
     datasets.disable_progress_bars()
     stage_tasks(sources, folder)
-    with _quiet():
+    # It prints while it reads some task files; stdout may be read by a program.
+    with _quiet(), contextlib.redirect_stdout(sys.stderr):
         manager = TaskManager(include_path=str(folder), include_defaults=False)
         loaded = _load(manager, sources.names)
     for task in loaded["tasks"].values():
@@ -127,15 +129,16 @@ def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep lm-eval's progress bars, notes and prints off the terminal: the run shows its own, and stdout may be read by a program."""
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep lm-eval's progress bars and notes off the terminal: the run shows its own."""
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with mock.patch("lm_eval.api.task.tqdm", _without_bar), mock.patch("lm_eval.api.model.tqdm", _without_bar), contextlib.redirect_stdout(io.StringIO()):
+        with mock.patch("lm_eval.api.task.tqdm", _without_bar), mock.patch("lm_eval.api.model.tqdm", _without_bar):
             yield
     finally:
-        logger.setLevel(before)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _without_bar(items: Any, *_: Any, **__: Any) -> Any:

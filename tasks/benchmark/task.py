@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkSources, ModelArtifact
 from tasks.stage import Bench, stage
 
-if TYPE_CHECKING:
-    from schemas.config import BenchmarkConfig
 
-
-@stage(libraries=("lm_eval", "transformers", "torch", "peft", "datasets"))
+@stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets"))
 def benchmark_adapter(
-    benchmark: BenchmarkConfig, confidence: float, base: ModelArtifact, adapter: AdapterArtifact, seed: int, sources: BenchmarkSources, *, bench: Bench
+    limit: int | None, confidence: float, base: ModelArtifact, adapter: AdapterArtifact, seed: int, sources: BenchmarkSources, *, bench: Bench
 ) -> BenchmarkArtifact:
     """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired difference of every task."""
     import json
@@ -22,9 +17,9 @@ def benchmark_adapter(
     from tasks.benchmark.harness import load_harness
     from tasks.benchmark.measuring import measure_both
 
-    harness = load_harness(sources, bench.folder / "tasks", limit=benchmark.limit, seed=seed)
+    harness = load_harness(sources, bench.folder / "tasks", limit=limit, seed=seed)
     before, after = measure_both(harness, bench.open(base), bench.open(adapter) / "best", adapter.method, bench.audience)
-    tasks = compare_tasks(before, after, harness.groups, margin=benchmark.margin, confidence=confidence, seed=seed)
+    tasks = compare_tasks(before, after, harness.groups, confidence=confidence, seed=seed)
     write_items(before, after, bench.out / "items.parquet")
     (bench.out / "tasks.json").write_text(json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8")
     return BenchmarkArtifact(tasks=tasks)

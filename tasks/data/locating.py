@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from schemas.config import RunConfig, TaskConfig
     from tasks.store import ArtifactStore
 
+# What tasks.data.records reads; named here as well, as that module loads what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ROWS = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
@@ -72,5 +73,7 @@ def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:
     found = search.one_file("task.answer.database", task.answer.database)
     journal = Path(f"{found.path}-wal") if found else None
     if journal is not None and journal.exists() and journal.stat().st_size:
-        search.problems.append(f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA wal_checkpoint(TRUNCATE)` on it first.")
+        search.problems.append(
+            f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA wal_checkpoint(TRUNCATE)` on it first."
+        )
     return found

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from schemas.artifacts import DataArtifact
-from schemas.errors import TuneworthyError
+from schemas.errors import DatasetRefused, TuneworthyError
 from schemas.rows import KeptRows
-from tasks.answers.contract import DATABASE, JSON_SCHEMA, contract_of
+from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data import overlap
 from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
+from tasks.data.doubts import doubtful_rows
+from tasks.data.nearness import near_pairs
 from tasks.data.reading import read_rows
 from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.reporting import report_of
 from tasks.data.sieve import Sieve, tally
+from tasks.data.speech import spoken
 from tasks.data.splitting import own_group, split
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
     _write_rows(train, held_out, sieve, bench.out)
     if corpus is not None:
         _write(corpus, bench.out / "corpus.parquet")
-    _write_json(report_of(sieve, train, held_out, corpus), bench.out / "report.json")
+    _write_json(report_of(sieve, train, held_out, corpus, task), bench.out / "report.json")
     _tell(sieve, train, held_out, bench)
     refused = sieve.refused
     return DataArtifact(
@@ -71,21 +74,43 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
 def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> tuple[Sieve, pl.DataFrame, pl.DataFrame]:
     """Return the sieve with every finding in it, the train rows, and the held-out rows."""
     check, name = contract_of(task, bench.out), dataset_name(sources.rows)
-    sieve = Sieve(read_rows(sources.rows, data), {str(reason): action for reason, action in data.checks.items()})
-    sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
-    if data.group is None:
-        sieve.rows = sieve.rows.with_columns(own_group(sieve.rows.select(overlap.spoken(pl.col("prompt").fill_null(""))).to_series()))
-    sieve.sift(broken_rows(sieve.rows))
-    sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
-    sieve.rows = overlap.with_keys(sieve.rows)
-    sieve.sift(overlap.exact_duplicates(sieve.rows))
-    sieve.sift(overlap.conflicting_answers(sieve.rows))
+    read, layouts = read_rows(sources.rows, data)
+    bench.audience.say(f"data: {name}: {read.height} rows, layout {' and '.join(layouts)}")
+    sieve = Sieve(read, {str(reason): action for reason, action in data.checks.items()})
+    _sift_rows(sieve, task, data, check, bench)
+    _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, bench.folder)
     train, held_out = split(sieve.rows, seed, data.held_out)
     sieve.sift(overlap.in_held_out(train, held_out))
+    pairs = near_pairs(sieve.rows["said"], data.near_duplicate, lambda done, total: bench.audience.advance(done, total, "rows compared"))
+    sieve.sift(overlap.near_rows(sieve.rows, pairs, held_out, task.answer.format == "choice"))
     refuse_if_above(sieve, name, data.refuse_above, bench.folder)
-    train = train.join(sieve.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
-    return sieve, train, held_out
+    return sieve, _standing(train, sieve, "train"), _standing(held_out, sieve, "held-out")
+
+
+def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, bench: Bench) -> None:
+    """Judge each row by itself."""
+    sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
+    sieve.rows = sieve.rows.with_columns(said=spoken(sieve.rows["prompt"]))
+    if data.group is None:
+        sieve.rows = sieve.rows.with_columns(own_group(sieve.rows["said"].fill_null("")))
+    sieve.sift(broken_rows(sieve.rows))
+    sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
+    sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+
+
+def _sift_repeats(sieve: Sieve) -> None:
+    """Judge rows by the rows before and after them."""
+    sieve.rows = overlap.with_keys(sieve.rows)
+    sieve.sift(overlap.exact_duplicates(sieve.rows))
+    sieve.sift(overlap.conflicting_answers(sieve.rows))
+
+
+def _standing(side: pl.DataFrame, sieve: Sieve, what: str) -> pl.DataFrame:
+    left = side.join(sieve.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+    if left.is_empty():
+        raise DatasetRefused(f"The {what} set is empty: all of its {side.height} rows were taken out after the split. {by_reason(sieve.refused)}.")
+    return left
 
 
 def _write_rows(train: pl.DataFrame, held_out: pl.DataFrame, sieve: Sieve, out: Path) -> None:

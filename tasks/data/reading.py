@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,15 @@ import polars as pl
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
+from tasks.data.layouts import Convert, columns_of, converter, detected
 from tasks.data.records import Record, read_records
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
     from schemas.config import DataConfig
 
-Columns = dict[str, str]  # what it is for -> column of the source
-
 CHUNK = 50_000
+JUDGED = 1000  # records by which a layout is told
 SCHEMA = {
     "row_id": pl.Int64,
     "file": pl.String,
@@ -28,47 +29,59 @@ SCHEMA = {
     "prompt": pl.String,
     "completion": pl.String,
     "group": pl.String,
+    "given": pl.String,
+    "system": pl.String,
     "reason": pl.String,
     "detail": pl.String,
 }
 
 
-def read_rows(files: Iterable[SourceFile], data: DataConfig) -> pl.DataFrame:
-    """Return every row of the files, with SCHEMA's columns; `reason` and `detail` say why one could not be read.
+@dataclass(frozen=True)
+class ReadFile:
+    """A file's rows with SCHEMA's columns, and the layout that they had."""
 
-    Rows are numbered through all files; in a single file the number is the record's own (tasks/data/records.py).
+    rows: list[pl.DataFrame]
+    layout: str
+
+
+def read_rows(files: Iterable[SourceFile], data: DataConfig) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return every row of the files, with SCHEMA's columns, and the layouts that were found.
+
+    `reason` and `detail` say why a row could not be read. Rows are numbered through all files; in a single file the number is the record's
+    own (tasks/data/records.py).
 
     Raises:
         DatasetRefused: a file cannot be read as a whole, lacks a column in every row, or has no row.
     """
-    columns = {"prompt": data.prompt, "completion": data.completion} | ({"group": data.group} if data.group else {})
     frames: list[pl.DataFrame] = []
-    last = 0
+    layouts: list[str] = []
     for file in files:
-        path = Path(file.path)
-        found = _read_file(path, file.suffix, columns, last)
-        frames += found
-        last = max((int(frame["row_id"][-1]) for frame in found), default=last)
-    return pl.concat(frames, rechunk=False)
+        read = _read_file(Path(file.path), file.suffix, data, before=int(frames[-1]["row_id"][-1]) if frames else 0)
+        frames += read.rows
+        layouts.append(read.layout)
+    return pl.concat(frames, rechunk=False), tuple(dict.fromkeys(layouts))
 
 
-def _read_file(path: Path, suffix: str, columns: Columns, before: int) -> list[pl.DataFrame]:
-    seen: set[str] = set()
-    frames = []
+def _read_file(path: Path, suffix: str, data: DataConfig, before: int) -> ReadFile:
     records = read_records(path, suffix)
-    while chunk := list(islice(records, CHUNK)):
+    first = list(islice(records, JUDGED))
+    layout = data.layout if data.layout != "detected" else detected([record for _, record in first if isinstance(record, dict)], data)
+    columns = columns_of(layout, data) | ({"data.group": data.group} if data.group else {})
+    convert = converter(layout, data)
+    every, seen, frames = chain(first, records), set[str](), list[pl.DataFrame]()
+    while chunk := list(islice(every, CHUNK)):
         seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
-        frames.append(_frame(chunk, path.name, columns, before))
+        frames.append(_frame(chunk, path.name, convert, data.group, before))
     if not frames:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
-    return frames
+    return ReadFile(frames, layout)
 
 
-def _refuse_missing(path: Path, columns: Columns, seen: set[str]) -> None:
+def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:
     missing = [(role, column) for role, column in columns.items() if column not in seen]
     if missing and seen:
-        lines = [f"{path.name} has no column {column!r} (data.{role}){_nearest(column, seen)}" for role, column in missing]
+        lines = [f"{path.name} has no column {column!r} ({role}){_nearest(column, seen)}" for role, column in missing]
         raise DatasetRefused("\n".join([*lines, f"  Its columns: {_listed(sorted(seen))}. Name the right one in the config."]))
 
 
@@ -83,29 +96,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(every[:20]) + (f", +{len(every) - 20}" if len(every) > 20 else "")
 
 
-def _frame(chunk: list[Record], file: str, columns: Columns, before: int) -> pl.DataFrame:
-    rows = [(before + number, file, number, *_row(record, columns)) for number, record in chunk]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, before: int) -> pl.DataFrame:
+    rows = [(before + number, file, number, *_row(record, convert, group)) for number, record in chunk]
+    columns = zip(*rows, strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)])
 
 
-def _row(record: dict[str, Any] | Breach, columns: Columns) -> tuple[str | None, ...]:
-    if isinstance(record, Breach):
-        return None, None, None, record.reason, record.detail
-    for role in ("prompt", "completion"):
-        problem = _problem(record, columns[role])
-        if problem:
-            return None, None, None, problem.reason, problem.detail
-    group = _group(record.get(columns["group"])) if "group" in columns else None
-    return record[columns["prompt"]], record[columns["completion"]], group, None, None
-
-
-def _problem(record: dict[str, Any], column: str) -> Breach | None:
-    if column not in record:
-        return Breach("missing_field", f"has no {column!r}")
-    value = record[column]
-    if value is None or isinstance(value, str):
-        return None
-    return Breach("not_text", f"{column!r} is a {type(value).__name__}, not text")
+def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -> tuple[str | None, ...]:
+    turns = record if isinstance(record, Breach) else convert(record)
+    if isinstance(turns, Breach):
+        return None, None, None, None, None, turns.reason, turns.detail
+    named = _group(record.get(group)) if group and isinstance(record, dict) else None
+    return turns.prompt, turns.completion, named, turns.given, turns.system, None, None
 
 
 def _group(value: object) -> str | None:

@@ -20,8 +20,8 @@ from tasks.answers.contract import Breach
 
 Record = tuple[int, dict[str, Any] | Breach]
 
-PACKED = (".gz", ".zst")
-LAYOUTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+READ = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 OTHER_ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -92,7 +92,7 @@ def _json_record(line: bytes, offset: int) -> dict[str, Any] | Breach:
 
 
 def _json_kind(value: object) -> str:
-    kinds = {list: "array", str: "text", bool: "true or false", type(None): "null"}
+    kinds = {dict: "object", list: "array", str: "text", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "number")
 
 
@@ -101,9 +101,10 @@ def _array_records(stream: IO[bytes], path: Path) -> Iterator[Record]:
     try:
         values = orjson.loads(text)
     except orjson.JSONDecodeError as fault:
-        raise DatasetRefused(f"{path.name} is not JSON: {fault.msg} (line {fault.lineno}, column {fault.colno}). Name it .jsonl if each line is an object.") from fault
+        where = f"line {fault.lineno}, column {fault.colno}"
+        raise DatasetRefused(f"{path.name} is not JSON: {fault.msg} ({where}). Name it .jsonl if each line is an object.") from fault
     if not isinstance(values, list):
-        raise DatasetRefused(f"{path.name} is a JSON {'object' if isinstance(values, dict) else _json_kind(values)}; a .json file of rows is an array of objects.")
+        raise DatasetRefused(f"{path.name} is a JSON {_json_kind(values)}; a .json file of rows is an array of objects.")
     for number, value in enumerate(values, 1):
         yield number, value if isinstance(value, dict) else Breach("malformed_row", f"a JSON {_json_kind(value)}, not an object")
 

@@ -6,22 +6,14 @@ Each reason has an action: `refuse` takes the row out and counts it against data
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from tasks.data.reasons import REASONS
+
 FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
-OTHERWISE = "refuse"
-# What is done about a reason unless data.checks says otherwise; every other reason is "refuse".
-ACTIONS = {"exact_duplicate": "drop"}
-
-
-def findings(reason: str, rows: Iterable[tuple[int, str]]) -> pl.DataFrame:
-    """Return findings of one reason from (row_id, detail) pairs."""
-    pairs = list(rows)
-    return pl.DataFrame({"row_id": [row for row, _ in pairs], "reason": [reason] * len(pairs), "detail": [detail for _, detail in pairs]}, schema=FINDING)
-
 
 @dataclass
 class Sieve:
@@ -38,7 +30,7 @@ class Sieve:
 
     def action(self, reason: str) -> str:
         """Return what is done about a reason: refuse, drop or note."""
-        return self.actions.get(reason) or ACTIONS.get(reason, OTHERWISE)
+        return self.actions.get(reason) or REASONS[reason].action
 
     def sift(self, found: pl.DataFrame) -> None:
         """Take out or note the rows of these findings (FINDING's columns); those that are out already are passed over."""

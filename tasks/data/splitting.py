@@ -40,7 +40,9 @@ def split(rows: pl.DataFrame, seed: int, share: float) -> tuple[pl.DataFrame, pl
     """
     groups = rows["group"].unique(maintain_order=True).to_list()
     if len(groups) < 2:
-        raise DatasetRefused("Every row is of one group, so nothing can be held out: rows of a group never stand on both sides. Name another data.group, or none.")
+        raise DatasetRefused(
+            "Every row is of one group, so nothing can be held out: rows of a group never stand on both sides. Name another data.group, or none."
+        )
     held = [group for group in groups if is_held_out(group, seed, share)]
     if len(held) in (0, len(groups)):
         raise DatasetRefused(_one_sided(len(groups), share, "held-out" if not held else "train"))

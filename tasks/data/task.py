@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import DataArtifact, Sources
+from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, Sources
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
     from schemas.config import DataConfig, TaskConfig
 
 
-@stage(libraries=("pandera", "polars", "orjson", "jsonschema"))
+@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy"))
 def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, bench: Bench) -> DataArtifact:
     """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
     from tasks.data.preparing import prepare_data
 
     return prepare_data(task, data, seed, sources, bench)
+
+
+@stage(libraries=("polars", "orjson", "numpy"))
+def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Bench) -> LeakageArtifact:
+    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again."""
+    from tasks.data.benchmark_items import find_leaks
+
+    return find_leaks(bench.open(data), benchmark, bench.out, bench.audience)

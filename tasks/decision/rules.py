@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.reports import ArmReport, GateReport, Verdict, VerdictName
+from tasks.decision.gate import judge_forgetting
 from tasks.decision.wording import arm_sentence, gate_sentence, headline, undecided_sentence
 from tasks.intervals import Interval, rows_to_tell_apart
 
@@ -28,9 +29,9 @@ VERDICT_OF: dict[str, VerdictName] = {
 }
 
 
-def judge(arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float) -> Verdict:
+def judge(arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None) -> Verdict:
     """Return the verdict on arms that are ordered from the simplest to the most complex."""
-    gate = GateReport(is_passed=all(task.is_passed for task in benchmark.tasks), margin=margin, tasks=benchmark.tasks) if benchmark else None
+    gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
     sufficient = next((arm for arm in arms if arm.gain is None and arm.standing == "good"), None)
     earned = [arm for arm in arms if has_earned(arm, decision.worth)]
     is_open = gate is None or gate.is_passed

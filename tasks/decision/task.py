@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @stage(libraries=("numpy",))
 def decide(
-    decision: DecisionConfig, margin: float, seed: int, arms: tuple[ArmArtifact, ...], benchmark: BenchmarkArtifact | None, *, bench: Bench
+    decision: DecisionConfig, margin: float | None, seed: int, arms: tuple[ArmArtifact, ...], benchmark: BenchmarkArtifact | None, *, bench: Bench
 ) -> VerdictArtifact:
     """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds every number."""
     from tasks.decision.comparison import compare_arms, read_measured

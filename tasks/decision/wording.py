@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkTask
     from schemas.config import DecisionConfig
-    from schemas.reports import ArmReport, VerdictName
+    from schemas.reports import ArmReport, GateTask, VerdictName
 
 STANDINGS = {"good": "meets the target", "unclear": "may or may not meet the target", "short": "misses the target"}
 ADVICE = {
@@ -46,7 +45,7 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     return f"{text}; {arm.gain:+.3f} ({spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, {worth} at {decision.worth:g}."
 
 
-def gate_sentence(task: BenchmarkTask, margin: float) -> str:
+def gate_sentence(task: GateTask, margin: float) -> str:
     """Return what the adapter did to one benchmark task."""
     outcome = f"within the margin of {margin:g}" if task.is_passed else f"surely more than the margin of {margin:g} lost"
     change = f"{task.difference:+.3f} ({spread(task.low, task.high)})"

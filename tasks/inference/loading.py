@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import LibraryMissing, TuneworthyError
+from tasks.inference.precision import best_precision
 from tasks.inference.quietness import quietly
 from tasks.inference.rendering import TemplateFacts, template_facts
 
 PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south."
-# bf16 has to be clearly faster before its coarser numbers are taken.
-BF16_GAIN = 1.2
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,8 @@ def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any
     """
     from transformers import AutoTokenizer
 
-    chosen, reason = (dtype, "as asked for") if dtype is not None else better_precision()
+    precision = best_precision()
+    chosen, reason = (dtype, "as asked for") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     with quietly():
         model = _model(folder, adapter, tokenizer, chosen)
@@ -128,35 +127,6 @@ def best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@cache
-def better_precision() -> tuple[Any, str]:
-    """Return the dtype that answers sooner here, and why: on a CPU it is tried out, for about 50 ms, once per process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.bfloat16, f"bf16: {torch.cuda.get_device_name()}"
-    slow, quick = _seconds(torch.float32), _seconds(torch.bfloat16)
-    gain = slow / quick
-    if gain >= BF16_GAIN:
-        return torch.bfloat16, f"bf16: its matrix products are {gain:.1f} times as fast as fp32 on this CPU"
-    return torch.float32, f"fp32: bf16 would be {gain:.1f} times as fast on this CPU, {BF16_GAIN} is wanted"
-
-
-def _seconds(dtype: Any) -> float:
-    """Return the seconds of the quickest of some products as a decoding step has them: 32 rows by a small model's layers."""
-    import torch
-
-    rows, weights = torch.ones(32, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
-    quickest, until = float("inf"), time.perf_counter() + 0.025
-    with torch.inference_mode():
-        while time.perf_counter() < until:
-            started = time.perf_counter()
-            for _ in range(8):
-                torch.nn.functional.linear(rows, weights)
-            quickest = min(quickest, time.perf_counter() - started)
-    return quickest
 
 
 def _with_adapter(base: Any, adapter: AdapterFolder, tokenizer: Any, dtype: Any) -> Any:

@@ -23,6 +23,8 @@ QUIET = {
 }
 # A server that does not answer within this is called unreachable; MLflow alone would try for many minutes.
 PROBE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
+# Once it has answered, a stall of this long ends the stage; what a user has set himself holds.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 NOISY = ("mlflow", "alembic")
 
 
@@ -70,9 +72,8 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
     """
     uri = destination or default_uri(store)
     root = None if destination else store.folder("mlartifacts").as_uri()
-    with _environment(QUIET), _silent():
+    with _environment(PATIENCE | {name: os.environ[name] for name in PATIENCE if name in os.environ} | QUIET), _silent():
         import mlflow
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -80,10 +81,7 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
         try:
             # MLflow's own registry code asks the process-wide URI, whatever client it was called through.
             mlflow.set_tracking_uri(uri)
-            with _environment(PROBE):
-                client = MlflowClient(tracking_uri=uri)
-                client.search_experiments(max_results=1)
-            yield Registry(client, uri, root)
+            yield Registry(_probed(uri), uri, root)
         except (MlflowException, SQLAlchemyError, ConnectionError, ModuleNotFoundError) as fault:
             raise RegistryUnreachable(
                 f"MLflow at {_shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start the server, "
@@ -91,6 +89,19 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
             ) from fault
         finally:
             mlflow.set_tracking_uri(before)
+
+
+def _probed(uri: str) -> MlflowClient:
+    """Return a client that has been answered once."""
+    from mlflow import MlflowClient
+
+    try:
+        with _environment(PROBE):
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except OSError as fault:  # such as a SQLite file in a folder that cannot be made
+        raise ConnectionError(str(fault)) from fault
+    return client
 
 
 @contextlib.contextmanager

@@ -126,6 +126,8 @@ def _why_not(registry: Registry, model: str, version: str, champion: str | None,
     own, other = (registry.client.get_model_version(model, one or "").tags for one in (version, champion))
     if own.get("data_digest") != other.get("data_digest"):
         return f"the champion, version {champion}, was measured on other rows"
+    if "score" not in other:
+        return f"the champion, version {champion}, carries no score to compare with"
     if float(own["score"]) < float(other["score"]):
         return f"the champion, version {champion}, scores {float(other['score']):.3f} on the same rows, this one {float(own['score']):.3f}"
     return ""

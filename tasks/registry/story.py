@@ -63,6 +63,16 @@ def version_tags(
     return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
 
 
+def describe(verdict: Verdict) -> str:
+    """Return a version's description: the headline, and what has to stand in front of a request for the score to hold."""
+    if tuned_arm(verdict).arm != "tuned_retrieval":
+        return verdict.headline
+    note = (
+        "The score was measured with retrieval: put the passages below the instruction as the arm tuned_retrieval does; the version itself retrieves nothing."
+    )
+    return f"{verdict.headline} {note}"
+
+
 def tuned_arm(verdict: Verdict) -> ArmReport:
     """Return the tuned arm that earned its place."""
     return next(arm for arm in verdict.arms if arm.arm == verdict.tuned_arm)

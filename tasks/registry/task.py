@@ -73,11 +73,11 @@ def register_adapter(
     from tasks.registry.mlflow_registry import Candidate, place, register
     from tasks.registry.packaging import build_model
     from tasks.registry.served_facts import ServedFacts
-    from tasks.registry.story import version_tags
+    from tasks.registry.story import describe, version_tags
 
     whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     served = ServedFacts(task.instruction, adapter.method, max_new_tokens, base.name, base.digest, base.template_digest)
-    candidate = Candidate(registry.model, adapter.digest, version_tags(whole, adapter, base, data, verdict, config_digest), whole.headline, tracked.run_id)
+    candidate = Candidate(registry.model, adapter.digest, version_tags(whole, adapter, base, data, verdict, config_digest), describe(whole), tracked.run_id)
     fitted = bench.open(adapter)
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
         version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted / "best", served))

@@ -7,7 +7,6 @@ kernel, which holds no matrix of scores and so is taken for long rows and on oth
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -22,32 +21,40 @@ LONG = 1024
 
 
 def packed_attention(
-    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, packing: Layout | None = None, scaling: float | None = None,
-    dropout: float = 0.0, sliding_window: int | None = None, **others: Any
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, *, packing: Layout | None = None, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """Attend inside a pack. query (1, H, T, D), key and value (1, G, T, D) with G dividing H; returns ((1, T, H, D), None) as transformers wants it.
+
+    Args:
+        module: the layer that attends; nothing of it is used.
+        query: what asks.
+        key: what is asked.
+        value: what is answered.
+        attention_mask: none; the layout says who sees whom.
+        packing: the layout of the pack.
+        options: transformers' further arguments: scaling, dropout, sliding_window and more.
 
     Raises:
         ConfigRefused: the base's attention does something that packs do not know.
     """
     if packing is None:
         raise ValueError("packed attention was called without the layout of a pack")
-    _refuse_unknown(packing, sliding_window, others)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    _refuse_unknown(packing.longest, options)
+    scale, dropout = options.get("scaling") or query.shape[-1] ** -0.5, options.get("dropout") or 0.0
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
-    longest = max(bucket.prefix + bucket.length for bucket in packing.buckets)
-    if query.device.type == "cpu" and longest <= LONG and not dropout:
+    if query.device.type == "cpu" and packing.longest <= LONG and not dropout:
         return torch.as_tensor(Products.apply(*tokens, packing, scale)).unsqueeze(0), None
     return torch.cat([_fused(tokens, bucket, scale, dropout) for bucket in packing.buckets]).unsqueeze(0), None
 
 
-def _refuse_unknown(packing: Layout, sliding_window: int | None, others: dict[str, Any]) -> None:
-    longest = max(bucket.prefix + bucket.length for bucket in packing.buckets)
-    unknown = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
-    if sliding_window is not None and longest > sliding_window:
-        unknown.append(f"a sliding window of {sliding_window} tokens, shorter than the longest row ({longest})")
+def _refuse_unknown(longest: int, options: dict[str, Any]) -> None:
+    unknown = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    window = options.get("sliding_window")
+    if window is not None and longest > window:
+        unknown.append(f"a sliding window of {window} tokens, shorter than the longest row ({longest})")
     if unknown:
-        raise ConfigRefused(f"base.model: training does not know this base's attention ({', '.join(unknown)}). Name another base model, or shorten the rows to the window.")
+        named = ", ".join(unknown)
+        raise ConfigRefused(f"base.model: training does not know this base's attention ({named}). Name another base model, or shorten the rows to the window.")
 
 
 def _queries(tokens: torch.Tensor, bucket: Bucket, heads: int) -> torch.Tensor:
@@ -72,7 +79,7 @@ def _keys(tokens: torch.Tensor, bucket: Bucket) -> torch.Tensor:
 def _fused(tokens: list[torch.Tensor], bucket: Bucket, scale: float, dropout: float) -> torch.Tensor:
     queries, keys, values = tokens
     heads = keys.shape[1]
-    mask = bucket.mask().repeat(queries.shape[1] // heads, 1)
+    mask = (bucket.bias == 0).repeat(queries.shape[1] // heads, 1)
     q, k, v = _queries(queries[bucket.own], bucket, heads), _keys(keys, bucket), _keys(values, bucket)
     return _tokens(scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, dropout_p=dropout), bucket)
 
@@ -87,7 +94,7 @@ class Products(torch.autograd.Function):
         weights = []
         for bucket in layout.buckets:
             q, k, v = _batches(queries, keys, values, bucket)
-            bias = torch.zeros(bucket.length, k.shape[1], dtype=q.dtype).masked_fill_(~bucket.mask(), -math.inf).repeat(queries.shape[1] // keys.shape[1], 1)
+            bias = bucket.bias.to(q.dtype).repeat(queries.shape[1] // keys.shape[1], 1)
             weights.append(torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scale).softmax(-1))
             attended[bucket.own] = _tokens(torch.bmm(weights[-1], v).unflatten(0, (bucket.rows, -1)), bucket)
         ctx.save_for_backward(queries, keys, values, *weights)

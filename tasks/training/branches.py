@@ -67,7 +67,7 @@ def join_branches(model: Any) -> int:
     joined = 0
     for module in model.modules():
         if isinstance(module, LoraLayer) and _is_plain(module):
-            module.forward = functools.partial(_joined, module, Layer(module.get_base_layer()))  # type: ignore[method-assign]
+            module.forward = functools.partial(_joined, module, Layer(module.get_base_layer()))
             joined += 1
     return joined
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,13 @@ import torch
 
 from tasks.progress import Audience
 from tasks.training.machine import Precision, probe
-from tasks.training.memory import activation_bytes, available_bytes, pack_capacity
+from tasks.training.memory import activation_bytes, pack_capacity, room_for_packs
 from tasks.training.packing import Lesson, own_length
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
 
-FILE = "decisions.json"
+DECISIONS = "decisions.json"
 
 
 @dataclass(frozen=True)
@@ -35,32 +34,32 @@ class Decisions:
         return {"bf16": torch.bfloat16, "fp32": torch.float32}[self.dtype]
 
 
-def decide(folder: Path, training: TrainingConfig, config: Any, lesson: Lesson, audience: Audience, precision: Precision | None) -> Decisions:
+def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, lesson: Lesson, audience: Audience, precision: Precision | None) -> Decisions:
     """Return the decisions of this fit, made now or when it was first started, and say them with their reasons."""
-    path = folder / FILE
+    path = folder / DECISIONS
     if path.exists():
         return Decisions(**json.loads(path.read_text(encoding="utf-8")))
     chosen = precision or probe()
     per_token = activation_bytes(config, 2 if chosen.name == "bf16" else 4)
     lengths = [lesson.prefix + sum(own_length(lesson.rows[index], lesson.prefix) for index in step.rows) for step in lesson.steps]
     longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])
-    free = available_bytes(chosen.device)
-    decisions = Decisions(chosen.device, chosen.name, pack_capacity(per_token, free, longest, lengths))
+    room = room_for_packs(base, training.method, chosen.device)
+    decisions = Decisions(chosen.device, chosen.name, pack_capacity(per_token, room, longest, lengths))
     audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
-    audience.say(_packing_line(lesson, decisions.capacity, per_token, free))
+    audience.say(_packing_line(lesson, decisions.capacity, per_token, room))
     audience.say("compile: off, the passes run eagerly")
     aside = path.with_suffix(".aside")
     aside.write_text(json.dumps(decisions.__dict__), encoding="utf-8")
-    os.replace(aside, path)
+    aside.replace(path)
     return decisions
 
 
-def _packing_line(lesson: Lesson, capacity: int, per_token: int, free: int) -> str:
+def _packing_line(lesson: Lesson, capacity: int, per_token: int, room: int) -> str:
     counts = [lesson.packs_of(position, capacity) for position in range(min(len(lesson.steps), 50))]
     packs = sum(len(step) for step in counts)
     computed = sum(pack for step in counts for pack in step)
     row_tokens = sum(lesson.rows[index].tokens for step in lesson.steps[: len(counts)] for index in step.rows)
-    return (
-        f"micro-batch: packs of at most {capacity:,} tokens ({capacity * per_token / 2**30:.1f} of {free / 2**30:.1f} GiB free), {packs / len(counts):.1f} a step; "
-        f"packing: {computed:,} computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%}), a prefix of {lesson.prefix} tokens computed once a pack"
-    )
+    needed = f"{capacity * per_token / 2**30:.1f} of {room / 2**30:.1f} GiB that it may take"
+    micro = f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / len(counts):.1f} a step"
+    shares = f"packing: {computed:,} computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%}), a prefix of {lesson.prefix} tokens once a pack"
+    return f"{micro}; {shares}"

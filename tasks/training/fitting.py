@@ -12,7 +12,8 @@ from pydantic import BaseModel as Facts
 
 from schemas.errors import TrainingStopped
 from tasks.progress import Audience
-from tasks.training.decisions import decide
+from tasks.training.checking import check_packing
+from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
 from tasks.training.machine import Precision
 from tasks.training.methods import load_model
@@ -24,6 +25,7 @@ from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_pat
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
+    from tasks.stage import Bench
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,8 @@ class Fitted(Facts):
     seconds: float
 
 
-def fit_adapter(
-    training: TrainingConfig, instruction: str, base: BaseModel, rows: Path, seed: int, folder: Path, out: Path, audience: Audience, precision: Precision | None = None
-) -> Fitted:
-    """Fit one adapter on a train.parquet and write best/, last/, log.jsonl and facts.json into `out`; `folder` keeps checkpoints.
+def fit_adapter(training: TrainingConfig, instruction: str, base: BaseModel, rows: Path, seed: int, bench: Bench, precision: Precision | None = None) -> Fitted:
+    """Fit one adapter on a train.parquet and write best/, last/, log.jsonl and facts.json into `bench.out`; `bench.folder` keeps checkpoints.
 
     Raises:
         DatasetRefused: rows are too long, or cannot be learned; the message names them.
@@ -57,11 +57,11 @@ def fit_adapter(
         TrainingStopped: the loss is not a number.
     """
     started = time.monotonic()
-    lesson = prepare_lesson(training, instruction, base.folder, rows, seed, audience)
-    checkpoint = newest_whole(folder)
+    lesson = prepare_lesson(training, instruction, base.folder, rows, seed, bench.audience)
+    checkpoint = newest_whole(bench.folder)
     if checkpoint is None or not is_finished(read_state(checkpoint), lesson):
-        checkpoint = train(training, base.folder, lesson, seed, folder, checkpoint, audience, precision)
-    facts = seal(training, base, lesson, folder, checkpoint, out)
+        checkpoint = train(training, base.folder, lesson, seed, bench, precision)
+    facts = seal(training, base, lesson, checkpoint, bench)
     return Fitted(**facts, seconds=round(time.monotonic() - started, 1))
 
 
@@ -85,42 +85,52 @@ def is_finished(state: dict[str, Any], lesson: Lesson) -> bool:
     return bool(state["global_step"] >= len(lesson.steps)) or is_out_of_patience(state["log_history"], lesson.patience)
 
 
-def train(
-    training: TrainingConfig, base: Path, lesson: Lesson, seed: int, folder: Path, checkpoint: Path | None, audience: Audience, precision: Precision | None
-) -> Path:
-    """Train from the checkpoint, or from the start, to the end; return the last checkpoint."""
+def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None) -> Path:
+    """Train from the newest checkpoint, or from the start, to the end; return the last checkpoint."""
     from transformers import AutoConfig, set_seed
 
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    decisions = decide(folder, training, config, lesson, audience, precision)
-    if checkpoint:
-        audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
+    decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
     has_autocast = training.method == "full" and decisions.dtype == "bf16"
-    args = arguments(folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
+    args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
+    checkpoint = newest_whole(bench.folder)
     with answering(model) as head:
-        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, folder, Pace(lesson, training.checkpoint_minutes, audience))
+        check_packing(model, head, [*lesson.rows, *lesson.validation])
+        if checkpoint:
+            bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
+        set_seed(seed)
+        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, bench.folder, Pace(lesson, training.checkpoint_minutes, bench.audience))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    last = newest_whole(folder)
+    last = newest_whole(bench.folder)
     if last is None or not is_finished(read_state(last), lesson):
-        raise TrainingStopped(f"Training ended, but its last checkpoint in {folder} is not whole. Run again: it goes on from the one before.")
+        raise TrainingStopped(f"Training ended, but its last checkpoint in {bench.folder} is not whole. Run again: it goes on from the one before.")
     return last
 
 
-def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, folder: Path, checkpoint: Path, out: Path) -> dict[str, Any]:
+def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, checkpoint: Path, bench: Bench) -> dict[str, Any]:
     """Write what is sealed and return the facts that the artifact carries."""
     state = read_state(checkpoint)
     best_step = state["best_global_step"] or state["global_step"]
-    best = folder / step_folder("best", best_step) if state["best_global_step"] else checkpoint
+    best = bench.folder / step_folder("best", best_step) if state["best_global_step"] else checkpoint
     for source, name in ((best, "best"), (checkpoint, "last")):
-        seal_weights(source, out / name, base.folder, base.name, base.revision)
+        seal_weights(source, bench.out / name, base.folder, base.name, base.revision)
     log = state["log_history"]
-    (out / "log.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log), encoding="utf-8")
-    facts = _facts(log, lesson, count_parameters(out / "last"))
-    chosen = {"method": training.method, "rank": None if training.method == "full" else training.rank, "best_epoch": lesson.steps[best_step - 1].done, "best_step": best_step}
-    rows = {"rows": len(lesson.rows), "validation_rows": len(lesson.validation), "shared_prefix": lesson.prefix}
-    write_json(out / "facts.json", facts | chosen | rows | json.loads((folder / "decisions.json").read_text(encoding="utf-8")))
+    (bench.out / "log.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log), encoding="utf-8")
+    facts = _facts(log, lesson, count_parameters(bench.out / "last"))
+    decisions = json.loads((bench.folder / DECISIONS).read_text(encoding="utf-8"))
+    chosen = {
+        "method": training.method,
+        "rank": None if training.method == "full" else training.rank,
+        "dtype": decisions["dtype"],
+        "best_step": best_step,
+        "best_epoch": lesson.steps[best_step - 1].done,
+        "rows": len(lesson.rows),
+        "validation_rows": len(lesson.validation),
+        "shared_prefix": lesson.prefix,
+    }
+    write_json(bench.out / "facts.json", facts | chosen)
     return facts
 
 

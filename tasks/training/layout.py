@@ -6,8 +6,9 @@ a row's tokens, where causality already hides it, so all rows of a bucket share 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ class Bucket:
     """Rows that stand side by side in the pack from `start` on.
 
     padded (rows * length,) names for each place of the batch the token, counted from `start`, that stands there; a place behind a row's end
-    names its first token, which no query of the row may see there. real (tokens,) names the places that hold a token.
+    names its first token, which no query of the row may see there. real (tokens,) names the places that hold a token. bias (length,
+    prefix + length) is 0 where a query may see a key and minus infinity elsewhere.
     """
 
     rows: int
@@ -30,15 +32,12 @@ class Bucket:
     prefix: int
     padded: torch.Tensor
     real: torch.Tensor
+    bias: torch.Tensor
 
     @property
     def own(self) -> slice:
         """The bucket's tokens in the pack."""
         return slice(self.start, self.start + self.real.shape[0])
-
-    def mask(self) -> torch.Tensor:
-        """Return which keys (prefix + length) each query (length) may see."""
-        return torch.ones(self.length, self.prefix + self.length, dtype=torch.bool, device=self.real.device).tril(self.prefix)
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,12 @@ class Layout:
 
     def to(self, device: Any) -> Layout:
         """Return the layout with its index tensors on a device."""
-        return Layout(self.prefix, tuple(Bucket(b.rows, b.length, b.start, b.prefix, b.padded.to(device), b.real.to(device)) for b in self.buckets))
+        return Layout(self.prefix, tuple(replace(b, padded=b.padded.to(device), real=b.real.to(device), bias=b.bias.to(device)) for b in self.buckets))
+
+    @property
+    def longest(self) -> int:
+        """Number of keys that the longest row looks at."""
+        return max(bucket.prefix + bucket.length for bucket in self.buckets)
 
 
 def lay_out(prefix: int, lengths: Sequence[int]) -> Layout:
@@ -71,4 +75,6 @@ def _bucket(start: int, prefix: int, lengths: Sequence[int]) -> Bucket:
     is_real = within < own[:, None]
     begin = (torch.cumsum(own, 0) - own)[:, None]
     padded = torch.where(is_real, begin + within, begin)
-    return Bucket(len(lengths), max(lengths), start, prefix, padded.flatten(), is_real.flatten().nonzero().flatten())
+    is_hidden = ~torch.ones(max(lengths), prefix + max(lengths), dtype=torch.bool).tril(prefix)
+    bias = torch.zeros(is_hidden.shape).masked_fill_(is_hidden, -math.inf)
+    return Bucket(len(lengths), max(lengths), start, prefix, padded.flatten(), is_real.flatten().nonzero().flatten(), bias)

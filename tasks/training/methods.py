@@ -7,6 +7,8 @@ full    every weight, held in fp32; products in bf16 through autocast where the 
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from tasks.training.branches import join_branches
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
 
+
 def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str) -> Any:
     """Return the base of a sealed folder, ready to be trained by the method, with our attention for packs.
 
@@ -27,16 +30,20 @@ def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, devic
         LibraryMissing: the method needs a package that is not installed.
     """
     from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if getattr(config, "quantization_config", None):
         raise ConfigRefused("base.model is already quantised; training starts from 16- or 32-bit weights. Name the unquantised model.")
     AttentionInterface.register(NAME, packed_attention)
     weights = torch.float32 if training.method == "full" else dtype
     quantised = {"quantization_config": _four_bits(dtype)} if training.method == "qlora" else {}
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=weights, attn_implementation=NAME, device_map={"": device}, **quantised
-    )
+    places: dict[str, Any] = {"dtype": weights, "device_map": {"": device}, "attn_implementation": NAME, **quantised}
+    model = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, **places)
+    if not getattr(model, "_supports_attention_backend", False):
+        raise ConfigRefused(f"base.model: {type(model).__name__} has an attention of its own, which cannot be packed. Name another base model.")
     model.config.use_cache = False
     return model if training.method == "full" else _with_branches(model, training)
 
@@ -45,7 +52,8 @@ def _four_bits(dtype: torch.dtype) -> Any:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as missing:
-        raise LibraryMissing('training.method "qlora" needs bitsandbytes; it is not installed. Run: pip install bitsandbytes, or set training.method "lora".') from missing
+        message = 'training.method "qlora" needs bitsandbytes; it is not installed. Run: pip install bitsandbytes, or set training.method "lora".'
+        raise LibraryMissing(message) from missing
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
@@ -57,12 +65,16 @@ def _with_branches(model: Any, training: TrainingConfig) -> Any:
     names = branch_points(model)
     smallest = min(min(layer.in_features, layer.out_features) for layer in names.values())
     if training.rank > smallest:
-        raise ConfigRefused(f"training.rank {training.rank} is above the smallest layer's size {smallest}: such a branch would be larger than the layer. Allowed: 1 to {smallest}.")
+        raise ConfigRefused(
+            f"training.rank {training.rank} is above the smallest layer's size {smallest}: the branch would outgrow the layer. Allowed: 1 to {smallest}."
+        )
     model.requires_grad_(False)
     config = LoraConfig(
         r=training.rank, lora_alpha=training.alpha or 2 * training.rank, lora_dropout=training.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    branched = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        branched = get_peft_model(model, config)
     join_branches(branched)
     return branched
 
@@ -77,5 +89,5 @@ def branch_points(model: Any) -> dict[str, Any]:
     found = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head}
     if not found:
         kinds = ", ".join(sorted({type(module).__name__ for module in model.modules() if not list(module.children())}))
-        raise ConfigRefused(f'training.method needs linear layers, and this base has none beside its output layer (it has {kinds}). Set training.method "full".')
+        raise ConfigRefused(f'training.method needs linear layers, and this base has none beside its output layer ({kinds}). Set training.method "full".')
     return found

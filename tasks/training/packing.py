@@ -116,7 +116,9 @@ def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:
     import torch
 
     ordered = sorted(rows, key=lambda row: (row.tokens, row.row_id))
-    inputs, positions, predicting, labels = list(ordered[0].prompt_ids[:prefix]), list(range(prefix)), [], []
+    inputs, positions = list(ordered[0].prompt_ids[:prefix]), list(range(prefix))
+    predicting: list[int] = []
+    labels: list[int] = []
     for row in ordered:
         whole = row.prompt_ids + row.answer_ids
         start = len(inputs) - prefix

@@ -1,8 +1,8 @@
 """Checkpoints that a kill -9 at any moment cannot spoil: written aside, measured, renamed; the last two kept.
 
-    checkpoints/step-000120/   what transformers' Trainer saves, and whole.json: the size and sha256 of each file
-    best-000080/               the weights with the lowest validation loss so far
-    aside/                     what was being written when the process ended; nothing reads it
+checkpoints/step-000120/   what transformers' Trainer saves, and whole.json: the size and sha256 of each file
+best-000080/               the weights with the lowest validation loss so far
+aside/                     what was being written when the process ended; nothing reads it
 """
 
 from __future__ import annotations

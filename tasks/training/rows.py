@@ -66,7 +66,10 @@ def refuse_long_rows(rows: Sequence[TokenRow], max_length: int, window: int | No
     longest = max(row.tokens for row in long)
     allowed = f"training.max_length allows {max_length}" if max_length <= (window or max_length) else f"the base model's window holds {window}"
     mend = f"set training.max_length to {longest}" if longest <= (window or longest) else "name a base model with a longer window"
-    raise DatasetRefused(f"{len(long)} of {len(rows)} train rows are too long: {allowed} tokens, the longest has {longest} ({named(long)}). Nothing is cut: shorten these rows, or {mend}.")
+    raise DatasetRefused(
+        f"{len(long)} of {len(rows)} train rows are too long: {allowed} tokens, the longest has {longest} ({named(long)}). "
+        f"Nothing is cut: shorten these rows, or {mend}."
+    )
 
 
 def named(rows: Sequence[TokenRow]) -> str:

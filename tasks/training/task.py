@@ -17,5 +17,5 @@ def train_adapter(training: TrainingConfig, task: TaskConfig, base: ModelArtifac
     from tasks.training.fitting import BaseModel, fit_adapter
 
     origin = BaseModel(bench.open(base), base.name, base.revision)
-    fitted = fit_adapter(training, task.instruction, origin, bench.open(data) / "train.parquet", seed, bench.folder, bench.out, bench.audience)
+    fitted = fit_adapter(training, task.instruction, origin, bench.open(data) / "train.parquet", seed, bench)
     return AdapterArtifact(method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump())

@@ -15,6 +15,7 @@ from schemas.errors import TrainingStopped
 from tasks.progress import Audience
 from tasks.training.loss import AnswerHead
 from tasks.training.packing import Lesson, Pack, pack_rows
+from tasks.training.passes import pack_loss
 from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
 
 WARMUP = 0.05
@@ -24,11 +25,27 @@ CLIP = 1.0
 def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool) -> TrainingArguments:
     """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and evaluating are ours."""
     return TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=1, num_train_epochs=1, learning_rate=learning_rate, lr_scheduler_type="cosine",
-        warmup_steps=min(steps - 1, math.ceil(WARMUP * steps)), weight_decay=0.0, max_grad_norm=CLIP, optim="adamw_torch", seed=seed, use_cpu=is_cpu, bf16=has_autocast,
-        save_strategy="no", eval_strategy="no", logging_strategy="no", logging_nan_inf_filter=False, report_to=[], disable_tqdm=True, remove_unused_columns=False,
+        output_dir=str(folder),
+        seed=seed,
+        use_cpu=is_cpu,
+        bf16=has_autocast,
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=CLIP,
+        learning_rate=learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(steps - 1, math.ceil(WARMUP * steps)),
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
         dataloader_pin_memory=False,
-    )  # fmt: skip
+    )
 
 
 class PackedSteps:
@@ -51,14 +68,14 @@ class PackedTrainer(Trainer):
     """Trains on packs, evaluates on held-out train groups, and saves so that nothing is lost."""
 
     def __init__(self, model: Any, args: TrainingArguments, lesson: Lesson, capacity: int, head: AnswerHead, folder: Path, pace: Pace) -> None:
-        super().__init__(model=model, args=args, train_dataset=PackedSteps(lesson, capacity), callbacks=[pace])  # type: ignore[arg-type]
+        super().__init__(model=model, args=args, train_dataset=PackedSteps(lesson, capacity), callbacks=[pace])
         self.lesson, self.head, self.folder = lesson, head, folder
         self.held_out = pack_rows(lesson.validation, lesson.prefix, capacity)
         self.batch: list[Pack] = []
 
     def get_train_dataloader(self) -> Any:
         """Return the steps in their order."""
-        return torch.utils.data.DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])  # type: ignore[arg-type]
+        return torch.utils.data.DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
 
     def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
         """Add up the gradients of one optimiser step's packs; each answer token weighs the same, whichever pack it is in."""
@@ -76,23 +93,12 @@ class PackedTrainer(Trainer):
 
     def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
         """Return the summed loss of a pack's answer tokens."""
-        device = self.args.device
-        self.head.labels = pack.labels.to(device)
-        try:
-            answered = model(
-                input_ids=pack.input_ids.to(device), position_ids=pack.position_ids.to(device), packing=pack.layout.to(device),
-                logits_to_keep=pack.answer_positions.to(device), use_cache=False,
-            )  # fmt: skip
-        finally:
-            self.head.labels = None
-        return torch.as_tensor(answered.logits)
+        return pack_loss(model, self.head, pack, self.args.device)
 
     def _note_step(self, loss: torch.Tensor, packs: list[Pack]) -> None:
         step = self.state.global_step + 1
-        entry = {
-            "step": step, "epoch": self.lesson.steps[step - 1].done, "loss": round(loss.item(), 6), "learning_rate": self._get_learning_rate(),
-            "tokens": sum(pack.row_tokens for pack in packs),
-        }  # fmt: skip
+        done, tokens = self.lesson.steps[step - 1].done, sum(pack.row_tokens for pack in packs)
+        entry = {"step": step, "epoch": done, "loss": round(loss.item(), 6), "learning_rate": self._get_learning_rate(), "tokens": tokens}
         self.state.log_history.append(entry)
 
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -118,9 +124,10 @@ class PackedTrainer(Trainer):
         with torch.no_grad():
             total = sum(self.pack_loss(model, pack).item() for pack in self.held_out)
         loss = total / sum(len(pack.labels) for pack in self.held_out)
-        self.state.log_history.append({"step": self.state.global_step, "epoch": self.lesson.steps[self.state.global_step - 1].done, "validation_loss": round(loss, 6)})
+        step = self.state.global_step
+        self.state.log_history.append({"step": step, "epoch": self.lesson.steps[step - 1].done, "validation_loss": round(loss, 6)})
         if self.state.best_metric is None or loss < self.state.best_metric:
-            self.state.best_metric, self.state.best_global_step = loss, self.state.global_step
+            self.state.best_metric, self.state.best_global_step = loss, step
             self._keep_best()
         self.control.should_training_stop |= is_out_of_patience(self.state.log_history, self.lesson.patience)
         return {"eval_loss": loss}
@@ -178,7 +185,8 @@ class Pace(TrainerCallback):
         entry = state.log_history[-1]
         self.ticks = [*self.ticks[-20:], (now, self.ticks[-1][1] + entry["tokens"])]
         (since, before), (until, after) = self.ticks[0], self.ticks[-1]
-        self.audience.advance(state.global_step, len(self.lesson.steps), f"loss {entry['loss']:.2f} · {(after - before) / max(until - since, 1e-9):,.0f} tokens/s")
+        rate = (after - before) / max(until - since, 1e-9)
+        self.audience.advance(state.global_step, len(self.lesson.steps), f"loss {entry['loss']:.2f} · {rate:,.0f} tokens/s")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock of the next checkpoint."""

@@ -45,13 +45,16 @@ def sql_check(tmp_path: Path) -> Check:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("ab", None), ("  ab \n", None), ("", "empty_answer"), (" \n", "empty_answer"), ("abcdef", "answer_too_long"), ("a1", "answer_breaks_pattern")]
+    ("text", "expected"),
+    [("ab", None), ("  ab \n", None), ("", "empty_answer"), (" \n", "empty_answer"), ("abcdef", "answer_too_long"), ("a1", "answer_breaks_pattern")],
 )
 def test_a_text_keeps_its_length_and_its_pattern(tmp_path: Path, text: str, expected: str | None) -> None:
     assert reason(check_of({"format": "text", "max_characters": 5, "pattern": "[a-z]+"}, tmp_path), text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("yes", None), (" no\n", None), ("Yes", "answer_not_a_label"), ("yes.", "answer_not_a_label"), ("", "empty_answer")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("yes", None), (" no\n", None), ("Yes", "answer_not_a_label"), ("yes.", "answer_not_a_label"), ("", "empty_answer")]
+)
 def test_a_choice_is_a_label_to_the_letter(tmp_path: Path, text: str, expected: str | None) -> None:
     assert reason(check_of({"format": "choice", "labels": ["yes", "no"]}, tmp_path), text) == expected
 
@@ -134,7 +137,7 @@ def test_a_query_that_was_stopped_leaves_the_next_one_its_full_time(sql_check: C
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to be read as a page"])
 def test_a_file_that_is_no_database_refuses_the_config(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "answer.sqlite").write_bytes(content)
-    with pytest.raises(ConfigRefused, match="task.answer.database: c.sqlite"):
+    with pytest.raises(ConfigRefused, match=r"task\.answer\.database: c\.sqlite"):
         check_of({"format": "sql", "database": "c.sqlite"}, tmp_path)
 
 

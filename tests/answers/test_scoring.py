@@ -83,7 +83,10 @@ def test_json_fields_is_the_share_of_equal_fields(output: str, gold: str, score:
     assert json_fields(output, gold) == pytest.approx(score)
 
 
-@given(st.dictionaries(st.text(max_size=3), st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))), st.text())
+VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
+
+
+@given(st.dictionaries(st.text(max_size=3), VALUES), st.text())
 def test_every_object_scores_one_against_itself_and_garbage_scores_in_range(value: dict[str, Any], garbage: str) -> None:
     gold = json.dumps(value)
     assert json_fields(gold, gold) == 1
@@ -103,7 +106,14 @@ def test_a_label_is_right_in_any_case_unless_case_tells_labels_apart(tmp_path: P
 
 @pytest.mark.parametrize(
     ("output", "gold", "score"),
-    [("The Eiffel tower!", "eiffel tower", 1), ("in Paris, France", "Paris", 0.5), ("Paris Paris", "Paris", 2 / 3), ("Rome", "Paris", 0), ("", "Paris", 0), ("the", "a", 1)],
+    [
+        ("The Eiffel tower!", "eiffel tower", 1),
+        ("in Paris, France", "Paris", 0.5),
+        ("Paris Paris", "Paris", 2 / 3),
+        ("Rome", "Paris", 0),
+        ("", "Paris", 0),
+        ("the", "a", 1),
+    ],
 )
 def test_token_f1_counts_words_as_squad_does(output: str, gold: str, score: float) -> None:
     assert token_f1(output, gold) == pytest.approx(score)

@@ -125,3 +125,14 @@ def test_an_adapter_of_another_base_or_template_is_refused(store: ArtifactStore,
     for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
         with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
             score_arm(arm_slice("tuned", ARMS), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: ArtifactStore, smollm2: Path) -> None:
+    base, data = sealed_base(store, smollm2), sealed_data(store)
+    arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=5), "max_new_tokens": 12})
+    prompt, shown = (score_arm(arm_slice(arm, arms), TASK, base, data, None, 7) for arm in ("prompt", "few_shot"))
+    assert answers(store, shown)["output"].str.starts_with("the city of").all()
+    assert shown.stopped_rate == 1
+    assert shown.score > prompt.score

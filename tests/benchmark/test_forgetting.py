@@ -1,12 +1,19 @@
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tasks.benchmark.forgetting import compare_tasks, write_items
+from schemas.artifacts import BenchmarkArtifact
+from schemas.reports import GateTask
+from tasks.benchmark.forgetting import Items, compare_tasks, write_items
+from tasks.decision.gate import judge_forgetting
 
-SETTINGS = {"confidence": 0.95, "seed": 7}
+
+def before_the_gate(base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], margin: float, seed: int = 7) -> tuple[GateTask, ...]:
+    tasks = compare_tasks(base, tuned, groups, confidence=0.95, seed=seed)
+    return judge_forgetting(BenchmarkArtifact(tasks=tasks), margin).tasks
 
 
 def items(right: int, wrong: int) -> list[float]:
@@ -16,7 +23,7 @@ def items(right: int, wrong: int) -> list[float]:
 def test_a_task_that_surely_lost_more_than_the_margin_is_refused_and_the_others_are_not() -> None:
     base = {"kept": items(80, 20), "lost": items(80, 20), "slightly": items(80, 20)}
     tuned = {"kept": items(80, 20), "lost": items(40, 60), "slightly": items(74, 26)}
-    found = {task.task: task for task in compare_tasks(base, tuned, {}, margin=0.05, **SETTINGS)}
+    found = {task.task: task for task in before_the_gate(base, tuned, {}, margin=0.05)}
     assert {name: task.is_passed for name, task in found.items()} == {"kept": True, "lost": False, "slightly": True}
     assert found["lost"].difference == pytest.approx(-0.4)
     assert found["lost"].high < -0.05
@@ -25,13 +32,13 @@ def test_a_task_that_surely_lost_more_than_the_margin_is_refused_and_the_others_
 
 def test_a_wider_margin_lets_the_same_loss_pass() -> None:
     base, tuned = {"task": items(80, 20)}, {"task": items(40, 60)}
-    assert compare_tasks(base, tuned, {}, margin=0.6, **SETTINGS)[0].is_passed
+    assert before_the_gate(base, tuned, {}, margin=0.6)[0].is_passed
 
 
 def test_a_loss_is_seen_item_by_item_where_the_means_alone_would_leave_it_in_doubt() -> None:
     """Ten items lost and none won is a sure loss, though two groups of 100 with 50 and 40 right would overlap widely."""
     base, tuned = {"task": items(50, 50)}, {"task": items(40, 60)}
-    assert compare_tasks(base, tuned, {}, margin=0.02, **SETTINGS)[0].is_passed is False
+    assert before_the_gate(base, tuned, {}, margin=0.02)[0].is_passed is False
 
 
 def test_a_group_pools_its_items_so_that_losses_too_small_for_each_part_are_found() -> None:
@@ -39,7 +46,7 @@ def test_a_group_pools_its_items_so_that_losses_too_small_for_each_part_are_foun
     names = [f"part{number}" for number in range(6)]
     base = {name: items(30, 10) for name in names}
     tuned = {name: [value * float(random.random() > 0.16) for value in base[name]] for name in names}
-    *parts, whole = compare_tasks(base, tuned, {"whole": names}, margin=0.05, **SETTINGS)
+    *parts, whole = before_the_gate(base, tuned, {"whole": names}, margin=0.05)
     assert whole.task == "whole"
     assert whole.items == 240
     assert not whole.is_passed
@@ -47,7 +54,7 @@ def test_a_group_pools_its_items_so_that_losses_too_small_for_each_part_are_foun
 
 
 def test_a_group_of_one_task_is_not_told_twice() -> None:
-    assert len(compare_tasks({"a": items(1, 1)}, {"a": items(1, 1)}, {"group": ["a"]}, margin=0.05, **SETTINGS)) == 1
+    assert len(before_the_gate({"a": items(1, 1)}, {"a": items(1, 1)}, {"group": ["a"]}, margin=0.05)) == 1
 
 
 def test_the_gate_refuses_a_harmless_adapter_in_at_most_the_share_of_runs_that_its_confidence_says() -> None:
@@ -56,7 +63,7 @@ def test_the_gate_refuses_a_harmless_adapter_in_at_most_the_share_of_runs_that_i
     refused = 0
     for seed in range(80):
         base, tuned = (random.integers(0, 2, 60).astype(float).tolist() for _ in range(2))
-        refused += not compare_tasks({"task": base}, {"task": tuned}, {}, margin=0.0, confidence=0.95, seed=seed)[0].is_passed
+        refused += not before_the_gate({"task": base}, {"task": tuned}, {}, margin=0.0, seed=seed)[0].is_passed
     assert refused <= 6
 
 

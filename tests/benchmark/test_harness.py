@@ -56,7 +56,7 @@ def test_an_items_accuracy_is_that_of_its_likeliest_choice(parts: tuple[Any, Any
         sums = []
         for choice in row["choices"]:
             ids = tokenizer(f"{row['question']} {choice}")["input_ids"]
-            logs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+            logs = model(torch.tensor([ids])).logits[0].detach().log_softmax(-1)
             sums.append(sum(float(logs[place - 1, ids[place]]) for place in range(len(start), len(ids))))
         expected.append(float(sums.index(max(sums)) == row["gold"]))
     assert measure(load(tmp_path, store, TASK), parts) == {"sums": expected}
@@ -75,6 +75,43 @@ def test_a_built_in_task_on_local_data_is_measured(parts: tuple[Any, Any], store
     task = "include: arc/arc_easy.yaml\ntask: sums\ndataset_path: json\ndataset_name: null\ntraining_split: null\nvalidation_split: null\n"
     task += "dataset_kwargs: {data_files: {test: rows.jsonl}}\n"
     assert len(measure(load(tmp_path, store, task, rows), parts)["sums"]) == 3
+
+
+def test_a_built_in_task_is_measured_offline_from_the_data_sets_in_this_machines_cache(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    cache_as_from_the_hub(tmp_path / "cache", "ai2_arc", "allenai", "ARC-Easy")
+    sources = locate_benchmarks(BenchmarkConfig(tasks=("arc_easy",)), tmp_path, store)
+    assert len(measure(load_harness(sources, tmp_path / "staged", limit=None, seed=7), parts)["arc_easy"]) == len(CHOICES)
+
+
+def cache_as_from_the_hub(cache: Path, name: str, owner: str, config: str) -> None:
+    """Lay a data set into the cache as `datasets` leaves one that it has downloaded."""
+    import datasets
+
+    rows = [{"question": row["question"], "choices": {"text": row["choices"], "label": ["A", "B"]}, "answerKey": "AB"[row["gold"]]} for row in CHOICES]
+    cache.mkdir()
+    (cache / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    splits = ("train", "validation", "test")
+    datasets.load_dataset("json", data_files={split: str(cache / "rows.jsonl") for split in splits}, cache_dir=str(cache))
+    (made,) = cache.glob("json/*/*/*/")
+    place = cache / f"{owner}___{name}" / config / "0.0.0" / ("a" * 40)
+    place.parent.mkdir(parents=True)
+    made.rename(place)
+    for split in splits:
+        (place / f"json-{split}.arrow").rename(place / f"{name}-{split}.arrow")
+    info = json.loads((place / "dataset_info.json").read_text())
+    info |= {
+        "builder_name": name,
+        "dataset_name": name,
+        "config_name": config,
+        "splits": {split: value | {"dataset_name": name} for split, value in info["splits"].items()},
+    }
+    (place / "dataset_info.json").write_text(json.dumps(info))
 
 
 def test_a_generating_task_is_measured_by_exact_match(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:

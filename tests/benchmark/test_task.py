@@ -19,7 +19,7 @@ def run(store: ArtifactStore, tiny_model: Path, folder: Path, method: str, **set
     config = BenchmarkConfig(**({"limit": LIMIT, "margin": 0.05} | settings))
     base = sealed_base(store, tiny_model)
     adapter = sealed_adapter(store, base, folder / "adapter", method)
-    return benchmark_adapter(config, 0.95, base, adapter, 7, locate_benchmarks(config, folder, store))
+    return benchmark_adapter(config.limit, 0.95, base, adapter, 7, locate_benchmarks(config, folder, store))
 
 
 def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
@@ -32,16 +32,19 @@ def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(sto
     assert json.loads((store.open(made.digest) / "tasks.json").read_text()) == [task.model_dump() for task in made.tasks]
 
 
-def test_the_base_of_a_lora_adapter_is_measured_as_if_there_were_no_adapter(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+def test_the_base_is_measured_as_if_there_were_no_adapter(method: str, store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
     from tasks.benchmark.harness import load_harness
     from tasks.inference.loading import load_model
 
     config = BenchmarkConfig(limit=LIMIT)
-    made = run(store, tiny_model, tmp_path, "lora")
+    made = run(store, tiny_model, tmp_path, method)
     alone = load_model(tiny_model)
     harness = load_harness(locate_benchmarks(config, tmp_path, store), tmp_path / "staged", limit=LIMIT, seed=7)
     scores = harness.measure(alone.model, alone.tokenizer, lambda done, total: None)
-    assert pl.read_parquet(store.open(made.digest) / "items.parquet")["base"].to_list() == [value for name in sorted(scores) for value in scores[name]]
+    items = pl.read_parquet(store.open(made.digest) / "items.parquet")
+    assert items["base"].to_list() == [value for name in sorted(scores) for value in scores[name]]
+    assert (items["tuned"] != items["base"]).any()
 
 
 def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(bench: Bench, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -41,8 +41,8 @@ class Room:
 
     def config(self, task: dict[str, Any] | None = None, **data: Any) -> RunConfig:
         """Return a run's config with these settings of the task and the data."""
-        sections = {"task": {"instruction": "Answer.", **(task or {})}, "data": {"source": "rows.jsonl", **data}, "base": {"model": "m"}, "registry": {"model": "m"}}
-        return RunConfig.model_validate({"name": "test", "folder": str(self.folder), **sections})
+        sections = {"task": {"instruction": "Answer.", **(task or {})}, "data": {"source": "rows.jsonl", **data}}
+        return RunConfig.model_validate({"name": "test", "folder": str(self.folder), "base": {"model": "m"}, "registry": {"model": "m"}, **sections})
 
     def write(self, content: str | bytes | Sequence[Any], name: str = "rows.jsonl") -> Path:
         """Write a file; a sequence is written as lines of JSON."""

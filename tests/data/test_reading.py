@@ -156,7 +156,7 @@ def rows_in(room: Room, name: str) -> int:
     """Count the rows of a file anew, by the plainest rule there is."""
     if name.endswith("jsonl"):
         return sum(bool(line.strip()) for line in (room.folder / name).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"))
-    return read_rows([SourceFile(path=str(room.folder / name), digest="", suffix=Path(name).suffix)], DataConfig(source=name)).height
+    return read_rows([SourceFile(path=str(room.folder / name), digest="", suffix=Path(name).suffix)], DataConfig(source=name))[0].height
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
@@ -172,7 +172,8 @@ def test_of_any_file_refused_and_kept_rows_are_the_rows_read(make_room: Callable
         assert str(refused)
         return
     parts = [room.table(part)["row_id"].to_list() for part in ("train", "held_out", "refused")]
-    assert len(sum(parts, [])) == len(set(sum(parts, []))) == rows_in(room, name)
+    every = [row for part in parts for row in part]
+    assert len(every) == len(set(every)) == rows_in(room, name)
     assert made.refused_rows == len(parts[2]) == sum(made.reasons.values())
 
 

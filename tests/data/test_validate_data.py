@@ -129,7 +129,7 @@ def test_dropped_rows_do_not_count_against_the_limit_and_noted_rows_stay(room: R
     assert data.reasons == {"empty_answer": 9}
     assert room.table("notes").select("row_id", "reason", "action").rows() == [(100, "control_characters", "note")]
     assert 100 in [*room.table("train")["row_id"], *room.table("held_out")["row_id"]]
-    assert room.report()["noted"]["control_characters"] == {"rows": 1, "action": "note", "first": [100]}
+    assert room.report()["noted"]["control_characters"]["first"] == [100]
 
 
 def test_a_row_that_cannot_be_used_cannot_be_noted(room: Room) -> None:
@@ -163,7 +163,7 @@ def test_one_group_only_is_refused(room: Room) -> None:
 
 def test_an_empty_side_is_refused_with_the_number_of_groups_needed(room: Room) -> None:
     room.write(sound_rows(30, groups=3))
-    with pytest.raises(DatasetRefused, match="The held-out set is empty: 3 groups, data.held_out 0.001. With about 4603 groups"):
+    with pytest.raises(DatasetRefused, match=r"The held-out set is empty: 3 groups, data\.held_out 0\.001\. With about 4603 groups"):
         room.validate(group="group", held_out=0.001)
     with pytest.raises(DatasetRefused, match="The train set is empty: 3 groups"):
         room.validate(group="group", held_out=0.999)

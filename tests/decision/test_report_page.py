@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.artifacts import BenchmarkTask, DataArtifact
-from schemas.reports import ArmReport, GateReport, Verdict
+from schemas.artifacts import DataArtifact
+from schemas.reports import ArmReport, GateReport, GateTask, Verdict
 from tasks.decision.report_page import ReportPage, render_report
 from tasks.decision.samples import Sample, SampleAnswer, read_samples
 
@@ -26,7 +26,7 @@ def an_arm(name: str, score: float, **more: Any) -> ArmReport:
 
 def a_page(**changes: Any) -> ReportPage:
     gain = {"gain": 0.4, "gain_low": 0.3, "gain_high": 0.5, "standing": "good"}
-    task = BenchmarkTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, is_passed=False)
+    task = GateTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, is_passed=False)
     verdict = Verdict(
         verdict="none_good_enough", headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
         reasons=("Because of <b>this</b>.",), target=0.8, worth=0.03,

@@ -24,7 +24,7 @@ def an_arm(arm: str, score: float, half: float = 0.05, gain: tuple[float, float,
 
 
 def a_benchmark(is_passed: bool) -> BenchmarkArtifact:
-    task = BenchmarkTask(task="grammar", items=100, base=0.8, tuned=0.6, difference=-0.2, low=-0.3, high=-0.1, is_passed=is_passed)
+    task = BenchmarkTask(task="grammar", items=100, base=0.8, tuned=0.6, difference=-0.2, low=-0.3, high=0.0 if is_passed else -0.1)
     return BenchmarkArtifact(digest="b", tasks=(task,))
 
 

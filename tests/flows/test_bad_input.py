@@ -42,7 +42,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
     "empty rows file": (rows(""), 3, "rows.jsonl"),
     "malformed line": (rows(GOOD * 2 + "{broken\n" + GOOD), 3, "3"),
-    "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "rows.jsonl"),
+    "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "wrong_encoding"),
     "missing column": (rows('{"question": "a", "completion": "b", "group": "g"}\n' * 3), 3, "prompt"),
     "empty answer": (rows(GOOD + '{"prompt": "c d", "completion": "", "group": "g2"}\n'), 3, "empty_answer"),
     "one group only": (rows("".join(f'{{"prompt": "p {n}", "completion": "c", "group": "g"}}\n' for n in range(9))), 3, "group"),

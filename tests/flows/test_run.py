@@ -52,9 +52,9 @@ def test_a_plan_of_a_finished_run_is_all_hits(finished: tuple[Path, Path, Any]) 
     [
         ("training.rank=8", {"train_adapter"}),
         ("arms.few_shot.shots=3", {"score_arm[few_shot]"}),
-        ("arms.retrieval.top_k=2", {"score_arm[retrieval]"}),
+        ("arms.retrieval.top_k=2", {"score_arm[retrieval]", "score_arm[tuned_retrieval]"}),
         ("decision.worth=0.5", {"decide[untrained]", "decide"}),
-        ("benchmark.margin=0.5", {"benchmark_adapter", "decide[untrained]"}),
+        ("benchmark.margin=0.5", {"decide"}),
         ("benchmark.limit=5", {"benchmark_adapter"}),
         ("data.held_out=0.4", {"validate_data"}),
         ("registry.model=other", set()),

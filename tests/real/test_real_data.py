@@ -10,8 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.artifacts import BenchmarkSources, SourceFile
 from schemas.errors import DatasetRefused
-from tasks.data.overlap import spoken
+from tasks.data.benchmark_items import benchmark_texts, leaks_of
+from tasks.data.speech import spoken
 from tests.data.conftest import Room, make_room, room
 from tests.real import geoquery
 
@@ -65,9 +67,12 @@ def banking(room: Room, *names: str) -> None:
                 out.writelines(json.dumps({"prompt": row["text"], "completion": row["category"]}) + "\n" for row in csv.DictReader(lines))
 
 
-@pytest.mark.parametrize(("files", "taken"), [(["train.csv"], {"exact_duplicate": 27, "conflicting_answers": 2}), (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2})])
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [(["train.csv"], {"exact_duplicate": 28, "conflicting_answers": 2}), (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2})],
+)
 def test_banking77_repeats_requests_and_labels_one_of_them_twice(room: Room, files: list[str], taken: dict[str, int]) -> None:
-    """The README counts 31 repeats in train, all marks dropped: the conflict is one of them, and three tell "£1" from "$1" or hold ":(". Of the 4 in test one is a conflict too."""
+    """The README counts 31 in train, all marks dropped: one is the conflict, two tell "£1" from "$1". Of its 4 in test one is a conflict."""
     banking(room, *files)
     labels = json.loads((shared("banking77") / "categories.json").read_text())
     assert room.validate({"answer": {"format": "choice", "labels": labels}}).reasons == taken
@@ -77,6 +82,44 @@ def test_banking77_has_twenty_five_test_requests_that_stand_in_train(room: Room)
     asked = []
     for name in ("train.csv", "test.csv"):
         with (shared("banking77") / name).open(newline="") as lines:
-            texts = pl.DataFrame({"text": [row["text"] for row in csv.DictReader(lines)]})
-        asked.append(texts.select(spoken(pl.col("text"))).to_series())
+            asked.append(spoken(pl.Series([row["text"] for row in csv.DictReader(lines)])))
     assert asked[1].is_in(asked[0].implode()).sum() == 25
+
+
+def test_alpaca_has_its_repeats_placeholders_addresses_and_refusals_found(room: Room) -> None:
+    """The README counts 33 refusals by a simpler rule; "www.example.com" makes 9 addresses of 8; one of the 14 repeats is out for speaking as an AI."""
+    data = room.validate(source=str(shared("alpaca_dirty") / "alpaca_en_demo.json"), refuse_above=0.1)
+    assert data.reasons == {"speaks_as_ai": 26, "exact_duplicate": 13, "only_an_address": 9, "placeholder_input": 8}
+    assert room.report()["noted"]["refusal"]["rows"] == 8
+    rows = json.loads((shared("alpaca_dirty") / "alpaca_en_demo.json").read_text())
+    refused = room.table("refused")
+    spellings = {rows[line - 1]["input"] for line in refused.filter(pl.col("reason") == "placeholder_input")["line"]}
+    assert spellings == {"No input.", "noinput", "Noinput", "No input", "No Input", "< noinput >", "`<noinput>`", "NoInput"}
+    repeated = [json.dumps(row) for row in rows]
+    both = {line for line in refused["line"] if repeated.index(repeated[line - 1]) != line - 1}
+    assert len(both) == 14
+
+
+def test_nl2bash_has_twenty_five_pairs_twice(room: Room) -> None:
+    folder = shared("nl2bash")
+    lines = [(folder / name).read_text().splitlines() for name in ("all.nl", "all.cm")]
+    room.write([{"prompt": prompt, "completion": completion} for prompt, completion in zip(*lines, strict=True)])
+    data = room.validate(checks={"conflicting_answers": "note"})
+    assert data.reasons == {"exact_duplicate": 25}
+    train, held_out = room.table("train"), room.table("held_out")
+    said = [spoken(side["prompt"]) for side in (train, held_out)]
+    assert not said[1].is_in(said[0].implode()).any()
+
+
+def test_twenty_piqa_items_planted_in_train_are_named(room: Room) -> None:
+    items = [json.loads(line) for line in (shared("piqa") / "valid.jsonl").read_text().splitlines()]
+    planted = [item for item in items if len(item["sol1"].split()) >= 8][::40][:20]
+    rows = list(geoquery.rows(shared("geoquery")))[:200] + [{"prompt": item["goal"], "completion": item["sol1"]} for item in planted]
+    texts, unread = benchmark_texts(
+        BenchmarkSources(names=("piqa",), files=(SourceFile(path=str(shared("piqa") / "valid.jsonl"), digest="0", suffix=".jsonl"),))
+    )
+    frame = pl.DataFrame([{"row_id": n, "prompt": row["prompt"], "completion": row["completion"]} for n, row in enumerate(rows, 1)])
+    leaks = leaks_of([frame], texts)
+    assert unread == ()
+    assert set(leaks["row_id"]) == set(range(201, 221))
+    assert {items.index(item) + 1 for item in planted} <= set(leaks["item"])

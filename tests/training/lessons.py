@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from schemas.config import TrainingConfig
 from tasks.progress import Audience
+from tasks.stage import Bench
+from tasks.store import ArtifactStore
 from tasks.training.rows import TokenRow
 
 INSTRUCTION = "Translate the question to one query."
@@ -40,7 +44,7 @@ def token_rows(count: int = 9, seed: int = 1, shared: int = 6) -> list[TokenRow]
     def tokens(low: int, high: int) -> list[int]:
         return [draw.randrange(3, 384) for _ in range(draw.randint(low, high))]
 
-    return [TokenRow(number, f"g{number}", prefix + [3 + number] + tokens(1, 12), [*tokens(0, 20), 2]) for number in range(1, count + 1)]
+    return [TokenRow(number, f"g{number}", [*prefix, 3 + number, *tokens(1, 12)], [*tokens(0, 20), 2]) for number in range(1, count + 1)]
 
 
 def write_rows(folder: Path, count: int = 24, groups: int = 8) -> Path:
@@ -50,7 +54,12 @@ def write_rows(folder: Path, count: int = 24, groups: int = 8) -> Path:
     draw = random.Random(5)
     names = [" and ".join(draw.choices(STATES, k=draw.randint(1, 4))) for _ in range(count)]
     rows = [
-        {"row_id": number, "prompt": f"which states border {name}?", "completion": f"SELECT border FROM border_info WHERE state_name = '{name}';", "group": f"g{number % groups}"}
+        {
+            "row_id": number,
+            "prompt": f"which states border {name}?",
+            "completion": f"SELECT border FROM border_info WHERE state_name = '{name}';",
+            "group": f"g{number % groups}",
+        }
         for number, name in enumerate(names, start=1)
     ]
     pl.DataFrame(rows).write_parquet(folder / "train.parquet")
@@ -65,11 +74,11 @@ def fit(base: Path, folder: Path, audience: Audience | None = None, rows: Path |
     from tasks.training.machine import Precision
 
     (folder / "out").mkdir(parents=True, exist_ok=True)
-    training = TrainingConfig(**{"method": "lora", "rank": 4, "learning_rate": 5e-3, "epochs": 3, "tokens_per_step": 400, "validation": 0.2, **settings})
-    origin = BaseModel(base, "tiny", "r1")
-    return fit_adapter(
-        training, INSTRUCTION, origin, rows or write_rows(folder.parent), 7, folder, folder / "out", audience or Audience(), Precision("cpu", torch.float32, "test")
-    )
+    usual = {"method": "lora", "rank": 4, "learning_rate": 5e-3, "epochs": 3, "tokens_per_step": 400, "validation": 0.2}
+    training = TrainingConfig(**(usual | settings))
+    bench = Bench(folder, ArtifactStore(folder.parent / "store"), audience or Audience())
+    precision = Precision("cpu", torch.float32, "test")
+    return fit_adapter(training, INSTRUCTION, BaseModel(base, "tiny", "r1"), rows or write_rows(folder.parent), 7, bench, precision)
 
 
 def sealed_digest(folder: Path) -> dict[str, str]:
@@ -78,8 +87,35 @@ def sealed_digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
+def padded(model: Any, rows: list[TokenRow]) -> Any:
+    """The plain way: one row a line, padded, all logits, the library's own attention and cross entropy."""
+    import torch
+
+    longest = max(row.tokens for row in rows)
+    ids = torch.tensor([row.prompt_ids + row.answer_ids + [0] * (longest - row.tokens) for row in rows])
+    mask = torch.tensor([[1] * row.tokens + [0] * (longest - row.tokens) for row in rows])
+    labels = torch.tensor([[-100] * len(row.prompt_ids) + row.answer_ids + [-100] * (longest - row.tokens) for row in rows])
+    with plainly(model):
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+
+
+@contextmanager
+def plainly(model: Any) -> Iterator[None]:
+    """Run with the library's attention and peft's own branches."""
+    joined = {module: module.__dict__.pop("forward") for module in model.modules() if "forward" in module.__dict__ and hasattr(module, "lora_A")}
+    config = model.config
+    config._attn_implementation, ours = "sdpa", config._attn_implementation
+    try:
+        yield
+    finally:
+        config._attn_implementation = ours
+        for module, forward in joined.items():
+            module.forward = forward
+
+
 if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    fit(Path(sys.argv[1]), Path(sys.argv[2]), rows=Path(sys.argv[3]), checkpoint_minutes=1e-6, dropout=float(sys.argv[4]))
+    fit(Path(sys.argv[1]), Path(sys.argv[2]), rows=Path(sys.argv[3]), checkpoint_minutes=1e-9, dropout=float(sys.argv[4]), epochs=10, patience=99)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lessons import token_rows
+from lessons import padded, token_rows
 
 from schemas.config import TrainingConfig
 from tasks.training import attention
 from tasks.training.loss import answer_loss, answering
 from tasks.training.methods import load_model
 from tasks.training.packing import pack_rows
+from tasks.training.passes import pack_loss
 from tasks.training.rows import TokenRow, common_prefix
 
 
@@ -31,38 +30,12 @@ def model(request: pytest.FixtureRequest, tiny_model: Path) -> Any:
     return made.train()
 
 
-def padded(model: Any, rows: list[TokenRow]) -> torch.Tensor:
-    """The plain way: one row a line, padded, all logits, the library's own attention and cross entropy."""
-    longest = max(row.tokens for row in rows)
-    ids = torch.tensor([row.prompt_ids + row.answer_ids + [0] * (longest - row.tokens) for row in rows])
-    mask = torch.tensor([[1] * row.tokens + [0] * (longest - row.tokens) for row in rows])
-    labels = torch.tensor([[-100] * len(row.prompt_ids) + row.answer_ids + [-100] * (longest - row.tokens) for row in rows])
-    with plainly(model):
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
-
-
-@contextmanager
-def plainly(model: Any) -> Iterator[None]:
-    """Run with the library's attention and peft's own branches."""
-    joined = {module: module.__dict__.pop("forward") for module in model.modules() if "forward" in module.__dict__ and hasattr(module, "lora_A")}
-    config = model.config
-    config._attn_implementation, ours = "sdpa", config._attn_implementation
-    try:
-        yield
-    finally:
-        config._attn_implementation = ours
-        for module, forward in joined.items():
-            module.forward = forward
-
-
 def packed(model: Any, rows: list[TokenRow], prefix: int, capacity: int = 10_000) -> torch.Tensor:
     """Our way, with the gradients of several packs added up."""
     total = torch.zeros(())
     with answering(model) as head:
         for pack in pack_rows(rows, prefix, capacity):
-            head.labels = pack.labels
-            loss = model(input_ids=pack.input_ids, position_ids=pack.position_ids, packing=pack.layout, logits_to_keep=pack.answer_positions, use_cache=False).logits
+            loss = pack_loss(model, head, pack, "cpu")
             loss.backward()
             total += loss.detach()
     return total
@@ -81,7 +54,7 @@ def assert_same(ours: tuple[torch.Tensor, dict[str, torch.Tensor]], plain: tuple
     assert ours[1].keys() == plain[1].keys()
     for name, grad in plain[1].items():
         assert grad.abs().max() > 0, name
-        torch.testing.assert_close(ours[1][name], grad, rtol=1e-3, atol=1e-4 * float(grad.abs().max()), msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(ours[1][name], grad, rtol=1e-3, atol=1e-4 * float(grad.abs().max()))
 
 
 def plain_result(model: Any, rows: list[TokenRow]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

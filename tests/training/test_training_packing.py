@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from lessons import token_rows
@@ -55,7 +57,7 @@ def test_buckets_cover_each_token_of_a_pack_once(lengths: list[int], prefix: int
 def test_each_epoch_sees_every_row_once_in_an_order_of_its_own(lengths: list[int], tokens_per_step: int, epochs: float, seed: int) -> None:
     steps = plan_steps(lengths, tokens_per_step, epochs, seed)
     assert steps == plan_steps(lengths, tokens_per_step, epochs, seed)
-    assert [step.is_epoch_end for step in steps] == [after.epoch > step.epoch for step, after in zip(steps, steps[1:], strict=False)] + [True]
+    assert [step.is_epoch_end for step in steps] == [after.epoch > step.epoch for step, after in pairwise(steps)] + [True]
     assert steps[-1].done >= epochs
     for epoch in range(int(epochs)):
         assert sorted(row for step in steps if step.epoch == epoch for row in step.rows) == list(range(len(lengths)))

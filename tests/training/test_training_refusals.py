@@ -19,7 +19,8 @@ from tasks.training.trainer import PackedTrainer
 
 
 def test_rows_above_max_length_are_refused_by_name_and_never_cut(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetRefused, match=r"of 24 train rows are too long: training.max_length allows 60 tokens, the longest has \d+ \(rows? .*set training.max_length to \d+"):
+    told = r"of 24 train rows are too long: training.max_length allows 60 tokens, the longest has \d+ \(rows? .*set training.max_length to \d+"
+    with pytest.raises(DatasetRefused, match=told):
         fit(tiny_model, tmp_path / "bench", max_length=60)
     assert not (tmp_path / "bench" / "checkpoints").exists()
 
@@ -60,7 +61,7 @@ def test_a_base_without_linear_layers_is_refused_with_what_it_has(monkeypatch: p
 
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=50, n_positions=32))
     monkeypatch.setattr(torch.nn, "Linear", type("Nothing", (torch.nn.Linear,), {}))
-    with pytest.raises(ConfigRefused, match="none beside its output layer.*LayerNorm"):
+    with pytest.raises(ConfigRefused, match=r"none beside its output layer.*LayerNorm"):
         branch_points(model)
 
 
@@ -73,7 +74,9 @@ def test_a_quantised_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         load_model(base, TrainingConfig(), torch.float32, "cpu")
 
 
-def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_checkpoint(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_checkpoint(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = PackedTrainer.pack_loss
 
     def poisoned(self: PackedTrainer, model: Any, pack: Any) -> torch.Tensor:
@@ -81,7 +84,8 @@ def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_check
         return loss * float("nan") if self.state.global_step == 4 else loss
 
     monkeypatch.setattr(PackedTrainer, "pack_loss", poisoned)
-    with pytest.raises(TrainingStopped, match=r"loss of step 5 is not a finite number \(nan\), at rows \d+.*last good checkpoint is step-000004.*training.learning_rate \(now 0.005\)"):
+    told = r"loss of step 5 is not a finite number \(nan\), at rows \d+.*last good checkpoint is step-000004.*training.learning_rate \(now 0.005\)"
+    with pytest.raises(TrainingStopped, match=told):
         fit(tiny_model, tmp_path / "bench", checkpoint_minutes=1e-9)
     monkeypatch.setattr(PackedTrainer, "pack_loss", step)
     fit(tiny_model, tmp_path / "bench", checkpoint_minutes=1e-9)
@@ -101,5 +105,30 @@ def test_a_gradient_that_is_not_a_number_stops_before_the_weights_are_touched(ti
             return grads[0] * float("inf")
 
     monkeypatch.setattr(PackedTrainer, "pack_loss", lambda self, model, pack: Infinite.apply(loss(self, model, pack)))
-    with pytest.raises(TrainingStopped, match="gradient of step 1 is not a finite number.*There is no checkpoint yet"):
+    with pytest.raises(TrainingStopped, match=r"gradient of step 1 is not a finite number.*There is no checkpoint yet"):
         fit(tiny_model, tmp_path / "bench")
+
+
+def test_a_base_that_scales_its_logits_is_refused_before_the_first_step(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    sizes = {"vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=4.0, initializer_range=0.5)).save_pretrained(base)
+    with pytest.raises(ConfigRefused, match=r"rows packed together would not be trained as they are: their loss is .* in a pack and .* alone"):
+        fit(base, tmp_path / "bench")
+    GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=1.0, initializer_range=0.5)).save_pretrained(base)
+    fit(base, tmp_path / "other", epochs=0.3)
+
+
+def test_a_window_of_attention_shorter_than_a_row_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    sizes = {"vocab_size": 384, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    MistralForCausalLM(MistralConfig(**sizes, sliding_window=16)).save_pretrained(base)
+    with pytest.raises(ConfigRefused, match="a sliding window of 16 tokens, shorter than the longest row"):
+        fit(base, tmp_path / "bench")

@@ -24,7 +24,9 @@ class PowerCut(Exception):
 
 
 @pytest.mark.parametrize("settings", [{"method": "lora", "dropout": 0.1}, {"method": "qlora"}, {"method": "full"}], ids=lambda settings: settings["method"])
-def test_a_resumed_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+def test_a_resumed_fit_seals_the_bytes_of_an_uninterrupted_one(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
     fit(tiny_model, tmp_path / "whole", checkpoint_minutes=1e-9, **settings)
 
     step = PackedTrainer.training_step
@@ -113,20 +115,20 @@ def test_training_stops_when_patience_is_at_its_end_and_keeps_the_best(tiny_mode
 @pytest.mark.slow
 def test_kill_9_at_random_moments_ends_in_the_adapter_of_an_uninterrupted_fit(tiny_model: Path, tmp_path: Path) -> None:
     rows = write_rows(tmp_path)
-    assert _run(tiny_model, tmp_path / "whole", rows).wait(120) == 0
-    draw = random.Random(os.getpid())
-    (tmp_path / "cut").mkdir()
-    kills = 0
-    while kills < 4:
+    assert _run(tiny_model, tmp_path / "whole", rows).wait(100) == 0
+    seed = random.randrange(1000)
+    draw = random.Random(seed)
+    checkpoints = tmp_path / "cut" / "checkpoints"
+    for kill in range(2):
+        before = {path.name for path in checkpoints.glob("*")}
         process = _run(tiny_model, tmp_path / "cut", rows)
-        _wait_for(lambda kills=kills: len(list((tmp_path / "cut" / "checkpoints").glob("*"))) > 0 or kills == 0, process)
-        time.sleep(draw.uniform(0, 1.5))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert _run(tiny_model, tmp_path / "cut", rows).wait(120) == 0
-    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
+        _wait_until(lambda before=before: {path.name for path in checkpoints.glob("*")} - before, process)
+        time.sleep(draw.uniform(0, 0.2))
+        assert process.poll() is None, f"training ended before kill {kill}"
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert _run(tiny_model, tmp_path / "cut", rows).wait(100) == 0
+    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole"), seed
 
 
 def _run(base: Path, folder: Path, rows: Path) -> subprocess.Popen[bytes]:
@@ -135,7 +137,8 @@ def _run(base: Path, folder: Path, rows: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-W", "ignore", str(script), str(base), str(folder), str(rows), "0.1"], env=environment, stderr=subprocess.DEVNULL)
 
 
-def _wait_for(happened: Any, process: subprocess.Popen[bytes]) -> None:
+def _wait_until(happened: Any, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 60
-    while not happened() and process.poll() is None and time.monotonic() < end:
+    while not happened():
+        assert process.poll() is None and time.monotonic() < end, "training ended, or made no checkpoint"
         time.sleep(0.02)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from lessons import Heard, fit, sealed_digest, write_rows
+from lessons import Heard, fit, padded, sealed_digest, write_rows
 
 from schemas.artifacts import DataArtifact, ModelArtifact
 from schemas.config import TaskConfig, TrainingConfig
@@ -54,9 +54,9 @@ def test_training_lowers_the_held_out_loss(tiny_model: Path, tmp_path: Path, met
     assert min(losses) < 0.9 * losses[0]
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers by an old name
 def test_the_sealed_adapter_gives_the_validation_loss_it_was_kept_for(tiny_model: Path, tmp_path: Path) -> None:
     from peft import PeftModel
-    from test_training_exactness import padded
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from tasks.training.rows import read_rows, split_validation

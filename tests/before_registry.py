@@ -1,0 +1,78 @@
+"""What stands in the store before the registry's stages, and those stages called on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
+from schemas.config import RegistryConfig, TaskConfig
+from schemas.reports import ArmReport, Verdict
+from tasks.progress import Audience, audience
+from tasks.registry.task import register_adapter, track_verdict
+from tasks.store import ArtifactStore
+
+INSTRUCTION = "Answer with one word."
+MODEL = "tiny-task"
+LOG = '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 1.5}\n{"step": 2, "validation_loss": 1.75}\n'
+
+
+def an_arm(name: str, score: float, gain: float | None = None) -> ArmReport:
+    gains = {"gain": gain, "gain_low": gain and gain - 0.01, "gain_high": gain and gain + 0.01}
+    rest: dict[str, Any] = {"valid_rate": 1.0, "stopped_rate": 1.0, "prompt_tokens": 40.0, "output_tokens": 5.0, "standing": "good"}
+    return ArmReport(arm=name, rows=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
+
+
+def a_verdict(score: float, name: str = "finetune") -> Verdict:
+    flags = {"is_sufficient": False, "is_refused_by_gate": False, "promotes": True, "tuned_arm": "tuned"}
+    return Verdict(
+        verdict=name, headline="Tuning earns its place.", reasons=("It does.",), target=0.8, worth=0.03, confidence=0.95, rows=50,
+        arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)), gate=None, **flags,
+    )  # fmt: skip
+
+
+@dataclass
+class Made:
+    """What stands in the store before the registry's stages."""
+
+    store: ArtifactStore
+    base: ModelArtifact
+    adapter: AdapterArtifact
+    data: DataArtifact
+
+    def seal(self, kind: str, **files: str) -> str:
+        folder = self.store.folder("benches", f"seal-{kind}")
+        for name, text in files.items():
+            (folder / name.replace("__", ".")).write_text(text)
+        return self.store.seal(kind, folder)
+
+    def decided(self, verdict: Verdict) -> tuple[VerdictArtifact, ReportArtifact]:
+        text = verdict.model_dump_json()
+        facts = verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"})
+        made = VerdictArtifact(digest=self.seal("verdict", verdict__json=text), **facts)
+        return made, ReportArtifact(digest=self.seal("report", verdict__json=text, report__html=f"<p>{verdict.headline}"), headline=verdict.headline)
+
+    def track(self, verdict: Verdict, destination: str = "") -> TrackedRun:
+        decided, page = self.decided(verdict)
+        facts = {"rows": 50, "score": 0.5, "valid_rate": 1, "stopped_rate": 1, "prompt_tokens": 40, "output_tokens": 5, "seconds_per_row": 0.2}
+        arms = (ArmArtifact(digest="a" * 64, arm="prompt", **facts),)
+        return track_verdict("tiny", decided, page, self.data, self.base, arms, self.adapter, None, destination)
+
+    def register(self, verdict: Verdict, adapter: AdapterArtifact | None = None, data: DataArtifact | None = None, destination: str = "") -> RegisteredVersion:
+        task, decided, tracked = TaskConfig(instruction=INSTRUCTION), self.decided(verdict)[0], self.track(verdict, destination)
+        config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
+        return register_adapter(config, task, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64)
+
+
+@contextlib.contextmanager
+def listening(heard: list[str]) -> Iterator[None]:
+    """Collect what the stages say."""
+    hears = Audience()
+    hears.say = heard.append  # type: ignore[method-assign]
+    token = audience.set(hears)
+    try:
+        yield
+    finally:
+        audience.reset(token)
