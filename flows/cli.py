@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", type=Path, metavar="CONFIG", help="YAML file, such as configs/demo.yaml")
         command.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="override one setting; may be given again")
         command.add_argument("--json", action="store_true", help="one JSON object on stdout, progress on stderr")
+        if name == "validate":
+            command.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy of the rows to OUT (jsonl), with a list of the changes")
         if name == "plan":
             command.add_argument("--against", type=Path, metavar="OTHER", help="say how the stages differ from those of another config")
     bootstrap = commands.add_parser(

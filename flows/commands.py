@@ -25,13 +25,16 @@ from flows.finetune import finetune
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import locate
 from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
+from schemas.artifacts import DataArtifact, LeakageArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
-from tasks.data.task import validate_data
+from tasks.data.mending import mend_rows
+from tasks.data.task import check_leakage, validate_data
 from tasks.keys import moved
 from tasks.planning import Plan, planning
 from tasks.progress import audience
 from tasks.stage import changes_in_words
+from tasks.store import ArtifactStore
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,15 +76,27 @@ def validate(arguments: argparse.Namespace) -> int:
     """Check and split the rows of a config."""
     config = read_config(arguments.config, arguments.set)
     audience.set(TerminalAudience(_stderr()))
-    data = validate_data(config.task, config.data, config.seed, locate(config).data)
+    sources = locate(config)
+    mended = mend_rows(sources.data.rows, arguments.fix) if arguments.fix else None
+    data = validate_data(config.task, config.data, config.seed, sources.data)
+    leakage = check_leakage(data, sources.benchmark)
     if arguments.json:
-        print(data.model_dump_json())
+        answer = {"data": data.model_dump(mode="json"), "leakage": leakage.model_dump(mode="json")}
+        print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
         return 0
-    console = Console(highlight=False)
+    _show_data(data, leakage)
+    if mended is not None:
+        print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
+    return 0
+
+
+def _show_data(data: DataArtifact, leakage: LeakageArtifact) -> None:
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, {data.documents} documents.")
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
-    return 0
+    console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    console.print(f"rows, reasons and the leakage matrix: {ArtifactStore.from_environment().open(data.digest)}")
 
 
 def _planned(config: RunConfig, flow: Any) -> Plan:

@@ -16,7 +16,7 @@ from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter
-from tasks.data.task import validate_data
+from tasks.data.task import check_leakage, validate_data
 from tasks.decision.task import decide
 from tasks.planning import current_run
 from tasks.training.task import train_adapter
@@ -35,6 +35,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained)
 
+    check_leakage(data, sources.benchmark)
     send_training(config, base, data)
     adapter = train_adapter(config.training, config.task, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)

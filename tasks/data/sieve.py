@@ -15,6 +15,7 @@ from tasks.data.reasons import REASONS
 
 FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
 
+
 @dataclass
 class Sieve:
     """What is left of the rows that were read, and what was found."""

@@ -44,7 +44,7 @@ def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, less
     lengths = [lesson.prefix + sum(own_length(lesson.rows[index], lesson.prefix) for index in step.rows) for step in lesson.steps]
     longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])
     room = room_for_packs(base, training.method, chosen.device)
-    decisions = Decisions(chosen.device, chosen.name, pack_capacity(per_token, room, longest, lengths))
+    decisions = Decisions(chosen.device, chosen.name, pack_capacity(chosen.device, per_token, room, longest, lengths))
     audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
     audience.say(_packing_line(lesson, decisions.capacity, per_token, room))
     audience.say("compile: off, the passes run eagerly")

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from schemas.config import DataConfig
 from schemas.errors import DatasetRefused
+from tasks.answers.contract import Breach
+from tasks.data.layouts import Turns, converter
+from tasks.data.reasons import REASONS
 from tests.data.conftest import Room, sound_rows
 
 PAIRS = [(f"question {n}?", f"answer {n}") for n in range(60)]
@@ -87,3 +94,37 @@ def test_each_file_has_its_own_layout(room: Room) -> None:
     room.write(LAYOUTS["alpaca"][30:], "b.jsonl")
     assert room.validate(source="*.jsonl").refused_rows == 0
     assert any("layout messages and alpaca" in line for line in room.listener.lines)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["user", "assistant", "system", "human", "gpt"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system"]), ANYTHING),
+    st.sampled_from(list(LAYOUTS)),
+)
+def test_any_record_becomes_texts_or_a_reason(record: dict[str, Any], layout: str) -> None:
+    made = converter(layout, DataConfig(source="x"))(record)
+    if isinstance(made, Breach):
+        assert made.reason in REASONS
+    else:
+        assert isinstance(made, Turns)
+        assert all(isinstance(text, str | None) for text in (made.prompt, made.completion, made.given, made.system))
+
+
+def test_parquet_columns_of_other_kinds_are_refused_row_by_row(room: Room) -> None:
+    frame = pl.DataFrame({"prompt": [b"bytes", b"x"], "completion": [1.5, None]})
+    frame.write_parquet(room.folder / "rows.parquet")
+    with pytest.raises(DatasetRefused, match=r"refused: 2 of 2 rows\. not_text 2 \(rows 1, 2\)"):
+        room.validate(source="rows.parquet")
+
+
+def test_conversations_are_read_from_parquet_too(room: Room) -> None:
+    pl.DataFrame(LAYOUTS["messages"]).write_parquet(room.folder / "rows.parquet")
+    assert room.validate(source="rows.parquet").refused_rows == 0
