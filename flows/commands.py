@@ -28,8 +28,7 @@ from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_
 from schemas.artifacts import DataArtifact, LeakageArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
-from tasks.data.mending import mend_rows
-from tasks.data.task import check_leakage, validate_data
+from tasks.data.task import check_leakage, validate_data, write_mended_copy
 from tasks.keys import moved
 from tasks.planning import Plan, planning
 from tasks.progress import audience
@@ -77,7 +76,7 @@ def validate(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.config, arguments.set)
     audience.set(TerminalAudience(_stderr()))
     sources = locate(config)
-    mended = mend_rows(sources.data.rows, arguments.fix) if arguments.fix else None
+    mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
     data = validate_data(config.task, config.data, config.seed, sources.data)
     leakage = check_leakage(data, sources.benchmark)
     if arguments.json:
@@ -126,7 +125,9 @@ def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> Tunewor
     except TuneworthyError as error:
         return error
     except httpx.TransportError as fault:
-        return MachineLacks(f"The Prefect server went away ({fault}). What was sealed stays; see that it runs (or unset PREFECT_API_URL) and run again to go on.")
+        return MachineLacks(
+            f"The Prefect server went away ({fault}). What was sealed stays; see that it runs (or unset PREFECT_API_URL) and run again to go on."
+        )
     return None
 
 

@@ -150,4 +150,3 @@ def _sql_execution(file: Path) -> Measure:
         return float(given == wanted if is_ordered(gold) else Counter(given) == Counter(wanted))
 
     return measure
-

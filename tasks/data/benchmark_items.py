@@ -90,9 +90,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
         for some in frame.iter_slices(CHUNK):
             place, text, share = index.held_by(spoken(some["prompt"] + "\n" + some["completion"]))
             found.append(
-                pl.DataFrame(
-                    {"row_id": some["row_id"].gather(place), "file": texts["file"].gather(text), "item": texts["item"].gather(text), "share": share}
-                )
+                pl.DataFrame({"row_id": some["row_id"].gather(place), "file": texts["file"].gather(text), "item": texts["item"].gather(text), "share": share})
             )
     return pl.concat(found).group_by("row_id", "file", "item").agg(pl.col("share").max()).sort("row_id", "file", "item")
 

@@ -10,9 +10,7 @@ from tasks.data.speech import evened, lettered, spoken
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
     """Add 64-bit fingerprints: `asked` of the spoken request (column `said`), `lettered` of it without marks, `answered` of the answer."""
-    return rows.with_columns(
-        asked=rows["said"].hash(seed=1), lettered=lettered(rows["said"]).hash(seed=1), answered=evened(rows["completion"]).hash(seed=2)
-    )
+    return rows.with_columns(asked=rows["said"].hash(seed=1), lettered=lettered(rows["said"]).hash(seed=1), answered=evened(rows["completion"]).hash(seed=2))
 
 
 def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
@@ -60,9 +58,7 @@ def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, held_out: pl.DataFrame, i
         }
     )
     crossing, within = both.filter(pl.col("one_held") != pl.col("other_held")), both.filter(pl.col("one_held") == pl.col("other_held"))
-    train = crossing.select(
-        row_id=pl.when("one_held").then("other").otherwise("one"), twin=pl.when("one_held").then("one").otherwise("other"), alike="alike"
-    )
+    train = crossing.select(row_id=pl.when("one_held").then("other").otherwise("one"), twin=pl.when("one_held").then("one").otherwise("other"), alike="alike")
     parts = [_alike(train, "near_held_out", "{}% like held-out row {}"), _alike(_later(within), "near_duplicate", "{}% like row {}")]
     if is_choice:
         parts.append(_alike(_later(both.filter("differs")), "label_doubt", "{}% like row {}, which has another label"))

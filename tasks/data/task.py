@@ -8,6 +8,8 @@ from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, S
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from schemas.config import DataConfig, TaskConfig
 
 
@@ -25,3 +27,10 @@ def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Ben
     from tasks.data.benchmark_items import find_leaks
 
     return find_leaks(bench.open(data), benchmark, bench.out, bench.audience)
+
+
+def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:
+    """Write a mended copy of the rows to `out`, never in place, and return how many rows each mend touched; no stage, since nobody builds on it."""
+    from tasks.data.mending import mend_rows
+
+    return mend_rows(sources.rows, out)

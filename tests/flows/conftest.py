@@ -55,7 +55,8 @@ def tuneworthy(*arguments: str | Path, store: Path, code: str = "import sys; fro
     """Run the command line in a process of its own, without a Prefect server of the user's."""
     names = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     variables = {**names, "TUNEWORTHY_STORE": str(store), "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(store.parent / "prefect"), **environment}
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=variables, capture_output=True, text=True, timeout=280, check=False, cwd=store.parent)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=280, check=False, cwd=store.parent)
 
 
 @pytest.fixture(scope="session")

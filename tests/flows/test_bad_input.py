@@ -61,10 +61,17 @@ def test_wrong_input_is_refused_in_words(case: str, small: Path, capsys: pytest.
     assert not (tmp_path / "store" / "records" / "validate_data").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [(None, "no such file"), ("", "holds nothing"), ("a: [", "is not YAML"), ("- a\n", "not settings"), ("name: a\nname: b\n", "stands twice"), ("name: a\n", "missing")],
-)
+NO_CONFIGS = [
+    (None, "no such file"),
+    ("", "holds nothing"),
+    ("a: [", "is not YAML"),
+    ("- a\n", "not settings"),
+    ("name: a\nname: b\n", "stands twice"),
+    ("name: a\n", "missing"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), NO_CONFIGS)
 def test_a_config_that_is_none_is_refused(text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.yaml"
     if text is not None:
