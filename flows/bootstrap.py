@@ -80,7 +80,7 @@ def _zombie_automation() -> str:
     from prefect.events.schemas.automations import EventTrigger, Posture
 
     try:
-        Automation.read(name=AUTOMATION)
+        Automation.read(name=AUTOMATION)  # type: ignore[unused-coroutine]  # outside a loop it is done at once
     except ValueError:
         trigger = EventTrigger(
             after={"prefect.flow-run.heartbeat"},
@@ -92,6 +92,6 @@ def _zombie_automation() -> str:
             within=SILENCE,
         )
         action = ChangeFlowRunState(state=StateType.CRASHED, message="The worker's heartbeats stopped.")
-        Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()  # type: ignore[unused-coroutine] - outside a loop it is done at once
+        Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()  # type: ignore[unused-coroutine]  # outside a loop it is done at once
         return f"automation {AUTOMATION!r}: made"
     return f"automation {AUTOMATION!r}: there"

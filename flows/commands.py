@@ -74,11 +74,14 @@ def _differences(found: Plan, other: Plan) -> dict[str, str]:
 def validate(arguments: argparse.Namespace) -> int:
     """Check and split the rows of a config."""
     config = read_config(arguments.config, arguments.set)
-    audience.set(TerminalAudience(_stderr()))
     sources = locate(config)
     mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
-    data = validate_data(config.task, config.data, config.seed, sources.data)
-    leakage = check_leakage(data, sources.benchmark)
+    shown = audience.set(TerminalAudience(_stderr()))
+    try:
+        data = validate_data(config.task, config.data, config.seed, sources.data)
+        leakage = check_leakage(data, sources.benchmark)
+    finally:
+        audience.reset(shown)
     if arguments.json:
         answer = {"data": data.model_dump(mode="json"), "leakage": leakage.model_dump(mode="json")}
         print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
@@ -119,15 +122,15 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
 
 def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict which was reached before it is still shown."""
-    audience.set(TerminalAudience(_stderr()))
+    shown = audience.set(TerminalAudience(_stderr()))
     try:
         flow(config)
     except TuneworthyError as error:
         return error
     except httpx.TransportError as fault:
-        return MachineLacks(
-            f"The Prefect server went away ({fault}). What was sealed stays; see that it runs (or unset PREFECT_API_URL) and run again to go on."
-        )
+        return MachineLacks(f"The Prefect server went away ({fault}). What was sealed stays; see that it runs and run again to go on.")
+    finally:
+        audience.reset(shown)
     return None
 
 

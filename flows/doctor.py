@@ -19,7 +19,7 @@ from schemas.errors import TuneworthyError
 from tasks.store import ArtifactStore
 
 NEEDED = ("prefect", "torch", "transformers", "peft", "bitsandbytes", "datasets", "pandera", "mlflow", "lm_eval", "bm25s")
-FASTAPI_BREAKS_PREFECT = (0, 154)
+FASTAPI_BREAKS_PREFECT = (0, 151)
 GIGABYTE = 1e9
 
 
@@ -65,7 +65,7 @@ def _packages() -> Iterator[Finding]:
 def _fastapi() -> Iterator[Finding]:
     version = importlib.metadata.version("fastapi")
     is_fine = tuple(int(part) for part in version.split(".")[:2]) < FASTAPI_BREAKS_PREFECT
-    yield Finding("fastapi", is_fine, version, 'prefect 3.8 fails with it; pip install "fastapi<0.154"')
+    yield Finding("fastapi", is_fine, version, 'prefect 3.8 fails with it; pip install "fastapi<0.151"')
 
 
 def _store() -> Iterator[Finding]:

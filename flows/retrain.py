@@ -11,11 +11,13 @@ from flows.finetune import finetune
 from schemas.artifacts import ReportArtifact
 from tasks.planning import planning
 
+CHECKOUT = Path(__file__).resolve().parents[1]  # a worker's own working folder is a temporary one
+
 
 @flow(name="retrain", persist_result=False)
 def retrain(config_file: str) -> ReportArtifact:
-    """Run a config file again: new rows or new settings give a new verdict, an unchanged one is answered from the store."""
-    config = read_config(Path(config_file))
+    """Run a config file (a relative path starts at the checkout) again: what is new gives a new verdict, nothing new is answered from the store."""
+    config = read_config(CHECKOUT / config_file)
     with planning() as plan:
         finetune.fn(config)
     moved = [f"{stage.label} ({stage.why})" for stage in plan.stages if stage.outlook == "will run"]

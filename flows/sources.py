@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.artifacts import BaseSource, BenchmarkSources, Sources
 from schemas.config import RunConfig
-from schemas.errors import TuneworthyError
+from schemas.errors import MachineLacks, TuneworthyError
 from tasks.base.sources import locate_base
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.data.locating import locate_data
@@ -34,6 +35,7 @@ def locate(config: RunConfig) -> RunSources:
     Raises:
         TuneworthyError: something is not there; when several things are not, one error of the first one's class names them all.
     """
+    require_shared_store()
     store, folder = ArtifactStore.from_environment(), Path(config.folder)
     faults: list[TuneworthyError] = []
     data = _found(lambda: locate_data(config, store), faults)
@@ -42,6 +44,18 @@ def locate(config: RunConfig) -> RunSources:
     if data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     return RunSources(data=data, base=base, benchmark=benchmark)
+
+
+def require_shared_store() -> None:
+    """Refuse a deployment's run without a named store: in a worker's temporary folder everything would be lost, and nothing ever reused.
+
+    Raises:
+        MachineLacks: TUNEWORTHY_STORE is not set where a deployment runs.
+    """
+    from prefect.runtime import deployment
+
+    if deployment.id is not None and not os.environ.get("TUNEWORTHY_STORE"):
+        raise MachineLacks("TUNEWORTHY_STORE is not set on this worker, so its results would go with its temporary folder. Set it to the store that all share.")
 
 
 def _found(find: Callable[[], T], faults: list[TuneworthyError]) -> T | None:

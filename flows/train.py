@@ -10,6 +10,7 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 
 from flows.arms import score_arms
+from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.errors import MachineLacks
 from schemas.orders import TrainOrder
@@ -20,6 +21,7 @@ from tasks.training.task import train_adapter
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
 def train(order: TrainOrder) -> AdapterArtifact:
     """Fit the adapter of a run and measure its arms beside it, sealed in the store; the run that ordered it finds them there."""
+    require_shared_store()
     current_run.set(order.run)
     with one_on_the_card():
         adapter = train_adapter(order.training, order.task, order.base, order.data, order.seed)

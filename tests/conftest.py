@@ -12,6 +12,7 @@ import time
 import uuid
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/cli.py
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", PREFECT_SERVER_ANALYTICS_ENABLED="false", TOKENIZERS_PARALLELISM="false")
 
 import pytest

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tasks.inference.precision import Precision, best_precision
 from tasks.progress import Audience
-from tasks.training.machine import Precision, probe
 from tasks.training.memory import activation_bytes, pack_capacity, room_for_packs
 from tasks.training.packing import Lesson, own_length
 
@@ -39,7 +39,7 @@ def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, less
     path = folder / DECISIONS
     if path.exists():
         return Decisions(**json.loads(path.read_text(encoding="utf-8")))
-    chosen = precision or probe()
+    chosen = precision or best_precision()
     per_token = activation_bytes(config, 2 if chosen.name == "bf16" else 4)
     lengths = [lesson.prefix + sum(own_length(lesson.rows[index], lesson.prefix) for index in step.rows) for step in lesson.steps]
     longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel as Facts
 
 from schemas.errors import TrainingStopped
+from tasks.inference.precision import Precision
 from tasks.progress import Audience
 from tasks.training.checking import check_packing
 from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
-from tasks.training.machine import Precision
 from tasks.training.methods import load_model
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.resuming import newest_whole, read_state, step_folder

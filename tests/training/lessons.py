@@ -70,8 +70,8 @@ def fit(base: Path, folder: Path, audience: Audience | None = None, rows: Path |
     """Fit in fp32 in `folder` and return what came out; sealed files are in folder/out."""
     import torch
 
+    from tasks.inference.precision import Precision
     from tasks.training.fitting import BaseModel, fit_adapter
-    from tasks.training.machine import Precision
 
     (folder / "out").mkdir(parents=True, exist_ok=True)
     usual = {"method": "lora", "rank": 4, "learning_rate": 5e-3, "epochs": 3, "tokens_per_step": 400, "validation": 0.2}
