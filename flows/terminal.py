@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -112,12 +113,19 @@ def _plan_line(stage: PlannedStage, width: int) -> Text:
 
 def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over the best untrained arm."""
-    table = Table(title=f"verdict: {verdict.verdict}", title_style="bold", title_justify="left", pad_edge=False)
-    table.add_column("arm", no_wrap=True)
-    for name in ("score", f"{verdict.confidence:.0%} interval", "valid", "tokens in", "out", "s/row", "gain"):
-        table.add_column(name, justify="right", no_wrap=True)
+    names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
+    table = _table(f"verdict: {verdict.verdict}", "arm", names)
     for arm in verdict.arms:
         table.add_row(*_arm_cells(arm, seconds.get(arm.arm)))
+    return table
+
+
+def _table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
+    """Return an empty table that fits 80 columns: one column of names, the others of numbers."""
+    table = Table(title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -134,10 +142,8 @@ def gate_table(verdict: Verdict) -> Table | None:
     if verdict.gate is None:
         return None
     state = "open" if verdict.gate.is_passed else "closed"
-    table = Table(title=f"gate: {state} (margin {verdict.gate.margin:g})", title_style="bold", title_justify="left", pad_edge=False)
-    table.add_column("benchmark", no_wrap=True)
-    for name in ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval"):
-        table.add_column(name, justify="right", no_wrap=True)
+    names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
+    table = _table(f"gate: {state} (margin {verdict.gate.margin:g})", "benchmark", names)
     for task in verdict.gate.tasks:
         change = f"[{'green' if task.is_passed else 'red'}]{task.difference:+.3f}[/]"
         table.add_row(task.task, str(task.items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}")

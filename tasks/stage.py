@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar, cast
 import schemas.artifacts
 from schemas.artifacts import Artifact
 from tasks.keys import Ingredients, digest_of, flatten, library_versions, moved, source_digests
-from tasks.memory import peak_memory
+from tasks.memory import hand_back, peak_memory
 from tasks.planning import Pending, Plan, PlannedStage, current_plan, current_run
 from tasks.progress import Audience, audience
 from tasks.store import ArtifactStore
@@ -169,6 +169,7 @@ class StageCall(Generic[A]):
         seconds = time.monotonic() - started
         self._write_record(sealed, seconds, peak.bytes)
         shutil.rmtree(bench.folder, ignore_errors=True)
+        hand_back()
         hears.stage_finished(self.label, "ran", seconds, peak.bytes)
         return sealed
 

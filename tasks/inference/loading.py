@@ -11,6 +11,7 @@ from schemas.errors import LibraryMissing, TuneworthyError
 from tasks.inference.precision import best_precision
 from tasks.inference.quietness import quietly
 from tasks.inference.rendering import TemplateFacts, template_facts
+from tasks.memory import may_be_dropped
 
 PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south."
 
@@ -73,6 +74,9 @@ def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any
     with quietly():
         model = _model(folder, adapter, tokenizer, chosen)
     return LoadedModel(_ready(model), tokenizer, chosen, reason, _stop_ids(model, tokenizer))
+
+
+may_be_dropped(load_model.cache_clear)
 
 
 def _model(folder: Path, adapter: AdapterFolder | None, tokenizer: Any, dtype: Any) -> Any:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 @stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers"))
 def train_adapter(training: TrainingConfig, task: TaskConfig, base: ModelArtifact, data: DataArtifact, seed: int, *, bench: Bench) -> AdapterArtifact:
     """Fit one adapter on the train split; equal inputs, equal source and equal libraries give the sealed one back."""
+    from tasks.memory import make_room
     from tasks.training.fitting import BaseModel, fit_adapter
 
+    make_room()
     origin = BaseModel(bench.open(base), base.name, base.revision)
     fitted = fit_adapter(training, task.instruction, origin, bench.open(data) / "train.parquet", seed, bench)
     return AdapterArtifact(method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump())
