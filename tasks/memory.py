@@ -55,5 +55,10 @@ def make_room() -> None:
 def hand_back() -> None:
     """Hand freed memory back to the system, so that one stage's peak does not stand under the next one's."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Hand back what glibc keeps of freed memory; where packs of many lengths come and go, its heap creeps up without."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
