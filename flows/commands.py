@@ -23,14 +23,15 @@ from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
 from flows.results import Outcome, outcome_of, spared_stages
-from flows.sources import locate
+from flows.sources import RunSources, locate
 from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
-from schemas.artifacts import DataArtifact, LeakageArtifact
+from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
-from tasks.data.task import check_leakage, validate_data, write_mended_copy
+from tasks.base.task import fetch_base
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy
 from tasks.keys import moved
-from tasks.planning import Plan, planning
+from tasks.planning import Plan, current_run, planning
 from tasks.progress import audience
 from tasks.stage import changes_in_words
 from tasks.store import ArtifactStore
@@ -74,30 +75,43 @@ def _differences(found: Plan, other: Plan) -> dict[str, str]:
 def validate(arguments: argparse.Namespace) -> int:
     """Check and split the rows of a config."""
     config = read_config(arguments.config, arguments.set)
+    current_run.set(config.name)
     sources = locate(config)
     mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
     shown = audience.set(TerminalAudience(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
         leakage = check_leakage(data, sources.benchmark)
+        rendering = _rendering(config, sources, data)
     finally:
         audience.reset(shown)
     if arguments.json:
-        answer = {"data": data.model_dump(mode="json"), "leakage": leakage.model_dump(mode="json")}
+        answer = {
+            "data": data.model_dump(mode="json"),
+            "leakage": leakage.model_dump(mode="json"),
+            "rendering": rendering and rendering.model_dump(mode="json"),
+        }
         print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
         return 0
-    _show_data(data, leakage)
+    _show_data(data, leakage, rendering)
     if mended is not None:
         print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
     return 0
 
 
-def _show_data(data: DataArtifact, leakage: LeakageArtifact) -> None:
+def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
+    """Return the rows' lengths in tokens where the base model is in the store already: validate makes no model."""
+    base = fetch_base.call(sources.base).recorded()
+    return check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None) if base else None
+
+
+def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, {data.documents} documents.")
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
     console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
     console.print(f"rows, reasons and the leakage matrix: {ArtifactStore.from_environment().open(data.digest)}")
 
 

@@ -16,7 +16,7 @@ from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter
-from tasks.data.task import check_leakage, validate_data
+from tasks.data.task import check_leakage, check_rendering, validate_data
 from tasks.decision.task import decide
 from tasks.planning import current_run
 from tasks.training.task import train_adapter
@@ -29,6 +29,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
+    check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")

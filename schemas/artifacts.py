@@ -92,6 +92,31 @@ class LeakageArtifact(Artifact):
     unread: tuple[str, ...] = Field(description="Benchmark data that was not looked at: on the hub, or of a kind that is not read.")
 
 
+class RenderingArtifact(Artifact):
+    """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids), sample.json (what is supervised).
+
+    Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included).
+    """
+
+    kind: ClassVar[str] = "rendering"
+    rows: int = Field(description="Train and held-out rows; all fit.")
+    window: int = Field(description="Tokens that the base can look at.")
+    limit: int = Field(description="Tokens that a train row may have.")
+    median_tokens: int = Field(description="Tokens of the median train row, prompt and answer.")
+    longest_tokens: int = Field(description="Tokens of the longest train row.")
+    train_tokens: int = Field(description="Tokens of all train rows.")
+    supervised_tokens: int = Field(description="Those of them that are learned: answers and stop tokens.")
+
+    @property
+    def in_words(self) -> str:
+        """One line for people: lengths against the limit, and how much is supervised."""
+        share = self.supervised_tokens / max(1, self.train_tokens)
+        return (
+            f"train rows have {self.median_tokens} tokens in the middle, {self.longest_tokens} at most, of {self.limit} allowed (window {self.window}); "
+            f"{self.supervised_tokens} of {self.train_tokens} train tokens are supervised ({share:.0%})"
+        )
+
+
 class AdapterArtifact(Artifact):
     """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json."""
 

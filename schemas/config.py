@@ -191,6 +191,15 @@ class TrainingConfig(Section):
     """How the adapter is fitted. QLoRA by default; full fine-tuning is the exception."""
 
     method: Literal["qlora", "lora", "full"] = Field("qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight.")
+    adapter: Literal["lora", "dora", "rslora", "pissa"] = Field(
+        "lora",
+        description="Kind of branch (qlora, lora). rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
+        "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often better at a low rank, slower. "
+        "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice the rank; not with qlora.",
+    )
+    targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=1, description="Ends of the names of the layers that get a branch, such as q_proj; all linear layers when left out, which learns best."
+    )
     rank: int = Field(16, ge=1, le=1024, description="LoRA rank: higher learns more and forgets more, at more memory.")
     alpha: float | None = Field(None, gt=0, description="LoRA scale; 2 x rank when left out.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the LoRA branches.")
@@ -211,6 +220,18 @@ class TrainingConfig(Section):
     checkpoint_minutes: float = Field(
         5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY
     )
+
+    @model_validator(mode="after")
+    def branch_fits_method(self) -> TrainingConfig:
+        """Refuse a kind of branch, or a choice of layers, that the method cannot have."""
+        if self.method == "full" and (self.adapter != "lora" or self.targets is not None):
+            raise ValueError('adapter and targets choose low-rank branches, and method "full" has none: leave both out, or set method "qlora" or "lora"')
+        if self.method == "qlora" and self.adapter == "pissa":
+            raise ValueError(
+                'adapter "pissa" changes the base before it is quantised, and the adapter could not be put beside the sealed one: '
+                'set method "lora", or adapter "lora", "rslora" or "dora"'
+            )
+        return self
 
 
 class BenchmarkConfig(Section):

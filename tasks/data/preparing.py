@@ -14,6 +14,8 @@ from schemas.errors import DatasetRefused, TuneworthyError
 from schemas.rows import KeptRows
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data import overlap
+from tasks.data.balance import unbalanced
+from tasks.data.changes import changes_between, last_time
 from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
@@ -48,8 +50,9 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
     _write_rows(train, held_out, sieve, bench.out)
     if corpus is not None:
         _write(corpus, bench.out / "corpus.parquet")
-    _write_json(report_of(sieve, train, held_out, corpus, task), bench.out / "report.json")
-    _tell(sieve, train, held_out, bench)
+    report = report_of(sieve, train, held_out, corpus, task)
+    _write_json(report, bench.out / "report.json")
+    _tell(sieve, train, held_out, report, bench)
     refused = sieve.refused
     return DataArtifact(
         train_rows=train.height,
@@ -131,10 +134,15 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tell(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, bench: Bench) -> None:
+def _tell(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, report: dict[str, Any], bench: Bench) -> None:
     bench.audience.say(f"data: {sieve.read} rows read, {train.height} to train on, {held_out.height} held out, {sieve.refused.height} taken out")
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             bench.audience.say(f"data: {what}: {by_reason(table)}")
     if train.height < ADVISED:
         bench.audience.say(f"data: {train.height} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")
+    for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:
+        bench.audience.say(f"data: labels: {line}")
+    before = last_time(bench.store)
+    if before is not None:
+        bench.audience.say(f"data: since the last time: {changes_between(before, bench.out)}")

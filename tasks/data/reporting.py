@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from tasks.data.balance import balance_of, label_counts
 from tasks.data.overlap import answers_in
 from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
@@ -27,7 +28,7 @@ def report_of(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, corpus:
         "noted": _reasons(sieve.notes),
         "leakage": leakage_of(sieve, train, held_out, corpus),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
-        "labels": {side: _labels(rows, task.answer.labels) for side, rows in sides.items()} if task.answer.format == "choice" else None,
+        "labels": _labels(train, held_out, task.answer.labels) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }
 
@@ -61,6 +62,6 @@ def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
     return {column: [int(rows[column].str.len_chars().quantile(share, "nearest") or 0) for share in QUANTILES] for column in ("prompt", "completion")}
 
 
-def _labels(rows: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, int]:
-    counts = dict(rows.group_by(pl.col("completion").str.strip_chars()).len().iter_rows())
-    return {label.strip(): int(counts.get(label.strip(), 0)) for label in labels}
+def _labels(train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
+    counts = {"train": label_counts(train, labels), "held_out": label_counts(held_out, labels)}
+    return {**counts, "balance": balance_of(**counts)}

@@ -1,7 +1,7 @@
 """Train or held out, by whole groups.
 
 A group's side is a function of the seed and its own name, so that no group moves because rows came or went. The share that is held out
-therefore comes close to the one asked for, not to the digit.
+therefore comes close to the one asked for, not to the digit; nor are the labels of a choice task evened out (tasks/data/balance.py).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, Sources
+from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, Sources
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Ben
     from tasks.data.benchmark_items import find_leaks
 
     return find_leaks(bench.open(data), benchmark, bench.out, bench.audience)
+
+
+@stage(libraries=("transformers", "tokenizers", "jinja2", "polars"))
+def check_rendering(task: TaskConfig, base: ModelArtifact, data: DataArtifact, max_length: int | None, *, bench: Bench) -> RenderingArtifact:
+    """Render every row as training and the arms will, and refuse what would be cut or could not be learned; `max_length` is None where nothing is trained."""
+    from tasks.data.rendered import check_rows
+
+    return check_rows(bench.open(base), bench.open(data), task.instruction, max_length, bench)
 
 
 def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:

@@ -8,6 +8,7 @@ keeps the input once. A 4-bit layer is unfolded when it is needed, in both direc
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -61,15 +62,25 @@ class Layer:
 
 
 def join_branches(model: Any) -> int:
-    """Let every layer with a plain low-rank branch compute both as one operation; return how many there are. Names and weights stay as they are."""
+    """Let every layer with a plain low-rank branch compute both as one operation; return how many there are. Names and weights stay as they are.
+
+    A branch of another kind (DoRA) keeps peft's own forward pass; its 4-bit layer is unfolded for evaluation, as a joined one is always:
+    bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
+    """
     from peft.tuners.lora import LoraLayer
 
-    joined = 0
-    for module in model.modules():
-        if isinstance(module, LoraLayer) and _is_plain(module):
-            module.forward = functools.partial(_joined, module, Layer(module.get_base_layer()))
-            joined += 1
-    return joined
+    branched = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    plain = [module for module in branched if _is_plain(module)]
+    for module in plain:
+        module.forward = functools.partial(_joined, module, Layer(module.get_base_layer()))
+    for base in (module.get_base_layer() for module in branched if module not in plain):
+        if (layer := Layer(base)).is_folded:
+            base.forward = functools.partial(_unfolded, layer, base.forward)
+    return len(plain)
+
+
+def _unfolded(layer: Layer, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    return forward(x) if layer.layer.training else linear(x, layer.unfolded(), layer.bias)
 
 
 def _is_plain(module: Any) -> bool:

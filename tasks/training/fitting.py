@@ -18,9 +18,11 @@ from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
 from tasks.training.packing import Lesson, plan_steps
+from tasks.training.principal import START, keep_start, subtract_start
 from tasks.training.resuming import newest_whole, read_state, step_folder
 from tasks.training.rows import common_prefix, read_rows, refuse_long_rows, split_validation
 from tasks.training.sealing import count_parameters, seal_weights, write_json
+from tasks.training.stopping import stoppable
 from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_patience
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def fit_adapter(training: TrainingConfig, instruction: str, base: BaseModel, row
     Raises:
         DatasetRefused: rows are too long, or cannot be learned; the message names them.
         ConfigRefused: the method or its rank does not fit the base.
-        TrainingStopped: the loss is not a number.
+        TrainingStopped: the loss is not a number, or the process was asked to end (SIGTERM).
     """
     started = time.monotonic()
     lesson = prepare_lesson(training, instruction, base.folder, rows, seed, bench.audience)
@@ -93,20 +95,31 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
     decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
+    if training.adapter == "pissa":
+        keep_start(model, bench.folder)
     has_autocast = training.method == "full" and decisions.dtype == "bf16"
     args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
     checkpoint = newest_whole(bench.folder)
-    with answering(model) as head:
+    with answering(model) as head, stoppable() as stop:
         check_packing(model, head, [*lesson.rows, *lesson.validation])
         if checkpoint:
             bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
         set_seed(seed)
-        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, bench.folder, Pace(lesson, training.checkpoint_minutes, bench.audience))
+        pace = Pace(lesson, training.checkpoint_minutes, bench.audience, stop)
+        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, bench.folder, pace)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    last = newest_whole(bench.folder)
-    if last is None or not is_finished(read_state(last), lesson):
-        raise TrainingStopped(f"Training ended, but its last checkpoint in {bench.folder} is not whole. Run again: it goes on from the one before.")
-    return last
+    return _finished(bench.folder, lesson, stop.is_asked)
+
+
+def _finished(folder: Path, lesson: Lesson, is_asked: bool) -> Path:
+    """Return the last checkpoint of a fit that is at its end; one that is not stopped on the way, which is said."""
+    last = newest_whole(folder)
+    if last is not None and is_finished(read_state(last), lesson):
+        return last
+    if last is None or not is_asked:
+        raise TrainingStopped(f"Training ended, but its last checkpoint in {folder} is not whole. Run again: it goes on from the one before.")
+    step = read_state(last)["global_step"]
+    raise TrainingStopped(f"Asked to end (SIGTERM): training stopped after step {step} of {len(lesson.steps)} and saved it. The same command goes on there.")
 
 
 def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, checkpoint: Path, bench: Bench) -> dict[str, Any]:
@@ -116,12 +129,15 @@ def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, checkpoint: 
     best = bench.folder / step_folder("best", best_step) if state["best_global_step"] else checkpoint
     for source, name in ((best, "best"), (checkpoint, "last")):
         seal_weights(source, bench.out / name, base.folder, base.name, base.revision)
+        if training.adapter == "pissa":
+            subtract_start(bench.folder / START, bench.out / name)
     log = state["log_history"]
     (bench.out / "log.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log), encoding="utf-8")
-    facts = _facts(log, lesson, count_parameters(bench.out / "last"))
+    facts = _facts(log, lesson, count_parameters(bench.out / "last" if training.method == "full" else checkpoint))
     decisions = json.loads((bench.folder / DECISIONS).read_text(encoding="utf-8"))
     chosen = {
         "method": training.method,
+        "adapter": None if training.method == "full" else training.adapter,
         "rank": None if training.method == "full" else training.rank,
         "dtype": decisions["dtype"],
         "best_step": best_step,

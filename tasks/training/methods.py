@@ -3,12 +3,15 @@
 qlora   the base in 4-bit NormalFloat with double quantisation; low-rank branches in fp32 beside it
 lora    the base in the machine's training dtype; low-rank branches in fp32 beside it
 full    every weight, held in fp32; products in bf16 through autocast where the machine has it
+
+A branch is one of four kinds (training.adapter): lora, rslora (another scale), pissa (another start) or dora (a trained length for each output).
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +24,20 @@ from tasks.training.branches import join_branches
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
 
+# What peft is told for each kind of branch. A full decomposition takes minutes on a large layer; 16 rounds of the randomised one agree with it.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "pissa": {"init_lora_weights": "pissa_niter_16"},
+}
+
 
 def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str) -> Any:
     """Return the base of a sealed folder, ready to be trained by the method, with our attention for packs.
 
     Raises:
-        ConfigRefused: the base is already quantised, or has no layer that a low-rank branch could stand beside.
+        ConfigRefused: the base is already quantised, or has no layer that a low-rank branch could stand beside, or none that was named.
         LibraryMissing: the method needs a package that is not installed.
     """
     from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
@@ -62,21 +73,36 @@ def _four_bits(dtype: torch.dtype) -> Any:
 def _with_branches(model: Any, training: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    names = branch_points(model)
-    smallest = min(min(layer.in_features, layer.out_features) for layer in names.values())
+    targets = targeted(branch_points(model), training.targets)
+    smallest = min(min(layer.in_features, layer.out_features) for layer in targets.values())
     if training.rank > smallest:
         raise ConfigRefused(
             f"training.rank {training.rank} is above the smallest layer's size {smallest}: the branch would outgrow the layer. Allowed: 1 to {smallest}."
         )
     model.requires_grad_(False)
-    config = LoraConfig(
-        r=training.rank, lora_alpha=training.alpha or 2 * training.rank, lora_dropout=training.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+    chosen = {"target_modules": list(training.targets) if training.targets else "all-linear", **VARIANTS[training.adapter]}
+    config = LoraConfig(r=training.rank, lora_alpha=training.alpha or 2 * training.rank, lora_dropout=training.dropout, task_type="CAUSAL_LM", **chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         branched = get_peft_model(model, config)
     join_branches(branched)
     return branched
+
+
+def targeted(points: dict[str, Any], targets: Sequence[str] | None) -> dict[str, Any]:
+    """Return the layers that `targets` name by the end of their names, all of them where it is None.
+
+    Raises:
+        ConfigRefused: a target names no layer; the message lists the names that there are.
+    """
+    if targets is None:
+        return points
+    found = {target: {name: layer for name, layer in points.items() if f".{name}".endswith(f".{target}")} for target in targets}
+    missing = [target for target, layers in found.items() if not layers]
+    if missing:
+        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in points}))
+        raise ConfigRefused(f"training.targets: this base has no linear layer named {', '.join(missing)}. It has: {kinds}. Leave targets out for all of them.")
+    return {name: layer for layers in found.values() for name, layer in layers.items()}
 
 
 def branch_points(model: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tasks.training.loss import AnswerHead
 from tasks.training.packing import Lesson, Pack, pack_rows
 from tasks.training.passes import pack_loss
 from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
+from tasks.training.stopping import Stop
 
 WARMUP = 0.05
 CLIP = 1.0
@@ -173,19 +174,20 @@ def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
 class Pace(TrainerCallback):
     """Decides when to evaluate and to save, and tells how far training is."""
 
-    def __init__(self, lesson: Lesson, minutes: float, audience: Audience) -> None:
-        self.lesson, self.minutes, self.audience = lesson, minutes, audience
+    def __init__(self, lesson: Lesson, minutes: float, audience: Audience, stop: Stop) -> None:
+        self.lesson, self.minutes, self.audience, self.stop = lesson, minutes, audience, stop
         self.saved = time.monotonic()
         self.ticks: list[tuple[float, int]] = [(self.saved, 0)]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for validation at the end of an epoch, and for a checkpoint then or when its time has come."""
+        """Ask for validation at the end of an epoch, for a checkpoint then or when its time has come, and for the end when someone asked for it."""
         if state.global_step % STEPS_BETWEEN_TRIMS == 0:
             trim()
         now = time.monotonic()
         ends = self.lesson.steps[state.global_step - 1].is_epoch_end
         control.should_evaluate = ends and bool(self.lesson.validation)
-        control.should_save = ends or now - self.saved > self.minutes * 60
+        control.should_save = ends or self.stop.is_asked or now - self.saved > self.minutes * 60
+        control.should_training_stop |= self.stop.is_asked
         entry = state.log_history[-1]
         self.ticks = [*self.ticks[-20:], (now, self.ticks[-1][1] + entry["tokens"])]
         (since, before), (until, after) = self.ticks[0], self.ticks[-1]

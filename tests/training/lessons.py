@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.config import TrainingConfig
+from schemas.errors import TrainingStopped
 from tasks.progress import Audience
 from tasks.stage import Bench
 from tasks.store import ArtifactStore
@@ -114,8 +115,30 @@ def plainly(model: Any) -> Iterator[None]:
             module.forward = forward
 
 
-if __name__ == "__main__":
+class Spoken(Audience):
+    """Prints what is said and each step, so that another process can wait for it."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)
+
+    def advance(self, done: float, total: float, note: str = "") -> None:
+        """Print the step."""
+        print(f"step {done:g}", flush=True)
+
+
+def main(base: str, folder: str, rows: str, dropout: str, minutes: str) -> int:
+    """Fit once and return the exit code that the command line would."""
     import torch
 
     torch.set_num_threads(1)
-    fit(Path(sys.argv[1]), Path(sys.argv[2]), rows=Path(sys.argv[3]), checkpoint_minutes=1e-9, dropout=float(sys.argv[4]), epochs=10, patience=99)
+    try:
+        fit(Path(base), Path(folder), Spoken(), Path(rows), checkpoint_minutes=float(minutes), dropout=float(dropout), epochs=10, patience=99)
+    except TrainingStopped as stopped:
+        print(stopped)
+        return stopped.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

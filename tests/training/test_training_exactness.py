@@ -18,10 +18,14 @@ from tasks.training.passes import pack_loss
 from tasks.training.rows import TokenRow, common_prefix
 
 
-@pytest.fixture(params=["lora", "qlora", "full"])
+METHODS = ["lora", "qlora", "full", "lora dora", "lora rslora", "lora pissa", "qlora dora", "qlora rslora"]
+
+
+@pytest.fixture(params=METHODS)
 def model(request: pytest.FixtureRequest, tiny_model: Path) -> Any:
     """The tiny model under each method in fp32; its branches are moved off zero, or half of their gradients would be."""
-    made = load_model(tiny_model, TrainingConfig(method=request.param, rank=4), torch.float32, "cpu")
+    method, _, adapter = request.param.partition(" ")
+    made = load_model(tiny_model, TrainingConfig(method=method, adapter=adapter or "lora", rank=4), torch.float32, "cpu")
     torch.manual_seed(3)
     with torch.no_grad():
         for name, parameter in made.named_parameters():

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lessons import Heard, fit, sealed_digest, write_rows
 
+from schemas.errors import TrainingStopped
 from tasks.training.resuming import facts_of, newest_whole, put_in_place, read_state
+from tasks.training.stopping import stoppable
 from tasks.training.trainer import PackedTrainer, is_out_of_patience
 
 
@@ -131,10 +134,66 @@ def test_kill_9_at_random_moments_ends_in_the_adapter_of_an_uninterrupted_fit(ti
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole"), seed
 
 
-def _run(base: Path, folder: Path, rows: Path) -> subprocess.Popen[bytes]:
+@pytest.mark.slow
+def test_sigterm_saves_and_stops_and_the_same_command_ends_in_the_bytes_of_an_uninterrupted_fit(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path)
+    assert _run(tiny_model, tmp_path / "whole", rows).wait(100) == 0
+    process = _run(tiny_model, tmp_path / "cut", rows, minutes=1000)
+    _wait_until(lambda: "step 1\n" in _said(tmp_path / "cut"), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == TrainingStopped.exit_code
+    saved = newest_whole(tmp_path / "cut")
+    assert saved is not None
+    step = read_state(saved)["global_step"]
+    assert f"training stopped after step {step} of" in _said(tmp_path / "cut")
+    assert not sealed_digest(tmp_path / "cut")
+    assert _run(tiny_model, tmp_path / "cut", rows, minutes=1000).wait(100) == 0
+    heard = _said(tmp_path / "cut")
+    assert f"step {step + 1}\n" in heard and f"step {step}\n" not in heard
+    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
+
+
+def test_the_first_sigterm_asks_and_the_second_is_answered_as_before() -> None:
+    received: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with stoppable() as stop:
+            assert not stop.is_asked
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_asked and not received
+            signal.raise_signal(signal.SIGTERM)
+            assert received == [signal.SIGTERM]
+        with stoppable():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert len(received) == 2
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_outside_the_main_thread_sigterm_is_left_alone() -> None:
+    former = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(_handler_inside).result()
+    assert seen == former
+
+
+def _handler_inside() -> Any:
+    with stoppable():
+        return signal.getsignal(signal.SIGTERM)
+
+
+def _said(folder: Path) -> str:
+    """What the last process that worked in a folder has printed."""
+    return folder.with_suffix(".said").read_text()
+
+
+def _run(base: Path, folder: Path, rows: Path, minutes: float = 1e-9) -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("lessons.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-W", "ignore", str(script), str(base), str(folder), str(rows), "0.1"], env=environment, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-W", "ignore", str(script), str(base), str(folder), str(rows), "0.1", str(minutes)]
+    with folder.with_suffix(".said").open("w") as said:
+        return subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.DEVNULL)
 
 
 def _wait_until(happened: Any, process: subprocess.Popen[bytes]) -> None:

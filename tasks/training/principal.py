@@ -1,0 +1,44 @@
+"""PiSSA's way back to the sealed base.
+
+PiSSA starts a branch from a layer's principal directions, W = R + s B0 A0, and trains it beside the rest R. An adapter is sealed to be put
+beside W, which nobody changes: R + s B A = W + s [B, -B0] [A; A0], an ordinary LoRA adapter of twice the rank and the same scale.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tasks.training.resuming import facts_of, fresh_aside, put_in_place
+from tasks.training.sealing import ADAPTER_CONFIG, ADAPTER_WEIGHTS, write_json
+
+START = "start"
+
+
+def keep_start(model: Any, folder: Path) -> None:
+    """Keep the branches as they were before the first step, once per fit, in folder/start."""
+    if facts_of(folder / START) is not None:
+        return
+    aside = fresh_aside(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft looks for the base's config under a name that is not on the hub
+        model.save_pretrained(aside)
+    (aside / "README.md").unlink(missing_ok=True)
+    put_in_place(aside, folder / START, {})
+
+
+def subtract_start(start: Path, sealed: Path) -> None:
+    """Turn a sealed PiSSA adapter into the ordinary one that stands beside the unchanged base."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    before, after = (load_file(folder / ADAPTER_WEIGHTS) for folder in (start, sealed))
+    joined = {
+        name: torch.cat([value, before[name]]) if ".lora_A." in name else torch.cat([value, -before[name]], dim=1).contiguous() for name, value in after.items()
+    }
+    save_file(joined, sealed / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    config = json.loads((sealed / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    doubled = {"r": 2 * config["r"], "lora_alpha": 2 * config["lora_alpha"], "init_lora_weights": True}
+    write_json(sealed / ADAPTER_CONFIG, config | doubled)

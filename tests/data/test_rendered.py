@@ -1,0 +1,165 @@
+"""Every row is seen as the model will see it, before anything is learned or asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from schemas.artifacts import RenderingArtifact
+from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
+from tasks.data.rendered import check_rows
+from tasks.inference.golden import verify_golden
+from tasks.inference.rendering import render_row
+from tasks.stage import Bench
+
+Row = tuple[str, str]
+Check = Callable[..., RenderingArtifact]
+SOUND: list[Row] = [(f"which states border texas, question {n}?", f"answer number {n}" + " and more" * n) for n in range(30)]
+
+
+@pytest.fixture
+def check(tmp_path: Path, tiny_model: Path, bench: Bench) -> Check:
+    def rendered(train: list[Row] = SOUND, held_out: list[Row] = SOUND[:3], max_length: int | None = 1024, base: Path = tiny_model) -> RenderingArtifact:
+        for side, rows, first in (("train", train, 1), ("held_out", held_out, 1001)):
+            columns = {"row_id": range(first, first + len(rows)), "prompt": [row[0] for row in rows], "completion": [row[1] for row in rows]}
+            pl.DataFrame(columns).with_columns(group=pl.lit("g")).write_parquet(tmp_path / f"{side}.parquet")
+        return check_rows(base, tmp_path, "Be brief.", max_length, bench)
+
+    return rendered
+
+
+def with_template(tiny_model: Path, folder: Path, change: Callable[[str], str]) -> Path:
+    """Return a copy of the tiny model whose chat template is changed."""
+    made = shutil.copytree(tiny_model, folder)
+    template = made / "chat_template.jinja"
+    template.write_text(change(template.read_text(encoding="utf-8")), encoding="utf-8")
+    return made
+
+
+def test_the_tokens_counted_are_those_that_training_will_see(check: Check, tiny_model: Path, bench: Bench) -> None:
+    facts = check()
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    rows = [render_row(tokenizer, "Be brief.", *row) for row in SOUND]
+    assert facts.supervised_tokens == sum(len(row.answer_ids) for row in rows)
+    assert facts.train_tokens == sum(len(row.prompt_ids) + len(row.answer_ids) for row in rows)
+    assert facts.longest_tokens == max(len(row.prompt_ids) + len(row.answer_ids) for row in rows)
+    assert facts.rows == 33 == pl.read_parquet(bench.out / "lengths.parquet").height
+    report = json.loads((bench.out / "rendering.json").read_text())
+    assert report["train"]["supervised_tokens"] == facts.supervised_tokens
+    assert sum(report["train"]["rows_in_tenth_of_limit"].values()) == 30
+    assert (report["leading_bos"], report["stop"]) == (1, "<|im_end|>")
+
+
+def test_a_row_that_fits_to_the_token_passes_and_one_token_less_names_it(check: Check) -> None:
+    longest = check().longest_tokens
+    assert check(max_length=longest).limit == longest
+    with pytest.raises(DatasetRefused) as refusal:
+        check(max_length=longest - 1)
+    assert f"1 of 30 train rows are too long: training.max_length allows {longest - 1} tokens: row 30 ({longest} tokens, 1 of " in str(refusal.value)
+    assert f"set training.max_length to {longest}" in str(refusal.value)
+
+
+def test_a_cut_never_loses_more_answer_tokens_than_there_are(check: Check, tiny_model: Path) -> None:
+    answer = len(render_row(AutoTokenizer.from_pretrained(tiny_model), "Be brief.", *SOUND[0]).answer_ids)
+    with pytest.raises(DatasetRefused, match=f"{answer} of {answer} answer tokens would be lost"):
+        check(train=SOUND[:1], max_length=16)
+
+
+def test_without_training_only_the_window_limits_rows(check: Check) -> None:
+    assert check(max_length=None).limit == 2048
+    with pytest.raises(DatasetRefused, match=r"the base model's window holds 2048 tokens.*name a base model with a longer window"):
+        check(train=[("word " * 2100, "answer")], max_length=None)
+
+
+def test_a_held_out_row_may_be_longer_than_training_allows_but_not_than_the_window(check: Check) -> None:
+    long = [("word " * 200, "answer")]
+    assert check(train=SOUND[:3], held_out=long, max_length=150).rows == 4
+    with pytest.raises(DatasetRefused, match="1 of 1 held_out rows are too long: the base model's window"):
+        check(held_out=[("word " * 2100, "answer")], max_length=150)
+
+
+def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
+    with pytest.raises(DatasetRefused) as refusal:
+        check(train=[*SOUND, ("word " * 2100, "answer"), ("q", "an answer <|im_end|> and more")])
+    assert "row 31 (" in str(refusal.value)
+    assert "row 32 (train): An answer holds the model's own stop token" in str(refusal.value)
+
+
+def test_a_template_that_begins_twice_is_refused(check: Check, tiny_model: Path, tmp_path: Path) -> None:
+    base = with_template(tiny_model, tmp_path / "twice", lambda text: "{{ '<|im_start|>' }}" + text)
+    with pytest.raises(ConfigRefused, match=r"beginning-of-text token '<\|im_start\|>' 2 times"):
+        check(base=base)
+
+
+def test_twenty_golden_rows_hold_the_shortest_and_the_longest(check: Check, tiny_model: Path, bench: Bench) -> None:
+    check()
+    golden = json.loads((bench.out / "golden.json").read_text())["rows"]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    assert len(golden) == 20
+    for row in golden:
+        rendered = render_row(tokenizer, "Be brief.", row["prompt"], row["completion"])
+        assert (row["prompt_ids"], row["answer_ids"]) == (rendered.prompt_ids, rendered.answer_ids)
+    assert golden[-1]["row_id"] == 30
+    verify_golden(bench.out, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shows"),
+    [("assistant", "model", "writes something else before an answer"), ("<|im_end|>", "<|endoftext|>", "<|endoftext|>")],
+)
+def test_another_template_is_seen_by_the_golden_rows_with_both_texts(
+    check: Check, tiny_model: Path, tmp_path: Path, bench: Bench, old: str, new: str, shows: str
+) -> None:
+    check()
+    other = AutoTokenizer.from_pretrained(with_template(tiny_model, tmp_path / "other", lambda text: text.replace(old, new)))
+    with pytest.raises(TuneworthyError) as fault:
+        verify_golden(bench.out, other)
+    sealed, now = (line for line in str(fault.value).splitlines() if line.startswith(("  sealed:", "  now:")))
+    assert "20 of 20 golden rows" in str(fault.value)
+    assert old in sealed
+    assert shows in now
+
+
+def test_the_sample_shows_what_is_learned_and_what_is_only_read(check: Check, bench: Bench) -> None:
+    check()
+    sample = json.loads((bench.out / "sample.json").read_text())
+    assert len(sample) == 10
+    texts = dict(SOUND)
+    for row in sample:
+        asked = row["read"].split("user\n")[1].removesuffix("<|im_end|>\n<|im_start|>assistant\n")
+        assert row["supervised"] == texts[asked] + "<|im_end|>"
+
+
+def test_fewer_rows_than_golden_ones_are_all_sealed(check: Check, bench: Bench) -> None:
+    check(train=SOUND[:1], held_out=SOUND[1:2])
+    assert len(json.loads((bench.out / "golden.json").read_text())["rows"]) == 2
+    assert len(json.loads((bench.out / "sample.json").read_text())) == 2
+
+
+def test_the_sealed_files_are_the_same_each_time(check: Check, bench: Bench) -> None:
+    def files() -> dict[str, bytes]:
+        check()
+        return {path.name: path.read_bytes() for path in bench.out.iterdir()}
+
+    assert files() == files()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(st.text(max_size=20), st.text(min_size=1, max_size=20)), min_size=1, max_size=6))
+def test_any_text_is_rendered_or_refused_by_name(check: Check, bench: Bench, rows: list[Any]) -> None:
+    try:
+        facts = check(train=rows, held_out=SOUND[:1])
+    except DatasetRefused as refusal:
+        assert "row " in str(refusal)
+    else:
+        assert facts.supervised_tokens >= 2 * len(rows)
+        assert pl.read_parquet(bench.out / "lengths.parquet").height == facts.rows == len(rows) + 1
