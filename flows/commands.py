@@ -128,9 +128,10 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError("The run ended without a verdict.")
-    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started)
+    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started, failure)
     if failure is not None:
-        raise failure
+        print(f"tuneworthy: {failure}", file=sys.stderr)
+        return failure.exit_code
     return 4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
 
 
@@ -148,9 +149,10 @@ def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> Tunewor
     return None
 
 
-def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, seconds: float) -> None:
+def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, seconds: float, failure: TuneworthyError | None) -> None:
     if arguments.json:
-        print(json.dumps(outcome.as_json(is_all_hits)))
+        answer = outcome.as_json(is_all_hits)
+        print(json.dumps(answer if failure is None else {**answer, "error": type(failure).__name__, "message": str(failure)}))
         return
     console = Console(highlight=False)
     console.print()

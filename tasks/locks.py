@@ -19,9 +19,10 @@ def file_lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         except BlockingIOError:
             waiting(_owner(path))
             fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(json.dumps({"pid": os.getpid()}))
-        stream.flush()
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            stream.truncate(0)
+            stream.write(json.dumps({"pid": os.getpid()}))
+            stream.flush()
         yield
 
 

@@ -164,6 +164,7 @@ class StageCall(Generic[A]):
                 unsealed = self.stage.function(**self.arguments, bench=bench)
             sealed = unsealed.model_copy(update={"digest": self.store.seal(unsealed.kind, bench.out)})
         except BaseException as error:
+            shutil.rmtree(bench.out, ignore_errors=True)  # what was half written goes; checkpoints beside it stay for the next try
             hears.stage_failed(self.label, error)
             raise
         seconds = time.monotonic() - started

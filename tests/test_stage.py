@@ -11,7 +11,7 @@ import pytest
 
 from schemas.artifacts import ReportArtifact
 from schemas.config import TrainingConfig
-from schemas.errors import TuneworthyError
+from schemas.errors import StoreUnwritable, TuneworthyError
 from tasks.keys import flatten, moved
 from tasks.planning import Pending, planning
 from tasks.store import ArtifactStore
@@ -118,3 +118,21 @@ def test_a_setting_that_says_only_where_is_not_in_the_key() -> None:
 
 def test_moved_names_old_and_new_values() -> None:
     assert moved({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [("b", 2, 3), ("c", None, 4)]
+
+
+def test_a_disk_that_is_full_while_sealing_is_told_and_leaves_nothing_half_written(
+    runs: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "small disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
+        pytest.skip("a disk of one megabyte cannot be mounted here: it takes root")
+    try:
+        monkeypatch.setenv("TUNEWORTHY_STORE", str(disk / "store"))
+        with pytest.raises(StoreUnwritable, match="is full"):
+            count_letters("x", {"times": 3_000_000})
+        root = ArtifactStore.from_environment().root
+        assert not list(root.glob("artifacts/*")) and not list(root.glob("records/*/*"))
+        assert count_letters("x", {"times": 3}).digest
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

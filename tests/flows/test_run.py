@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,18 @@ def test_a_changed_setting_runs_only_what_reads_it(
     with planning() as plan:
         finetune.fn(read_config(path, [override]))
     assert {stage.label for stage in plan.stages if stage.outlook == "will run"} - {"register_adapter"} == first_to_run
+
+
+def test_an_mlflow_that_is_away_costs_the_registration_only_and_a_rerun_does_just_that(finished: tuple[Path, Path, Any], tmp_path: Path) -> None:
+    path, store, first = finished
+    own = shutil.copytree(store, tmp_path / "store")
+    away = tuneworthy("run", path, "--json", store=own, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    answer = json.loads(away.stdout)
+    assert (away.returncode, answer["error"]) == (5, "RegistryUnreachable")
+    assert "127.0.0.1:9" in away.stderr
+    assert answer["verdict"] == json.loads(first.stdout)["verdict"]
+    again = tuneworthy("run", path, "--json", store=own, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert again.returncode == 0, again.stderr
+    ran = {line.split()[1] for line in again.stderr.splitlines() if line.startswith("●")}
+    assert ran <= {"track_verdict", "register_adapter"}
+    assert "track_verdict" in ran
