@@ -26,13 +26,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANALYTICS_ENABLED="false", OMP_NUM_THREADS="1", TQDM_DISABLE="1")
 warnings.filterwarnings("ignore")
+# ruff: noqa: E402 - the environment above is read when these are imported
 
 import yaml
 
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.config import RunConfig
-from tasks.planning import Plan, planning
+from tasks.planning import planning
 from tasks.store import ArtifactStore
 from tasks.upkeep import verify
 from tests.flows.conftest import small_config, write_rows
@@ -92,7 +93,6 @@ def finish(config: RunConfig, store: Path) -> bool:
 def digests(config: RunConfig, store: Path) -> dict[str, str] | None:
     """Return stage -> digest of a finished run, or None when it is not all hits."""
     os.environ["TUNEWORTHY_STORE"] = str(store)
-    plan = Plan()
     with planning() as plan:
         finetune.fn(config)
     if not plan.is_all_hits:
@@ -158,10 +158,12 @@ def main() -> int:
         config, template = prepare(folder)
         finished = shutil.copytree(template, folder / "finished")
         started = time.monotonic()
-        assert finish(config, finished), "the undisturbed run failed"
+        if not finish(config, finished):
+            raise RuntimeError("the undisturbed run failed")
         seconds = time.monotonic() - started
         wanted = digests(config, finished)
-        assert wanted is not None, "the undisturbed run is not all hits afterwards"
+        if wanted is None:
+            raise RuntimeError("the undisturbed run is not all hits afterwards")
         tell(f"undisturbed: {seconds:.1f} s, {len(wanted)} stages")
         held, alive = kill_trials(config, template, wanted, seconds, arguments.kills, folder)
         damaged = damage_trials(config, finished, wanted, arguments.damages, folder)

@@ -92,6 +92,6 @@ def _zombie_automation() -> str:
             within=SILENCE,
         )
         action = ChangeFlowRunState(state=StateType.CRASHED, message="The worker's heartbeats stopped.")
-        Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()  # type: ignore[unused-coroutine]  # outside a loop it is done at once
+        Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()
         return f"automation {AUTOMATION!r}: made"
     return f"automation {AUTOMATION!r}: there"

@@ -95,7 +95,8 @@ class LeakageArtifact(Artifact):
 class RenderingArtifact(Artifact):
     """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids), sample.json (what is supervised).
 
-    Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included).
+    Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included),
+    control_tokens (those that the row's own text holds, beside the template's).
     """
 
     kind: ClassVar[str] = "rendering"

@@ -91,7 +91,8 @@ class TaskConfig(Section):
         return self
 
 
-Action = Literal["refuse", "drop", "note"]
+Action = Literal["refuse", "drop", "note", "mask"]
+Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
 # Reasons whose rows cannot be kept: there is no row, or no answer to learn.
 Unreadable = Literal[
     "malformed_row", "wrong_encoding", "missing_field", "not_text", "wrong_roles", "several_turns", "missing_group", "empty_prompt", "empty_answer"
@@ -137,9 +138,10 @@ class DataConfig(Section):
     near_duplicate: float = Field(
         0.8, ge=0.5, le=1, description="Requests that share this much of their three-word runs (Jaccard) are near-duplicates; template text is left out."
     )
-    checks: dict[Unreadable | Doubtful, Action] = Field(
+    checks: dict[Unreadable | Doubtful | Personal, Action] = Field(
         default_factory=dict,
-        description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default.",
+        description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default. "
+        "Personal data (secret, card_number, iban, email_address, phone_number) may be set to mask: [EMAIL] stands in its place, in train and held-out rows.",
     )
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY
@@ -151,6 +153,9 @@ class DataConfig(Section):
         kept = sorted(reason for reason, action in self.checks.items() if action == "note" and reason in get_args(Unreadable))
         if kept:
             raise ValueError(f'checks: {", ".join(kept)} cannot be "note", as such a row cannot be used; set "drop" to have it taken out without being counted')
+        whole = sorted(reason for reason, action in self.checks.items() if action == "mask" and reason not in get_args(Personal))
+        if whole:
+            raise ValueError(f'checks: {", ".join(whole)} cannot be "mask"; only {", ".join(get_args(Personal))} can')
         return self
 
 

@@ -23,6 +23,7 @@ class Changes:
     moved: int
 
     def __str__(self) -> str:
+        """Say it in words."""
         if not any(astuple(self)):
             return "no row added, removed or changed"
         return f"{self.added} rows added, {self.removed} removed, {self.changed} with another answer, {self.moved} moved to the other side"

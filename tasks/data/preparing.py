@@ -20,6 +20,7 @@ from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
 from tasks.data.nearness import near_pairs
+from tasks.data.personal import KINDS, masked_rows, personal_rows
 from tasks.data.reading import read_rows
 from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.reporting import report_of
@@ -94,6 +95,8 @@ def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, ben
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, bench: Bench) -> None:
     """Judge each row by itself."""
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
+    sieve.sift(personal_rows(sieve.rows))
+    sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
     sieve.rows = sieve.rows.with_columns(said=spoken(sieve.rows["prompt"]))
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(sieve.rows["said"].fill_null("")))

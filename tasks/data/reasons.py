@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reason:
-    """What is done about a row (refuse, drop or note), and what its owner can do."""
+    """What is done about a row (refuse, drop, note or mask), and what its owner can do."""
 
     action: str
     mend: str
@@ -21,6 +21,11 @@ REASONS = {
     "wrong_roles": Reason("refuse", "Let the user speak first and the assistant last."),
     "several_turns": Reason("refuse", "Make a row of each request; earlier turns that matter go into its prompt."),
     "missing_group": Reason("refuse", "Name the row's group, or leave data.group out."),
+    "secret": Reason("refuse", "Take it out and withdraw it where it is valid, or set the action to mask."),
+    "card_number": Reason("refuse", "Take it out, or set the action to mask."),
+    "iban": Reason("note", "Take it out, or set the action to mask."),
+    "email_address": Reason("note", "Take it out, or set the action to mask."),
+    "phone_number": Reason("note", "Take it out, or set the action to mask."),
     "empty_prompt": Reason("refuse", "Write the request, or leave the row out."),
     "empty_answer": Reason("refuse", "Write the answer, or leave the row out."),
     "control_characters": Reason("refuse", "Take the characters out; they often come from a broken export."),

@@ -12,6 +12,8 @@ import polars as pl
 
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
+from tasks.data.personal import masked
+from tasks.data.refusing import row_numbers
 from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.inference.rendering import render_prompt, render_row, row_messages, template_facts
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.stage import Bench
 
 SIDES = ("train", "held_out")
-LENGTHS = {"side": pl.String, "row_id": pl.Int64, "prompt_tokens": pl.Int64, "answer_tokens": pl.Int64}
+LENGTHS = {"side": pl.String, "row_id": pl.Int64, "prompt_tokens": pl.Int64, "answer_tokens": pl.Int64, "control_tokens": pl.Int64}
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
@@ -59,7 +61,7 @@ def check_rows(base: Path, data: Path, instruction: str, max_length: int | None,
         raise DatasetRefused("\n  ".join([f"The rows cannot be given to this base model, {len(problems)} problems:", *problems, step]))
     _write(rows, lengths, tokenizer, instruction, limits, bench.out)
     facts = _facts(lengths, limits)
-    _tell(facts, leading_bos(tokenizer), tokenizer, bench)
+    _tell(facts, lengths, tokenizer, bench)
     return facts
 
 
@@ -90,7 +92,8 @@ def _leading(ids: list[int], token: int | None) -> int:
 
 def _measured(rows: pl.DataFrame, tokenizer: Any, instruction: str, bench: Bench) -> tuple[pl.DataFrame, list[str]]:
     """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
-    bos, lengths, wrong = leading_bos(tokenizer), [], []
+    bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
+    own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
             rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"])
@@ -99,13 +102,18 @@ def _measured(rows: pl.DataFrame, tokenizer: Any, instruction: str, bench: Bench
                 raise DatasetRefused(f"Its prompt begins with {found} beginning-of-text tokens, the base has {bos}.")
             if len(rendered.answer_ids) < 2:
                 raise DatasetRefused("Its answer has no token but the stop token, so nothing could be learned from it.")
-            lengths.append((row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids)))
+            more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
+            lengths.append((row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more))
         except DatasetRefused as problem:
             wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
         if done % EVERY == 0 or done == rows.height:
             bench.audience.advance(done, rows.height, "rows rendered")
-    more = [f"and {len(wrong) - NAMED} more rows of that kind"] if len(wrong) > NAMED else []
-    return pl.DataFrame(lengths, schema=LENGTHS, orient="row"), wrong[:NAMED] + more
+    rest = [f"and {len(wrong) - NAMED} more rows of that kind"] if len(wrong) > NAMED else []
+    return pl.DataFrame(lengths, schema=LENGTHS, orient="row"), wrong[:NAMED] + rest
+
+
+def _control_tokens(tokenizer: Any) -> frozenset[int]:
+    return frozenset(tokenizer.all_special_ids) | {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
 
 
 def _too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
@@ -152,6 +160,7 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
         "rows": lengths.height,
         "prompt_tokens": int(lengths["prompt_tokens"].sum()),
         "supervised_tokens": int(lengths["answer_tokens"].sum()),
+        "rows_with_control_tokens": lengths.filter(pl.col("control_tokens") > 0)["row_id"].to_list(),
         "limit": limit,
         "tokens_at": {f"{share:g}": int(tokens.quantile(share, "nearest") or 0) for share in QUANTILES},
         "supervised_at": {f"{share:g}": int(lengths["answer_tokens"].quantile(share, "nearest") or 0) for share in QUANTILES},
@@ -168,10 +177,10 @@ def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[
 
 
 def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Iterator[dict[str, Any]]:
-    """Yield which text of each row is read only, and which is learned."""
+    """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no personal data."""
     for row in rows:
         rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"])
-        read, learned = (tokenizer.decode(ids, skip_special_tokens=False) for ids in (rendered.prompt_ids, rendered.answer_ids))
+        read, learned = (masked(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
         yield {"side": row["side"], "row_id": row["row_id"], "read": read, "supervised": learned, "supervised_tokens": len(rendered.answer_ids)}
 
 
@@ -193,8 +202,11 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
     )
 
 
-def _tell(facts: RenderingArtifact, bos: int, tokenizer: Any, bench: Bench) -> None:
+def _tell(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, bench: Bench) -> None:
     bench.audience.say(f"rendering: {facts.in_words}")
-    if bos == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
+    if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
         own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, its chat template does not"
         bench.audience.say(f"rendering: {own}; rows are rendered as the template has it")
+    forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]
+    if forged.len():
+        bench.audience.say(f"rendering: the text of a control token, which the model reads as the token itself, stands in {row_numbers(forged)}; mend them")

@@ -1,7 +1,8 @@
 """Rows that still stand, and what was found on the way: a row is taken out with a reason or stays, it is never lost.
 
 Each reason has an action: `refuse` takes the row out and counts it against data.refuse_above, `drop` takes it out without counting it,
-`note` keeps it and lists it. A row has one reason for being taken out, the first; it may have several notes.
+`note` keeps it and lists it, and so does `mask` (tasks/data/personal.py has changed its texts). A row has one reason for being taken out,
+the first; it may have several notes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import polars as pl
 
 from tasks.data.reasons import REASONS
 
+KEPT = ("note", "mask")
 FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
 
 
@@ -30,7 +32,7 @@ class Sieve:
         self.read = self.rows.height
 
     def action(self, reason: str) -> str:
-        """Return what is done about a reason: refuse, drop or note."""
+        """Return what is done about a reason: refuse, drop, note or mask."""
         return self.actions.get(reason) or REASONS[reason].action
 
     def sift(self, found: pl.DataFrame) -> None:
@@ -40,20 +42,20 @@ class Sieve:
         reasons = found["reason"].unique().to_list()
         standing = found.select(list(FINDING)).join(self.rows.select("row_id", "file", "line"), on="row_id", how="inner", maintain_order="left")
         acted = standing.with_columns(action=pl.col("reason").replace_strict({reason: self.action(reason) for reason in reasons}, return_dtype=pl.String))
-        out = acted.filter(pl.col("action") != "note").unique("row_id", keep="first", maintain_order=True)
-        noted = acted.filter(pl.col("action") == "note").unique(["row_id", "reason"], keep="first", maintain_order=True)
+        out = acted.filter(~pl.col("action").is_in(KEPT)).unique("row_id", keep="first", maintain_order=True)
+        noted = acted.filter(pl.col("action").is_in(KEPT)).unique(["row_id", "reason"], keep="first", maintain_order=True)
         self.found += [out, noted]
         self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
 
     @property
     def refused(self) -> pl.DataFrame:
         """Every row that was taken out, once, in the order of the source: row_id, file, line, reason, detail, action."""
-        return self._table(pl.col("action") != "note")
+        return self._table(~pl.col("action").is_in(KEPT))
 
     @property
     def notes(self) -> pl.DataFrame:
         """Every note on a row that was kept; the columns of `refused`."""
-        return self._table(pl.col("action") == "note").join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        return self._table(pl.col("action").is_in(KEPT)).join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
 
     def _table(self, which: pl.Expr) -> pl.DataFrame:
         empty = pl.DataFrame(schema=FINDING | {"file": pl.String, "line": pl.Int64, "action": pl.String})

@@ -48,10 +48,20 @@ def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, less
     audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
     audience.say(_packing_line(lesson, decisions.capacity, per_token, room))
     audience.say("compile: off, the passes run eagerly")
-    aside = path.with_suffix(".aside")
-    aside.write_text(json.dumps(decisions.__dict__), encoding="utf-8")
-    aside.replace(path)
+    _write(path, decisions.__dict__)
     return decisions
+
+
+def remember_capacity(folder: Path, capacity: int) -> None:
+    """Have this fit go on with packs of this size, also when it is resumed."""
+    path = folder / DECISIONS
+    _write(path, json.loads(path.read_text(encoding="utf-8")) | {"capacity": capacity})
+
+
+def _write(path: Path, decisions: dict[str, Any]) -> None:
+    aside = path.with_suffix(".aside")
+    aside.write_text(json.dumps(decisions), encoding="utf-8")
+    aside.replace(path)
 
 
 def _packing_line(lesson: Lesson, capacity: int, per_token: int, room: int) -> str:

@@ -20,7 +20,7 @@ from tasks.training.methods import load_model
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.principal import START, keep_start, subtract_start
 from tasks.training.resuming import newest_whole, read_state, step_folder
-from tasks.training.rows import common_prefix, read_rows, refuse_long_rows, split_validation
+from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
 from tasks.training.sealing import count_parameters, seal_weights, write_json
 from tasks.training.stopping import stoppable
 from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_patience
@@ -72,9 +72,10 @@ def prepare_lesson(training: TrainingConfig, instruction: str, base: Path, rows:
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    window = getattr(AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False), "max_position_embeddings", None)
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).get_text_config()
+    refuse_foreign_tokenizer(tokenizer, config.vocab_size)
     rendered = read_rows(rows, tokenizer, instruction)
-    refuse_long_rows(rendered, training.max_length, window)
+    refuse_long_rows(rendered, training.max_length, getattr(config, "max_position_embeddings", None))
     learned, validation = split_validation(rendered, training.validation, seed)
     if training.validation and not validation:
         audience.say("validation: off, all train rows are of one group; the last weights are taken as the best")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import DatasetRefused
+from schemas.errors import ConfigRefused, DatasetRefused
 
 NAMED = 12
 
@@ -43,7 +43,7 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     for record in pl.read_parquet(parquet, columns=["row_id", "prompt", "completion", "group"]).iter_rows(named=True):
         try:
             rendered = render_row(tokenizer, instruction, record["prompt"], record["completion"])
-            rows.append(TokenRow(record["row_id"], record["group"], list(rendered.prompt_ids), list(rendered.answer_ids)))
+            rows.append(_with_labels(TokenRow(record["row_id"], record["group"], list(rendered.prompt_ids), list(rendered.answer_ids))))
         except DatasetRefused as problem:
             refused.append(f"row {record['row_id']}: {problem}")
     if refused:
@@ -51,6 +51,28 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     if not rows:
         raise DatasetRefused("There is no train row. Give more rows, or lower data.held_out.")
     return rows
+
+
+def _with_labels(row: TokenRow) -> TokenRow:
+    # The prompt is never a label, and the last answer token only says that the answer ends.
+    if len(row.answer_ids) < 2:
+        raise DatasetRefused("it has no answer, so every token of it is masked and there is nothing to learn. Give it an answer, or take it out.")
+    return row
+
+
+def refuse_foreign_tokenizer(tokenizer: Any, embeddings: int) -> None:
+    """Refuse a tokenizer that knows more tokens than the base has embeddings.
+
+    Raises:
+        ConfigRefused: it belongs to another model, or was extended without it.
+    """
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= embeddings:
+        name = tokenizer.convert_ids_to_tokens(highest)
+        raise ConfigRefused(
+            f"base.model: its tokenizer does not belong to it: token {highest} ({name!r}) is beyond the model's {embeddings} embeddings. "
+            "Put the model's own tokenizer beside its weights, or give the model the embeddings that it lacks."
+        )
 
 
 def refuse_long_rows(rows: Sequence[TokenRow], max_length: int, window: int | None) -> None:
@@ -63,12 +85,13 @@ def refuse_long_rows(rows: Sequence[TokenRow], max_length: int, window: int | No
     long = [row for row in rows if row.tokens > limit]
     if not long:
         return
-    longest = max(row.tokens for row in long)
+    longest, answers = max(row.tokens for row in long), [row for row in long if len(row.answer_ids) >= limit]
+    hopeless = f" Of {named(answers)} the answer alone is longer than that, whatever the request." if answers else ""
     allowed = f"training.max_length allows {max_length}" if max_length <= (window or max_length) else f"the base model's window holds {window}"
     mend = f"set training.max_length to {longest}" if longest <= (window or longest) else "name a base model with a longer window"
     raise DatasetRefused(
         f"{len(long)} of {len(rows)} train rows are too long: {allowed} tokens, the longest has {longest} ({named(long)}). "
-        f"Nothing is cut: shorten these rows, or {mend}."
+        f"Nothing is cut: shorten these rows, or {mend}.{hopeless}"
     )
 
 

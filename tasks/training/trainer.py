@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from schemas.errors import TrainingStopped
-from tasks.memory import trim
+from tasks.memory import hand_back, trim
 from tasks.progress import Audience
+from tasks.training.decisions import remember_capacity
 from tasks.training.loss import AnswerHead
 from tasks.training.packing import Lesson, Pack, pack_rows
 from tasks.training.passes import pack_loss
 from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
+from tasks.training.rows import TokenRow
+from tasks.training.shrinking import halved, is_out_of_memory
 from tasks.training.stopping import Stop
 
+Result = TypeVar("Result")
 WARMUP = 0.05
 CLIP = 1.0
 STEPS_BETWEEN_TRIMS = 10  # at every step a trim would cost 12% of the time
@@ -72,7 +76,7 @@ class PackedTrainer(Trainer):
 
     def __init__(self, model: Any, args: TrainingArguments, lesson: Lesson, capacity: int, head: AnswerHead, folder: Path, pace: Pace) -> None:
         super().__init__(model=model, args=args, train_dataset=PackedSteps(lesson, capacity), callbacks=[pace])
-        self.lesson, self.head, self.folder = lesson, head, folder
+        self.lesson, self.head, self.folder, self.audience = lesson, head, folder, pace.audience
         self.held_out = pack_rows(lesson.validation, lesson.prefix, capacity)
         self.batch: list[Pack] = []
 
@@ -81,18 +85,45 @@ class PackedTrainer(Trainer):
         return torch.utils.data.DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
 
     def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Add up the gradients of one optimiser step's packs; each answer token weighs the same, whichever pack it is in."""
+        """Compute the gradients of one optimiser step; where memory runs out, with smaller packs of the same rows."""
         model.train()
-        self.batch = inputs
-        answers = sum(len(pack.labels) for pack in inputs)
+        rows = [self.lesson.rows[index] for index in self.lesson.steps[self.state.global_step].rows]
+        loss = self._within_memory(lambda packs: self._add_up(model, packs), inputs, rows)
+        self._note_step(loss, inputs)
+        return loss
+
+    def _add_up(self, model: Any, packs: list[Pack]) -> torch.Tensor:
+        """Add up the gradients of a step's packs; each answer token weighs the same, whichever pack it is in."""
+        self.batch = packs
+        answers = sum(len(pack.labels) for pack in packs)
         total = torch.zeros((), device=self.args.device)
-        for pack in inputs:
+        for pack in packs:
             loss = self.pack_loss(model, pack) / answers
             self._stop_unless_finite(loss, [pack], "loss")
             self.accelerator.backward(loss)
             total += loss.detach()
-        self._note_step(total, inputs)
         return total
+
+    def _within_memory(self, compute: Callable[[list[Pack]], Result], packs: list[Pack], rows: Sequence[TokenRow]) -> Result:
+        """Compute over packs of these rows, and again from the beginning with smaller ones as long as memory runs out."""
+        while True:
+            try:
+                return compute(packs)
+            except (MemoryError, RuntimeError) as fault:
+                if not is_out_of_memory(fault):
+                    raise
+            # Behind the except block: the error's frames hold what was computed.
+            self.model.zero_grad()
+            hand_back()
+            self._shrink(halved(packs, self.train_dataset.capacity))
+            packs = pack_rows(rows, self.lesson.prefix, self.train_dataset.capacity)
+
+    def _shrink(self, capacity: int) -> None:
+        step, before = self.state.global_step + 1, self.train_dataset.capacity
+        self.audience.say(f"memory ran out at step {step}: packs of at most {capacity:,} tokens instead of {before:,}, with the same rows a step; goes on")
+        self.train_dataset.capacity = capacity
+        self.held_out = pack_rows(self.lesson.validation, self.lesson.prefix, capacity)
+        remember_capacity(self.folder, capacity)
 
     def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
         """Return the summed loss of a pack's answer tokens."""
@@ -125,8 +156,8 @@ class PackedTrainer(Trainer):
         model = self.model
         model.eval()
         with torch.no_grad():
-            total = sum(self.pack_loss(model, pack).item() for pack in self.held_out)
-        loss = total / sum(len(pack.labels) for pack in self.held_out)
+            total = self._within_memory(lambda packs: sum(self.pack_loss(model, pack).item() for pack in packs), self.held_out, self.lesson.validation)
+        loss = total / sum(len(row.answer_ids) for row in self.lesson.validation)
         step = self.state.global_step
         self.state.log_history.append({"step": step, "epoch": self.lesson.steps[step - 1].done, "validation_loss": round(loss, 6)})
         if self.state.best_metric is None or loss < self.state.best_metric:

@@ -80,7 +80,7 @@ def test_labels_on_one_side_only_and_far_shares_are_said_with_numbers(room: Room
     lonely = "not_measured" if found["train"]["green"] else "not_learned"
     assert found["balance"][lonely] == ["green"]
     assert found["train"]["blue"] == found["held_out"]["blue"] == 0
-    share = {side: found[side]["green"] / sum(found[side].values()) for side in ("train", "held_out")}
+    share = {side: found[side]["red"] / sum(found[side].values()) for side in ("train", "held_out")}
     said = [line for line in room.listener.lines if line.startswith("data: labels: ")]
     assert said[0].startswith("data: labels: 1 label has ('green') no ")
     assert f"{share['train']:.1%} of the train rows and {share['held_out']:.1%} of the held-out rows; a group's side follows from the seed" in said[1]

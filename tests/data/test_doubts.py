@@ -7,7 +7,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from schemas.config import DataConfig, Doubtful, Unreadable
+from schemas.config import DataConfig, Doubtful, Personal, Unreadable
 from tasks.data.doubts import doubtful_rows
 from tasks.data.reasons import REASONS
 from tasks.data.speech import spoken
@@ -72,7 +72,7 @@ def test_an_action_of_the_config_replaces_a_reasons_own(room: Room, reason: str,
 
 
 def test_every_reason_can_be_set_in_the_config_and_none_else() -> None:
-    assert set(get_args(Unreadable)) | set(get_args(Doubtful)) == set(REASONS)
+    assert set(get_args(Unreadable)) | set(get_args(Doubtful)) | set(get_args(Personal)) == set(REASONS)
     assert all(REASONS[reason].action != "note" for reason in get_args(Unreadable))
 
 

@@ -34,7 +34,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect server and an S3 server, as a team has them: the environment that every machine shares."""
-    import boto3
+    import s3fs
     from moto.server import ThreadedMotoServer
 
     folder, port = tmp_path_factory.mktemp("server"), free_port()
@@ -53,9 +53,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    boto3.client("s3", endpoint_url=shared["AWS_ENDPOINT_URL"], aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1").create_bucket(
-        Bucket=BUCKET
-    )
+    settings = {"endpoint_url": shared["AWS_ENDPOINT_URL"], "region_name": "us-east-1"}
+    s3fs.S3FileSystem(key="test", secret="test", client_kwargs=settings).call_s3("create_bucket", Bucket=BUCKET)
     with (folder / "server.log").open("w") as log:
         command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
         server = subprocess.Popen(command, env={**shared, "PREFECT_HOME": str(folder)}, stdout=log, stderr=log)

@@ -91,6 +91,7 @@ def test_alpaca_has_its_repeats_placeholders_addresses_and_refusals_found(room: 
     data = room.validate(source=str(shared("alpaca_dirty") / "alpaca_en_demo.json"), refuse_above=0.1)
     assert data.reasons == {"speaks_as_ai": 26, "exact_duplicate": 13, "only_an_address": 9, "placeholder_input": 8}
     assert room.report()["noted"]["refusal"]["rows"] == 8
+    assert room.report()["noted"]["email_address"]["rows"] == 2
     rows = json.loads((shared("alpaca_dirty") / "alpaca_en_demo.json").read_text())
     refused = room.table("refused")
     spellings = {rows[line - 1]["input"] for line in refused.filter(pl.col("reason") == "placeholder_input")["line"]}

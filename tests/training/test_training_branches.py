@@ -10,13 +10,14 @@ import pytest
 import torch
 from lessons import fit, sealed_digest
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from schemas.config import TrainingConfig
 from schemas.errors import ConfigRefused
 from tasks.inference.loading import AdapterFolder
 from tasks.inference.loading import load_model as load_tuned
 from tasks.training.methods import load_model
+from tasks.training.principal import subtract_start
 from tasks.training.resuming import newest_whole
 from tasks.training.trainer import PackedTrainer
 
@@ -73,6 +74,23 @@ def test_a_pissa_adapter_is_sealed_as_an_ordinary_one_and_counts_what_was_traine
     assert sum(value.numel() for value in weights.values()) == 2 * fitted.parameters
 
 
+@pytest.mark.parametrize("rank", [3, 8])  # twice 8 is more than the smaller side
+def test_what_pissa_learned_is_sealed_as_a_difference_in_which_nothing_cancels(tmp_path: Path, rank: int) -> None:
+    torch.manual_seed(0)
+    start = [torch.randn(rank, 12), torch.randn(20, rank)]
+    learned = [part + 1e-3 * torch.randn_like(part) for part in start]
+    for name, (down, up) in (("start", start), ("sealed", learned)):
+        (tmp_path / name).mkdir()
+        save_file({"layer.lora_A.weight": down, "layer.lora_B.weight": up}, tmp_path / name / "adapter_model.safetensors")
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps({"r": rank, "lora_alpha": 2.0 * rank}))
+    subtract_start(tmp_path / "start", tmp_path / "sealed")
+    sealed = load_file(tmp_path / "sealed" / "adapter_model.safetensors")
+    assert sealed["layer.lora_A.weight"].shape == (2 * rank, 12) and sealed["layer.lora_B.weight"].shape == (20, 2 * rank)
+    true = learned[1].double() @ learned[0].double() - start[1].double() @ start[0].double()
+    coarse = (sealed["layer.lora_B.weight"].bfloat16() @ sealed["layer.lora_A.weight"].bfloat16()).double()
+    assert (coarse - true).norm() < 0.01 * true.norm()
+
+
 def test_an_interrupted_pissa_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"adapter": "pissa", "epochs": 1, "checkpoint_minutes": 1e-9}
     fit(tiny_model, tmp_path / "whole", **settings)
@@ -106,7 +124,7 @@ def test_targets_that_name_nothing_are_refused_with_the_names_that_there_are(tin
 
 def test_only_the_size_of_named_layers_limits_the_rank(tiny_model: Path) -> None:
     load_model(tiny_model, TrainingConfig(method="lora", rank=33, targets=("q_proj",)), torch.float32, "cpu")
-    with pytest.raises(ConfigRefused, match="training.rank 33 is above the smallest layer's size 32"):
+    with pytest.raises(ConfigRefused, match=r"training.rank 33 is above the smallest layer's size 32"):
         load_model(tiny_model, TrainingConfig(method="lora", rank=33, targets=("q_proj", "k_proj")), torch.float32, "cpu")
 
 

@@ -34,6 +34,33 @@ def test_rows_above_the_base_models_window_are_refused(tiny_model: Path, tmp_pat
         fit(base, tmp_path / "bench")
 
 
+def test_a_limit_below_a_single_answer_is_refused_with_the_rows_that_no_shorter_request_would_save(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetRefused, match=r"Of rows? \d+.* the answer alone is longer than that, whatever the request"):
+        fit(tiny_model, tmp_path / "bench", max_length=16)
+
+
+def test_a_row_whose_every_token_is_masked_is_refused_with_its_number(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path)
+    frame = pl.read_parquet(rows)
+    frame.with_columns(completion=pl.when(pl.col("row_id").is_in([3, 9])).then(pl.lit("")).otherwise("completion")).write_parquet(rows)
+    with pytest.raises(DatasetRefused, match=r"(?s)2 train rows cannot be learned.*row 3: it has no answer, so every token of it is masked.*row 9:"):
+        fit(tiny_model, tmp_path / "bench", rows=rows)
+    assert not (tmp_path / "bench" / "decisions.json").exists()
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_the_rows_are_read(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    size = len(tokenizer)
+    tokenizer.add_tokens(["<|foreign|>"])
+    tokenizer.save_pretrained(base)
+    with pytest.raises(ConfigRefused, match=rf"token {size} \('<\|foreign\|>'\) is beyond the model's {size} embeddings"):
+        fit(base, tmp_path / "bench")
+
+
 def test_no_row_at_all_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     rows = write_rows(tmp_path)
     pl.read_parquet(rows).clear().write_parquet(rows)
