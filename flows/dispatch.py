@@ -19,24 +19,25 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-    from schemas.artifacts import DataArtifact, ModelArtifact
+    from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
 
-def send_training(config: RunConfig, base: ModelArtifact, data: DataArtifact) -> None:
+def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact) -> None:
     """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named or needed.
 
     Raises:
         WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such deployment.
         TransientFault: the worker's run did not complete.
     """
-    if config.training.where is None or current_plan.get() is not None or isinstance(base, Pending):
+    if config.training.where is None or current_plan.get() is not None or isinstance(rendering, Pending):
         return
-    call = train_adapter.call(config.training, config.task, base, data, config.seed)
+    call = train_adapter.call(config.training, rendering, base, data, config.seed)
     if call.recorded() is not None:
         return
-    order = TrainOrder(run=config.name, training=config.training, task=config.task, base=base, data=data, arms=config.arms, seed=config.seed)
+    settings = {"run": config.name, "training": config.training, "task": config.task, "arms": config.arms, "seed": config.seed}
+    order = TrainOrder(**settings, rendering=rendering, base=base, data=data)
     _watch(_submit(order, config.training.where, config.training.without_worker, call.key))
 
 

@@ -29,7 +29,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
-    check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
+    rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")
@@ -37,8 +37,8 @@ def finetune(config: RunConfig) -> ReportArtifact:
         return report(config, sources, first, data, base, untrained)
 
     check_leakage(data, sources.benchmark)
-    send_training(config, base, data)
-    adapter = train_adapter(config.training, config.task, base, data, config.seed)
+    send_training(config, rendering, base, data)
+    adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, sources.benchmark)
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)

@@ -24,7 +24,7 @@ def train(order: TrainOrder) -> AdapterArtifact:
     require_shared_store()
     current_run.set(order.run)
     with one_on_the_card():
-        adapter = train_adapter(order.training, order.task, order.base, order.data, order.seed)
+        adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
         score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
     return adapter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.artifacts import DataArtifact, ModelArtifact
+from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import ArmsConfig, TaskConfig, TrainingConfig
 
 
@@ -15,6 +15,7 @@ class TrainOrder(BaseModel):
     run: str = Field(description="Name of the run that ordered it: for people only.")
     training: TrainingConfig
     task: TaskConfig
+    rendering: RenderingArtifact
     base: ModelArtifact
     data: DataArtifact
     arms: ArmsConfig

@@ -35,8 +35,8 @@ def seal_golden(rows: Iterable[GoldenRow], instruction: str, tokenizer: Any, fol
     (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
 
 
-def verify_golden(folder: Path, tokenizer: Any) -> None:
-    """Render the golden rows of an opened RenderingArtifact again and compare the token ids.
+def verify_golden(folder: Path, tokenizer: Any) -> str:
+    """Render the golden rows of an opened RenderingArtifact again, compare the token ids, and return the instruction that all rows share.
 
     Raises:
         TuneworthyError: some differ; the message shows the sealed and the new text of the first.
@@ -50,6 +50,7 @@ def verify_golden(folder: Path, tokenizer: Any) -> None:
             f"({row['side']}):\n  sealed: {_shown(_sealed(row), tokenizer)}\n  now:    {_shown(now, tokenizer)}\n"
             "The tokenizer, its chat template or a library changed. Run from the start with the base that is meant, so that all stages see the same rows."
         )
+    return str(golden["instruction"])
 
 
 def _rendered(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow | str:

@@ -18,7 +18,7 @@ from flows.config_file import read_config
 from flows.sources import locate
 from schemas.orders import TrainOrder
 from tasks.base.task import fetch_base
-from tasks.data.task import validate_data
+from tasks.data.task import check_rendering, validate_data
 from tests.flows.conftest import ROOT, small_config, write_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
@@ -132,7 +132,9 @@ def test_an_order_holds_no_path_of_this_machine(small_run: Path, tiny_model: Pat
     config = read_config(small_run)
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
-    order = TrainOrder(run="small", training=config.training, task=config.task, base=fetch_base(sources.base), data=data, arms=config.arms, seed=1)
+    base = fetch_base(sources.base)
+    rendering = check_rendering(config.task, base, data, config.training.max_length)
+    order = TrainOrder(run="small", training=config.training, task=config.task, rendering=rendering, base=base, data=data, arms=config.arms, seed=1)
     text = order.model_dump_json()
     assert data.digest in text
     assert str(tmp_path) not in text

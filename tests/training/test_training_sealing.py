@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 import torch
 from lessons import Heard, fit, padded, sealed_digest, write_rows
+from transformers import AutoTokenizer
 
-from schemas.artifacts import DataArtifact, ModelArtifact
-from schemas.config import TaskConfig, TrainingConfig
+from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
+from schemas.config import TrainingConfig
+from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.stage import Bench
 
 
@@ -106,8 +108,11 @@ def test_the_stage_seals_an_adapter_with_its_facts(tiny_model: Path, bench: Benc
     base = ModelArtifact(digest=sealed["model"], name="tiny", parameters=1, template_digest="t")
     data = DataArtifact(digest=sealed["data"], train_rows=24, held_out_rows=1, refused_rows=0, reasons={}, documents=0)
     training = TrainingConfig(method="qlora", rank=4, epochs=1, tokens_per_step=400)
-    adapter = train_adapter(training, TaskConfig(instruction="Translate."), base, data, 7)
+    golden = bench.store.folder("made", "rendering")
+    seal_golden([GoldenRow("train", 1, "a", "b")], "Translate.", AutoTokenizer.from_pretrained(tiny_model), golden)
+    rendering = RenderingArtifact.model_construct(digest=bench.store.seal("rendering", golden))
+    adapter = train_adapter(training, rendering, base, data, 7)
     assert (adapter.method, adapter.base_digest, adapter.template_digest) == ("qlora", sealed["model"], "t")
     assert adapter.digest and adapter.steps > 1 and adapter.validation_loss is not None
     assert adapter.train_tokens > pl.read_parquet(bench.folder / "rows" / "train.parquet").height
-    assert train_adapter(training, TaskConfig(instruction="Translate."), base, data, 7) == adapter
+    assert train_adapter(training, rendering, base, data, 7) == adapter
