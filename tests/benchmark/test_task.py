@@ -54,6 +54,6 @@ def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(bench: Bench,
     base = sealed_base(bench.store, tiny_model)
     adapter = sealed_adapter(bench.store, base, tmp_path / "adapter")
     capfd.readouterr()
-    benchmark_adapter.function(config, 0.95, base, adapter, 7, locate_benchmarks(config, tmp_path, bench.store), bench=bench)
+    benchmark_adapter.function(config.limit, 0.95, base, adapter, 7, locate_benchmarks(config, tmp_path, bench.store), bench=bench)
     assert heard[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
     assert capfd.readouterr() == ("", "")
