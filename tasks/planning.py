@@ -18,7 +18,6 @@ class Pending:
     label: str
     is_sufficient: bool = False
     promotes: bool = True
-    reason: str = ""
 
 
 @dataclass(frozen=True)

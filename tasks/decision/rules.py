@@ -2,7 +2,7 @@
 
 1. An untrained arm is good enough when its whole interval lies at or above the target. The simplest such arm is the verdict.
 2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth` and surely above nothing.
-3. The gate refuses an adapter that surely lost more than the margin on any benchmark task.
+3. The gate refuses an adapter that surely lost more than the margin on any benchmark task; its arms are out, however well they scored.
 4. The simplest tuned arm that is good enough, earned its place and passed the gate is the verdict.
 5. Otherwise: `none_good_enough` when every arm surely misses the target, else `undecided`, with the rows that would tell.
 """
@@ -37,7 +37,7 @@ def judge(arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: 
     is_open = gate is None or gate.is_passed
     tuned = next((arm for arm in earned if arm.standing == "good"), earned[0] if earned else None)
     winner = sufficient or (tuned if tuned and tuned.standing == "good" and is_open else None)
-    name = VERDICT_OF[winner.arm] if winner else _without_winner(arms)
+    name = VERDICT_OF[winner.arm] if winner else _without_winner(arms, is_open)
     needed = _rows_needed(arms, decision) if name == "undecided" else None
     return Verdict(
         verdict=name,
@@ -62,8 +62,10 @@ def has_earned(arm: ArmReport, worth: float) -> bool:
     return arm.gain is not None and arm.gain_low is not None and arm.gain >= worth and arm.gain_low > 0
 
 
-def _without_winner(arms: list[ArmReport]) -> VerdictName:
-    return "none_good_enough" if all(arm.standing == "short" for arm in arms) else "undecided"
+def _without_winner(arms: list[ArmReport], is_open: bool) -> VerdictName:
+    """Return whether it is sure that no arm will do; what the gate refused will not, however well it scored."""
+    allowed = [arm for arm in arms if is_open or arm.gain is None]
+    return "none_good_enough" if all(arm.standing == "short" for arm in allowed) else "undecided"
 
 
 def _rows_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:

@@ -52,8 +52,13 @@ def test_a_tuned_arm_that_earned_its_place_is_the_verdict_and_promotes() -> None
 def test_a_closed_gate_refuses_what_would_have_won() -> None:
     verdict = judge([an_arm("prompt", 0.5), an_arm("tuned", 0.9, gain=(0.4, 0.3, 0.5))], a_benchmark(False), DECISION, 0.05)
     assert verdict.is_refused_by_gate and not verdict.promotes
-    assert verdict.verdict == "undecided"
+    assert verdict.verdict == "none_good_enough"
     assert "gate refuses" in verdict.headline
+
+
+def test_a_closed_gate_leaves_the_untrained_arms_as_they_stand() -> None:
+    verdict = judge([an_arm("prompt", 0.78), an_arm("tuned", 0.9, gain=(0.12, 0.1, 0.14))], a_benchmark(False), DECISION, 0.05)
+    assert (verdict.verdict, verdict.is_refused_by_gate) == ("undecided", True)
 
 
 def test_a_gain_below_worth_does_not_earn_a_place() -> None:
