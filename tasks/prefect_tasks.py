@@ -108,6 +108,7 @@ def run_as_task(call: StageCall[A]) -> A:
     )(answer)
     state = as_task(call.key, return_state=True)
     result = state.result()
+    get_run_logger().info(f"{call.label}: {state.name}, key {call.key}, artifact {result['digest']}")
     if state.name == "Cached":
         audience.get().stage_finished(call.label, "hit", 0.0, 0)
     return call.stage.returns.model_validate(json.loads(json.dumps(result)))

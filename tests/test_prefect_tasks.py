@@ -54,6 +54,13 @@ def test_the_second_use_of_a_key_is_cached_and_named(runs: Callable[[], int]) ->
     assert runs() == 1
 
 
+def test_the_log_names_the_key_and_the_artifact(runs: Callable[[], int], caplog: pytest.LogCaptureFixture) -> None:
+    digest = count_twice("logged")[:64]
+    lines = [record.message for record in caplog.records if record.message.startswith("count_letters[again]: Cached, key ")]
+    assert len(lines) == 1
+    assert lines[0].endswith(f"artifact {digest}")
+
+
 def test_a_stage_that_ran_outside_a_flow_is_cached_inside(runs: Callable[[], int]) -> None:
     count_letters("outside", {})
     count_twice("outside")
