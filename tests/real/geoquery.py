@@ -1,6 +1,6 @@
 """GeoQuery as rows: ``python tests/real/geoquery.py [OUTFOLDER]`` writes geoquery.jsonl and geography.sqlite (default: .tuneworthy/geoquery).
 
-The data set is not part of this repository. It is read from the folder that TUNEWORTHY_GEOQUERY names, else /work/shared/data/geoquery; it
+The data set is not part of this repository. It is read from the folder that TUNEWORTHY_GEOQUERY names, else ../shared/data/geoquery beside the checkout; it
 is https://github.com/jkkummerfeld/text2sql-data, commit 5050bad2309a93636ea4788d3660c9202bf11e0e: data/geography.json and
 data/geography-db.added-in-2020.sqlite. Nothing is mended here: the gold queries that fail are the data room's to find.
 """
@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCE = Path(os.environ.get("TUNEWORTHY_GEOQUERY", "/work/shared/data/geoquery"))
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SOURCE = Path(os.environ.get("TUNEWORTHY_GEOQUERY", SHARED / "geoquery"))
 ROWS = "geography.json"
 DATABASE = "geography-db.added-in-2020.sqlite"
 

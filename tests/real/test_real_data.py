@@ -19,7 +19,7 @@ from tests.real import geoquery
 
 __all__ = ["make_room", "room"]
 
-SHARED = Path(os.environ.get("TUNEWORTHY_SHARED_DATA", "/work/shared/data"))
+SHARED = Path(os.environ.get("TUNEWORTHY_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 SQL = {"answer": {"format": "sql", "database": "geography.sqlite"}, "metric": "sql_execution"}
 
 pytestmark = pytest.mark.real
