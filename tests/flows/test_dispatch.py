@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -77,6 +78,17 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing answers on port {port}")
 
 
+def wait_for_worker(api: str) -> None:
+    """Wait until the gpu pool has a worker that its server calls online."""
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        workers = httpx.post(f"{api}/work_pools/gpu/workers/filter", json={}).json()
+        if any(worker["status"] == "ONLINE" for worker in workers):
+            return
+        time.sleep(0.5)
+    raise TimeoutError("the worker did not come online")
+
+
 def on_machine(team: dict[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of one machine of the team: its own home, Prefect home and copies."""
     folder.mkdir(exist_ok=True)
@@ -116,7 +128,7 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
             [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu"], env=there, cwd=tmp_path / "there", stdout=log, stderr=log
         )
     try:
-        time.sleep(8)
+        wait_for_worker(team["PREFECT_API_URL"])
         ordered = run(["flows.cli", "run", str(small_run), "--json"], here, tmp_path)
     finally:
         worker.terminate()
