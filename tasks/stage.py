@@ -1,10 +1,10 @@
 """The decorator that makes a function a stage: cached by content, retryable, peekable.
 
-    @stage(libraries=("torch", "peft"))
-    def train_adapter(training: TrainingConfig, base: ModelArtifact, data: DataArtifact, *, bench: Bench) -> AdapterArtifact:
-        from tasks.training.methods import fit_adapter
+    @stage(libraries=("transformers", "safetensors"))
+    def fetch_base(source: BaseSource, *, bench: Bench) -> ModelArtifact:
+        from tasks.base.conversion import convert_base
 
-        return fit_adapter(training, base, data, bench)
+        return ModelArtifact(name=source.name, **convert_base(source, bench.out))
 
 The function writes what is to be sealed into `bench.out` and returns its artifact without a digest. Its key is the stage's name, its
 arguments (configs by value, artifacts by digest), the source of its module and of all modules of ours that it imports, and the versions
