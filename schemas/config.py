@@ -1,78 +1,17 @@
-"""One config file is one whole run: frozen models, unknown keys refused, every field with a description and bounds.
-
-A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; what it is enters a stage's key as a digest.
-"""
+"""One config file is one whole run: frozen models, unknown keys refused, every field with a description and bounds."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, model_validator
 
-NOT_IN_KEY: JsonDict = {"in_key": False}
+from schemas.contracts import Answer, TextAnswer
+from schemas.section import NOT_IN_KEY, Section
 
 Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class TextAnswer(Section):
-    """The answer is text, within a length and, when given, matching a pattern."""
-
-    format: Literal["text"] = "text"
-    max_characters: int = Field(4000, ge=1, le=100_000, description="An answer longer than this breaks the contract.")
-    pattern: str | None = Field(None, description="Regular expression that the whole answer has to match.")
-
-    @field_validator("pattern")
-    @classmethod
-    def pattern_is_one(cls, pattern: str | None) -> str | None:
-        """Refuse a text that is no regular expression."""
-        try:
-            re.compile(pattern or "")
-        except re.error as fault:
-            raise ValueError(f"is no regular expression: {fault}") from fault
-        return pattern
-
-
-class ChoiceAnswer(Section):
-    """The answer is one label out of a fixed set."""
-
-    format: Literal["choice"]
-    labels: tuple[str, ...] = Field(min_length=2, description="Every label that an answer may be.")
-
-    @field_validator("labels")
-    @classmethod
-    def labels_are_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse labels that are empty or the same."""
-        bare = [label.strip() for label in labels]
-        if not all(bare) or len(set(bare)) < len(bare):
-            raise ValueError("has an empty label, or the same label twice")
-        return labels
-
-
-class JsonAnswer(Section):
-    """The answer is one JSON object that a JSON Schema accepts."""
-
-    format: Literal["json"]
-    json_schema: str = Field(description="JSON Schema file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
-
-
-class SqlAnswer(Section):
-    """The answer is one read-only SQLite query that runs and gives rows."""
-
-    format: Literal["sql"]
-    database: str = Field(description="SQLite file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
-
-
-Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
 
 
 class TaskConfig(Section):
@@ -261,6 +200,28 @@ class RegistryConfig(Section):
     model: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_. -]+$", description="Name of the registered model in MLflow.")
 
 
+StageName = Literal[
+    "validate_data",
+    "fetch_base",
+    "check_rendering",
+    "score_arm",
+    "check_leakage",
+    "train_adapter",
+    "benchmark_adapter",
+    "decide",
+    "write_report",
+    "track_verdict",
+    "register_adapter",
+]
+
+
+class StageLimits(Section):
+    """How often a stage is tried again, and how long one try may take."""
+
+    retries: int = Field(3, ge=0, le=100, description="Tries after the first one, for faults that may pass (network, storage, a full card, pre-emption).")
+    minutes: float | None = Field(None, gt=0, description="A try that takes longer fails; what it saved on its bench is there for the next run.")
+
+
 class RunConfig(Section):
     """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the registry."""
 
@@ -274,4 +235,7 @@ class RunConfig(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="What must not be forgotten.")
     decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When it is worth it.")
     registry: RegistryConfig = Field(description="Where the adapter goes.")
+    stages: dict[StageName, StageLimits] = Field(
+        default_factory=dict, description="Stage -> its retries and time limit, instead of the defaults.", json_schema_extra=NOT_IN_KEY
+    )
     folder: str = Field(".", description="Folder that relative paths start from; the config file's own when read from a file.", json_schema_extra=NOT_IN_KEY)
