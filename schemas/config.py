@@ -206,6 +206,7 @@ StageName = Literal[
     "check_rendering",
     "score_arm",
     "check_leakage",
+    "gather_benchmark",
     "train_adapter",
     "benchmark_adapter",
     "decide",
