@@ -19,6 +19,8 @@ from tasks.benchmark.task import benchmark_adapter
 from tasks.planning import enter_run
 from tasks.training.task import train_adapter
 
+SLOT_SECONDS = 60.0  # the shortest that Prefect takes
+
 
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
 @again_when_broken
@@ -35,9 +37,12 @@ def train(order: TrainOrder) -> AdapterArtifact:
 
 @contextlib.contextmanager
 def one_on_the_card() -> Iterator[None]:
-    """Hold the card's slot: strictly, since Prefect lets everybody pass where the limit does not exist."""
+    """Hold the card's slot: strictly, since Prefect lets everybody pass where the limit does not exist.
+
+    A killed holder's slot is free a minute later. A server that is away for longer than that does not end a training that runs.
+    """
     try:
-        with concurrency("gpu", occupy=1, strict=True):
+        with concurrency("gpu", occupy=1, strict=True, lease_duration=SLOT_SECONDS, raise_on_lease_renewal_failure=False):
             yield
     except ConcurrencySlotAcquisitionError as fault:
         raise MachineLacks(f"The concurrency limit gpu does not answer ({fault}). Make it once: tuneworthy bootstrap.") from fault
