@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from schemas.addresses import BELONG, faults_of
 from schemas.contracts import Answer, TextAnswer
 from schemas.section import NOT_IN_KEY, Section
 
@@ -65,7 +66,26 @@ Doubtful = Literal[
 class DataConfig(Section):
     """Where the rows are and what is demanded of them."""
 
-    source: str = Field(min_length=1, description="File or glob, relative to the config file: jsonl, csv or parquet.", json_schema_extra=NOT_IN_KEY)
+    source: str = Field(
+        min_length=1,
+        description="Files (path or glob relative to the config file: jsonl, csv, parquet), a database (SQLAlchemy URL without password, with `query`), "
+        "or a data set on the Hugging Face hub (hub://OWNER/NAME, with `revision`).",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    query: str | None = Field(
+        None,
+        min_length=1,
+        description="SELECT that gives the rows, for a database. Its answer is fetched whenever a run or plan starts: only the rows tell whether they changed.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    password: str | None = Field(
+        None,
+        description="Where the database's password is kept: env:NAME (environment variable) or prefect:NAME (Secret block). Never the password itself.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    revision: str | None = Field(None, description="Commit of the data set on the hub, 40 hex digits; needed for one.", json_schema_extra=NOT_IN_KEY)
+    split: str | None = Field(None, min_length=1, description="Split of the data set on the hub; train when left out.", json_schema_extra=NOT_IN_KEY)
+    subset: str | None = Field(None, min_length=1, description="Configuration of the data set on the hub, where it has several.", json_schema_extra=NOT_IN_KEY)
     layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
         "detected", description="How a row holds its request and answer; detected from the first rows of each file when left out."
     )
@@ -85,6 +105,14 @@ class DataConfig(Section):
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY
     )
+
+    @model_validator(mode="after")
+    def source_is_whole(self) -> DataConfig:
+        """Refuse a source that lacks a setting, a setting that goes with another kind of source, and a password where it would be seen."""
+        faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     @model_validator(mode="after")
     def unreadable_rows_are_not_kept(self) -> DataConfig:
