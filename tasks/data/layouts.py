@@ -1,6 +1,6 @@
 """Layouts: how a record holds a request and its answer, made into one kind of row.
 
-prompt_completion   two columns, named by data.prompt and data.completion
+prompt_completion   two columns, named by data.prompt and data.completion: texts, or messages of which the completion holds the last
 messages            a list of {role, content}: an optional system message, then user and assistant in turn. The last answer is the row's, the last
                     request its prompt; what was said before is its history
 sharegpt            the same as a list of {from, value}, under `conversations`
@@ -78,6 +78,9 @@ def _text(record: dict[str, Any], column: str) -> str | Breach | None:
 
 
 def _two_columns(record: dict[str, Any], prompt: str, completion: str) -> Turns | Breach:
+    asked, answered = record.get(prompt), record.get(completion)
+    if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
+        return _conversation([*asked, *(answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}])], "role", "content")
     texts = _text(record, prompt), _text(record, completion)
     wrong = next((text for text in texts if isinstance(text, Breach)), None)
     return wrong or Turns(*texts)  # type: ignore[arg-type]
