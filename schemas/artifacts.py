@@ -29,12 +29,13 @@ class SourceFile(BaseModel):
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, and the file its answer contract stands on (JSON Schema or database)."""
+    """The files that a run reads: rows, documents, the file its answer contract stands on (JSON Schema or database), and checks of the team's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rows: tuple[SourceFile, ...]
     corpus: tuple[SourceFile, ...] = ()
     answer: SourceFile | None = None
+    checks: SourceFile | None = None
 
 
 class BaseSource(BaseModel):
@@ -69,7 +70,8 @@ class ModelArtifact(Artifact):
 class DataArtifact(Artifact):
     """Checked and split rows: train, held_out, refused and notes.parquet, report.json; corpus.parquet and answer.* when the task has them.
 
-    Columns of the row files: row_id (int, the row's number in the source, from 1), prompt, completion, group (all str).
+    Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and answers before the prompt,
+    oldest first), prompt, completion, group (all str).
     Columns of corpus.parquet: document, text (str).
     Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action.
     """

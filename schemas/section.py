@@ -12,6 +12,6 @@ NOT_IN_KEY: JsonDict = {"in_key": False}
 
 
 class Section(BaseModel):
-    """A part of the config: frozen, and a key that it does not know is an error."""
+    """A part of the config: frozen, and a key that it does not know is an error; what was given by mistake, such as a password, is not repeated."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)

@@ -1,7 +1,8 @@
 """Layouts: how a record holds a request and its answer, made into one kind of row.
 
-prompt_completion   two columns, named by data.prompt and data.completion
-messages            a list of {role, content}: an optional system message, one of the user, one of the assistant
+prompt_completion   two columns, named by data.prompt and data.completion: texts, or messages of which the completion holds the last
+messages            a list of {role, content}: an optional system message, then user and assistant in turn. The last answer is the row's, the last
+                    request its prompt; what was said before is its history
 sharegpt            the same as a list of {from, value}, under `conversations`
 alpaca              instruction, input (may be empty) and output
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from tasks.answers.contract import Breach
 
@@ -20,16 +23,21 @@ if TYPE_CHECKING:
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "system": "system"}
 COLUMNS = {"messages": ("messages",), "sharegpt": ("conversations",), "alpaca": ("instruction", "output")}
+OPTIONAL = ("input", "system")  # read where they are there
 
 
 @dataclass(frozen=True)
 class Turns:
-    """A request and its answer as a record holds them; `given` is the part of the request that is input to its instruction, if it has one."""
+    """A request and its answer as a record holds them.
+
+    `given` is the part of the request that is input to its instruction, if it has one; `history` the requests and answers before it, in turn.
+    """
 
     prompt: str | None
     completion: str | None
     given: str | None = None
     system: str | None = None
+    history: tuple[str | None, ...] = ()
 
 
 Convert = Callable[[dict[str, Any]], Turns | Breach]
@@ -70,6 +78,9 @@ def _text(record: dict[str, Any], column: str) -> str | Breach | None:
 
 
 def _two_columns(record: dict[str, Any], prompt: str, completion: str) -> Turns | Breach:
+    asked, answered = record.get(prompt), record.get(completion)
+    if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
+        return _conversation([*asked, *(answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}])], "role", "content")
     texts = _text(record, prompt), _text(record, completion)
     wrong = next((text for text in texts if isinstance(text, Breach)), None)
     return wrong or Turns(*texts)  # type: ignore[arg-type]
@@ -90,14 +101,24 @@ def _alpaca(record: dict[str, Any]) -> Turns | Breach:
 def _sharegpt(record: dict[str, Any]) -> Turns | Breach:
     system = record.get("system")
     turns = _conversation(record["conversations"], "from", "value")
-    return Turns(turns.prompt, turns.completion, None, system) if isinstance(turns, Turns) and isinstance(system, str) and system.strip() else turns
+    return replace(turns, system=system) if isinstance(turns, Turns) and isinstance(system, str) and system.strip() else turns
 
 
 def _messages(record: dict[str, Any]) -> Turns | Breach:
     return _conversation(record["messages"], "role", "content")
 
 
+def _parsed(text: str) -> object:
+    """Return the list that a text spells: a CSV file or a database column holds a conversation as JSON text."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
 def _conversation(messages: object, role: str, content: str) -> Turns | Breach:
+    if isinstance(messages, str) and messages.lstrip().startswith("["):
+        messages = _parsed(messages)
     if not isinstance(messages, list) or not messages:
         return Breach("wrong_roles", "holds no messages")
     if not all(isinstance(message, dict) and isinstance(message.get(content), str | None) for message in messages):
@@ -106,8 +127,7 @@ def _conversation(messages: object, role: str, content: str) -> Turns | Breach:
     texts = [message.get(content) for message in messages]
     system = texts.pop(0) if roles[0] == "system" else None
     spoken = roles[1:] if roles[0] == "system" else roles
-    if spoken == ["user", "assistant"]:
-        return Turns(texts[0], texts[1], None, system)
-    if spoken and spoken == (["user", "assistant"] * len(spoken))[: len(spoken)] and len(spoken) % 2 == 0:
-        return Breach("several_turns", f"{len(spoken) // 2} requests; a row has one request and one answer")
-    return Breach("wrong_roles", f"roles come as {', '.join(roles[:6])}; wanted are system (or none), user, assistant")
+    if spoken and spoken == ["user", "assistant"] * (len(spoken) // 2):
+        return Turns(texts[-2], texts[-1], None, system, tuple(texts[:-2]))
+    shown = ", ".join(roles[:6]) + (f", … {roles[-1]}" if len(roles) > 6 else "")
+    return Breach("wrong_roles", f"roles come as {shown}; wanted are system (or none), then user, assistant in turn")

@@ -19,7 +19,9 @@ from tasks.data.changes import changes_between, last_time
 from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
+from tasks.data.languages import other_languages, with_languages
 from tasks.data.nearness import near_pairs
+from tasks.data.own_checks import own_findings, read_own_checks
 from tasks.data.personal import KINDS, masked_rows, personal_rows
 from tasks.data.reading import read_rows
 from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
@@ -27,6 +29,7 @@ from tasks.data.reporting import report_of
 from tasks.data.sieve import Sieve, tally
 from tasks.data.speech import spoken
 from tasks.data.splitting import own_group, split
+from tasks.data.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
@@ -65,7 +68,7 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
 
 
 def _check_unchanged(sources: Sources, bench: Bench) -> None:
-    for file in (*sources.rows, *sources.corpus, *([sources.answer] if sources.answer else [])):
+    for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
         if not Path(file.path).is_file() or bench.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
 
@@ -78,7 +81,8 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
 def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> tuple[Sieve, pl.DataFrame, pl.DataFrame]:
     """Return the sieve with every finding in it, the train rows, and the held-out rows."""
     check, name = contract_of(task, bench.out), dataset_name(sources.rows)
-    read, layouts = read_rows(sources.rows, data)
+    own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
+    read, layouts = read_rows(sources.rows, data, own)
     bench.audience.say(f"data: {name}: {read.height} rows, layout {' and '.join(layouts)}")
     sieve = Sieve(read, {str(reason): action for reason, action in data.checks.items()})
     _sift_rows(sieve, task, data, check, bench)
@@ -97,16 +101,21 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
-    sieve.rows = sieve.rows.with_columns(said=spoken(sieve.rows["prompt"]))
+    sieve.rows = sieve.rows.with_columns(said=spoken(asked(sieve.rows)))
     if data.group is None:
-        sieve.rows = sieve.rows.with_columns(own_group(sieve.rows["said"].fill_null("")))
+        sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
+    sieve.sift(own_findings(sieve.rows))
+    sieve.sift(overlap.extra_keys(sieve.rows))
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+    sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
+    sieve.sift(other_languages(sieve.rows))
 
 
 def _sift_repeats(sieve: Sieve) -> None:
     """Judge rows by the rows before and after them."""
+    sieve.sift(overlap.repeated_ids(sieve.rows))
     sieve.rows = overlap.with_keys(sieve.rows)
     sieve.sift(overlap.exact_duplicates(sieve.rows))
     sieve.sift(overlap.conflicting_answers(sieve.rows))
@@ -121,7 +130,7 @@ def _standing(side: pl.DataFrame, sieve: Sieve, what: str) -> pl.DataFrame:
 
 def _write_rows(train: pl.DataFrame, held_out: pl.DataFrame, sieve: Sieve, out: Path) -> None:
     for side, rows in (("train", train), ("held_out", held_out)):
-        kept = rows.select("row_id", "prompt", "completion", "group")
+        kept = rows.select(list(KeptRows.to_schema().columns))
         KeptRows.validate(kept)
         _write(kept, out / f"{side}.parquet")
     _write(sieve.refused, out / "refused.parquet")

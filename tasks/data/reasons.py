@@ -19,7 +19,7 @@ REASONS = {
     "missing_field": Reason("refuse", "Give it the field, or set data.layout."),
     "not_text": Reason("refuse", "Write the value as text; JSON answers too."),
     "wrong_roles": Reason("refuse", "Let the user speak first and the assistant last."),
-    "several_turns": Reason("refuse", "Make a row of each request; earlier turns that matter go into its prompt."),
+    "empty_turn": Reason("refuse", "Write the earlier turn, or leave it out together with its answer."),
     "missing_group": Reason("refuse", "Name the row's group, or leave data.group out."),
     "secret": Reason("refuse", "Take it out and withdraw it where it is valid, or set the action to mask."),
     "card_number": Reason("refuse", "Take it out, or set the action to mask."),
@@ -49,5 +49,9 @@ REASONS = {
     "speaks_as_ai": Reason("refuse", "Write the answer that a person would give, or leave the row out."),
     "refusal": Reason("note", "Keep it where refusing is wanted."),
     "answer_cut_off": Reason("note", "Check that the answer is whole."),
+    "extra_key": Reason("note", "Look whether a key is misspelt; the rest of the row is read."),
+    "duplicate_id": Reason("refuse", "Give each row an id of its own, or leave data.id out."),
+    "other_language": Reason("note", "Keep it where the task is in several languages."),
+    "own_check": Reason("refuse", "Mend the row, or the check in data.checks_file."),
     "damaged_encoding": Reason("refuse", "Decode the source again; ftfy.fix_text mends most of it."),
 }

@@ -17,8 +17,16 @@ LONG = "This sentence is long enough to be expected to end as a sentence does, "
 
 
 def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool = True) -> list[str]:
-    row = {"row_id": [1], "prompt": [prompt], "said": spoken(pl.Series([prompt])), "completion": [completion], "given": [given], "system": [None]}
-    frame = pl.DataFrame(row, schema_overrides={"given": pl.String, "system": pl.String, "row_id": pl.Int64})
+    row = {
+        "row_id": [1],
+        "prompt": [prompt],
+        "said": spoken(pl.Series([prompt])),
+        "completion": [completion],
+        "given": [given],
+        "system": [None],
+        "history": [[]],
+    }
+    frame = pl.DataFrame(row, schema_overrides={"history": pl.List(pl.String), "given": pl.String, "system": pl.String, "row_id": pl.Int64})
     return doubtful_rows(frame, is_text, "Answer.")["reason"].to_list()
 
 
@@ -27,6 +35,7 @@ def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool
     [
         ("Do it.\n\nNo input", "fine", "< noinput >", "placeholder_input"),
         ("n/a", "fine", None, "placeholder_input"),
+        ("NaN", "fine", None, "placeholder_input"),
         ("https://example.org/page?q=1", "It is about cats.", None, "only_an_address"),
         ("Sum up.\n\nwww.example.org", "It is about cats.", "www.example.org", "only_an_address"),
         ("Say hello!", "say hello", None, "answer_repeats_prompt"),

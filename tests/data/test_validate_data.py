@@ -24,7 +24,7 @@ def test_sound_rows_are_all_kept_in_the_order_of_the_source(room: Room) -> None:
     data = room.validate(group="group")
     train, held_out = room.table("train"), room.table("held_out")
     assert (data.train_rows, data.held_out_rows, data.refused_rows, data.reasons, data.documents) == (train.height, held_out.height, 0, {}, 0)
-    assert train.schema == {"row_id": pl.Int64, "prompt": pl.String, "completion": pl.String, "group": pl.String}
+    assert train.schema == {"row_id": pl.Int64, "history": pl.List(pl.String), "prompt": pl.String, "completion": pl.String, "group": pl.String}
     assert train["row_id"].is_sorted()
     assert sorted([*train["row_id"], *held_out["row_id"]]) == list(range(1, 61))
     assert not set(train["group"]) & set(held_out["group"])
@@ -210,6 +210,20 @@ def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
     data = room.validate({"answer": {"format": "json", "json_schema": "s.json"}, "metric": "json_fields"})
     assert data.reasons == {"answer_breaks_schema": 1}
     assert (room.bench.out / "answer.schema.json").read_bytes() == (room.folder / "s.json").read_bytes()
+
+
+def test_a_database_that_only_may_be_read_is_queried_all_the_same(room: Room) -> None:
+    with sqlite3.connect(room.folder / "d.sqlite") as database:
+        database.execute("create table t as select 'x' as name")
+    database.close()
+    room.write([{"prompt": f"row {n}?", "completion": f"SELECT name, {n} FROM t"} for n in range(120)] + [{"prompt": "none?", "completion": "DELETE FROM t"}])
+    (room.folder / "d.sqlite").chmod(0o444)
+    room.folder.chmod(0o555)
+    try:
+        data = room.validate({"answer": {"format": "sql", "database": "d.sqlite"}, "metric": "sql_execution"})
+    finally:
+        room.folder.chmod(0o755)
+    assert data.reasons == {"answer_does_not_run": 1}
 
 
 def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], Room]) -> None:
