@@ -18,7 +18,7 @@ from tasks.training.decisions import remember_capacity
 from tasks.training.loss import AnswerHead
 from tasks.training.packing import Lesson, Pack, pack_rows
 from tasks.training.passes import pack_loss
-from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
+from tasks.training.resuming import keep_newest, newest_whole, step_folder, write_whole
 from tasks.training.rows import TokenRow
 from tasks.training.shrinking import halved, is_out_of_memory
 from tasks.training.stopping import Stop
@@ -167,9 +167,11 @@ class PackedTrainer(Trainer):
         return {"eval_loss": loss}
 
     def _keep_best(self) -> None:
-        aside = fresh_aside(self.folder)
-        self._save(str(aside))
-        put_in_place(aside, self.folder / step_folder("best", self.state.global_step), {})
+        def write(aside: Path) -> Path:
+            self._save(str(aside))
+            return aside
+
+        write_whole(self.folder, self.folder / step_folder("best", self.state.global_step), write, self.audience.say)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -177,11 +179,12 @@ class PackedTrainer(Trainer):
             (Path(output_dir or "") / unwanted).unlink(missing_ok=True)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        aside = fresh_aside(self.folder)
-        self.args.output_dir = str(aside)
-        super()._save_checkpoint(model, trial)
-        written = next(aside.iterdir())
-        put_in_place(written, self.folder / "checkpoints" / step_folder("step", self.state.global_step), {})
+        def write(aside: Path) -> Path:
+            self.args.output_dir = str(aside)
+            super(PackedTrainer, self)._save_checkpoint(model, trial)
+            return next(aside.iterdir())
+
+        write_whole(self.folder, self.folder / "checkpoints" / step_folder("step", self.state.global_step), write, self.audience.say)
         keep_newest(self.folder / "checkpoints", "step-*")
         keep_newest(self.folder, "best-*")
 
