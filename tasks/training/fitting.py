@@ -17,6 +17,7 @@ from tasks.training.checking import check_packing
 from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
+from tasks.training.origin import origin_of, refuse_other_origin
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.principal import START, keep_start, subtract_start
 from tasks.training.resuming import newest_whole, read_state, step_folder
@@ -56,9 +57,10 @@ def fit_adapter(training: TrainingConfig, instruction: str, base: BaseModel, row
     Raises:
         DatasetRefused: rows are too long, or cannot be learned; the message names them.
         ConfigRefused: the method or its rank does not fit the base.
-        TrainingStopped: the loss is not a number, or the process was asked to end (SIGTERM).
+        TrainingStopped: the loss is not a number, the process was asked to end (SIGTERM), or the checkpoints are of another fit.
     """
     started = time.monotonic()
+    refuse_other_origin(bench, origin_of(training, instruction, base.folder, rows, seed))
     lesson = prepare_lesson(training, instruction, base.folder, rows, seed, bench.audience)
     checkpoint = newest_whole(bench.folder)
     if checkpoint is None or not is_finished(read_state(checkpoint), lesson):

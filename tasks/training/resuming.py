@@ -72,7 +72,9 @@ def _refused(folder: Path, target: Path, fault: Exception) -> str:
     last, free = newest_whole(folder), shutil.disk_usage(folder).free
     kept = f"The last good checkpoint is {last.name}, and it is kept: make room and run again to go on from it" if last else "There is no checkpoint yet"
     reason = (fault.strerror if isinstance(fault, OSError) else None) or "the disk took no more bytes"
-    return f"{target.name} could not be written into {folder}: {reason}, {free / 1e6:,.0f} MB free there. {kept}, or set TUNEWORTHY_STORE elsewhere to start anew."
+    return (
+        f"{target.name} could not be written into {folder}: {reason}, {free / 1e6:,.0f} MB free there. {kept}, or start anew with TUNEWORTHY_STORE elsewhere."
+    )
 
 
 def _drop_spare(folder: Path) -> None:
