@@ -79,9 +79,9 @@ def _refused(folder: Path, target: Path, fault: Exception) -> str:
 
 def _drop_spare(folder: Path) -> None:
     last = newest_whole(folder)
-    for spare in (folder / "checkpoints").glob("step-*") if last else ():
-        if spare.name < last.name:
-            shutil.rmtree(spare, ignore_errors=True)
+    spares = [spare for spare in (folder / "checkpoints").glob("step-*") if spare.name < last.name] if last else []
+    for spare in spares:
+        shutil.rmtree(spare, ignore_errors=True)
 
 
 def put_in_place(written: Path, target: Path, facts: dict[str, Any]) -> None:
