@@ -35,19 +35,19 @@ def fresh_aside(folder: Path) -> Path:
     return aside
 
 
-def write_whole(folder: Path, target: Path, write: Callable[[Path], Path], say: Callable[[str], None]) -> None:
+def write_whole(folder: Path, target: Path, write: Callable[[Path], Path], say: Callable[[str], None], *, may_retry: bool = True) -> None:
     """Have `write` fill an empty folder that it is given, and make the folder that it returns the target.
 
-    Where the disk refuses, checkpoints older than the last good one make room and all is written again; `say` hears of it.
+    Where the disk refuses and `may_retry`, checkpoints older than the last good one make room and all is written again; `say` hears of it.
 
     Raises:
         StoreUnwritable: it is refused even so; what was whole before still is.
     """
-    if _refusal(folder, target, write) is None:
-        return
-    say(f"{target.name} could not be written: checkpoints before the last good one are deleted to make room")
-    _drop_spare(folder)
     fault = _refusal(folder, target, write)
+    if fault is not None and may_retry:
+        say(f"{target.name} could not be written: checkpoints before the last good one are deleted to make room")
+        _drop_spare(folder)
+        fault = _refusal(folder, target, write)
     if fault is not None:
         raise StoreUnwritable(_refused(folder, target, fault)) from fault
 
