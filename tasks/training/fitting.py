@@ -20,6 +20,7 @@ from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
 from tasks.training.origin import origin_of, refuse_other_origin
+from tasks.training.pace import Pace
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.principal import START, keep_start, subtract_start
 from tasks.training.resuming import newest_whole, read_state, step_folder
@@ -27,7 +28,7 @@ from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokeniz
 from tasks.training.sealing import count_parameters, seal_weights, write_json
 from tasks.training.several import Job, refuse_too_many, train_on
 from tasks.training.stopping import Stop, stoppable
-from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_patience
+from tasks.training.trainer import PackedTrainer, arguments, is_out_of_patience
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig

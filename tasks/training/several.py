@@ -107,10 +107,18 @@ def _follow(process: subprocess.Popen[str], bench: Bench, stop: Stop) -> None:
     for line in process.stdout or ():
         if stop.is_asked:
             (bench.folder / STOP).touch()
-        with contextlib.suppress(ValueError, TypeError):
-            told = json.loads(line)
-            bench.audience.say(told["say"]) if "say" in told else bench.audience.advance(*told["advance"])
+        for what, arguments in _told(line).items():
+            getattr(bench.audience, what)(*arguments)
     process.wait()
+
+
+def _told(line: str) -> dict[str, list[Any]]:
+    """Return what a line tells: a method of the audience and its arguments; nothing where a library printed it."""
+    try:
+        told = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return {what: told[what] for what in ("advance", "measured", "say") if what in told} if isinstance(told, dict) else {}
 
 
 def _outcome(folder: Path, code: int) -> type[StartAgain] | None:
@@ -145,9 +153,14 @@ class Told(Audience):
         sys.stdout.write(json.dumps({"advance": [done, total, note]}) + "\n")
         sys.stdout.flush()
 
+    def measured(self, step: int, numbers: dict[str, float]) -> None:
+        """Print what was measured."""
+        sys.stdout.write(json.dumps({"measured": [step, numbers]}) + "\n")
+        sys.stdout.flush()
+
     def say(self, line: str) -> None:
         """Print a line."""
-        sys.stdout.write(json.dumps({"say": line}) + "\n")
+        sys.stdout.write(json.dumps({"say": [line]}) + "\n")
         sys.stdout.flush()
 
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from schemas.errors import TrainingStopped
-from tasks.memory import hand_back, trim
-from tasks.progress import Audience
+from tasks.memory import hand_back
 from tasks.training.crew import Crew, StartAgain
 from tasks.training.decisions import remember_capacity
+from tasks.training.limit import token_limit
 from tasks.training.loss import AnswerHead
+from tasks.training.pace import Pace
 from tasks.training.packing import Lesson, Pack, deal_rows, pack_rows
 from tasks.training.passes import pack_loss
 from tasks.training.resuming import keep_newest, newest_whole, step_folder, write_whole
 from tasks.training.rows import TokenRow
 from tasks.training.shrinking import halved, is_out_of_memory
-from tasks.training.stopping import Stop
 
 Result = TypeVar("Result")
 WARMUP = 0.05
 CLIP = 1.0
-STEPS_BETWEEN_TRIMS = 10  # at every step a trim would cost 12% of the time
 
 
 def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool) -> TrainingArguments:
@@ -91,7 +89,7 @@ class PackedTrainer(Trainer):
         steps = PackedSteps(lesson, capacity, Crew(args.process_index, args.world_size, args.device))
         super().__init__(model=model, args=args, train_dataset=steps, callbacks=[pace])
         self.lesson, self.head, self.folder, self.audience, self.crew = lesson, head, folder, pace.audience, steps.crew
-        pace.crew = steps.crew
+        pace.crew, pace.limit = steps.crew, token_limit(model, lesson.rows, torch.bfloat16 if args.bf16 else model.dtype)
         self.held_out = steps.packs_of(lesson.validation) if lesson.validation else []
         self.batch: Sequence[TokenRow] = []
 
@@ -178,6 +176,7 @@ class PackedTrainer(Trainer):
         loss = total / sum(len(row.answer_ids) for row in self.lesson.validation)
         step = self.state.global_step
         self.state.log_history.append({"step": step, "epoch": self.lesson.steps[step - 1].done, "validation_loss": round(loss, 6)})
+        self.audience.measured(step, {"validation_loss": loss})
         if self.state.best_metric is None or loss < self.state.best_metric:
             self.state.best_metric, self.state.best_global_step = loss, step
             self._keep_best()
@@ -241,33 +240,3 @@ def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
     """Tell whether the last `patience` validation losses are all no better than the best one before them."""
     losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
-
-
-class Pace(TrainerCallback):
-    """Decides when to evaluate and to save, and tells how far training is."""
-
-    def __init__(self, lesson: Lesson, minutes: float, audience: Audience, stop: Stop) -> None:
-        self.lesson, self.minutes, self.audience, self.stop = lesson, minutes, audience, stop
-        self.crew = Crew()
-        self.saved = time.monotonic()
-        self.ticks: list[tuple[float, int]] = [(self.saved, 0)]
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for validation at the end of an epoch, for a checkpoint then or when its time has come, and for the end when someone asked for it."""
-        if state.global_step % STEPS_BETWEEN_TRIMS == 0:
-            trim()
-        now = time.monotonic()
-        ends = self.lesson.steps[state.global_step - 1].is_epoch_end
-        control.should_evaluate = ends and bool(self.lesson.validation)
-        is_asked, is_due = self.crew.any_of([self.stop.is_asked, now - self.saved > self.minutes * 60])
-        control.should_save = ends or is_asked or is_due
-        control.should_training_stop |= is_asked
-        entry = state.log_history[-1]
-        self.ticks = [*self.ticks[-20:], (now, self.ticks[-1][1] + entry["tokens"])]
-        (since, before), (until, after) = self.ticks[0], self.ticks[-1]
-        rate = (after - before) / max(until - since, 1e-9)
-        self.audience.advance(state.global_step, len(self.lesson.steps), f"loss {entry['loss']:.2f} · {rate:,.0f} tokens/s")
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock of the next checkpoint."""
-        self.saved = time.monotonic()
