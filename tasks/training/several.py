@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MODULE = "tasks.training.several"
 # Names a file of accelerate's own that says how the model is spread over the cards (configs/accelerate/); each holds it whole without one.
 ACCELERATE = "TUNEWORTHY_ACCELERATE"
+PARENT = "TUNEWORTHY_PARENT"  # the process that a process must not outlive
 JOB, FAULT, STOP, LOG = "job.json", "fault.json", "stop", "processes.log"
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
@@ -99,7 +100,7 @@ def _run_once(job: Job, devices: int, device: str, bench: Bench, stop: Stop) -> 
 def _environment(devices: int, device: str) -> dict[str, str]:
     # Processes on one processor share its cores.
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
-    found = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    found = os.environ | {PARENT: str(os.getpid()), "OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
     return found | ({"ACCELERATE_USE_CPU": "true"} if device == "cpu" else {})
 
 
@@ -165,8 +166,11 @@ class Told(Audience):
 
 
 def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends; one that ended while this process was still loading is looked for."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
+        os._exit(1)
 
 
 def _noting_faults(folder: Path, work: Callable[[], object]) -> int:
@@ -182,12 +186,14 @@ def _noting_faults(folder: Path, work: Callable[[], object]) -> int:
 
 def _launch(devices: str, path: str) -> None:
     if spread := os.environ.get(ACCELERATE):
+        del os.environ[PARENT]  # DeepSpeed's launcher puts a process of its own in between
         from accelerate.commands.launch import launch_command, launch_command_parser
 
         launch_command(launch_command_parser().parse_args(["--config_file", spread, "--num_processes", devices, "-m", MODULE, path]))
         return
     from torch.distributed.run import main as launch
 
+    os.environ[PARENT] = str(os.getpid())
     launch(["--standalone", "--nproc-per-node", devices, "-m", MODULE, path])
 
 

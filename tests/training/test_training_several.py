@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lessons import Heard, fit, sealed_digest, token_rows
+from lessons import Heard, fit, sealed_digest, token_rows, write_rows
 
 from schemas.errors import MachineLacks, TrainingStopped
 from tasks.training.packing import deal_rows
 from tasks.training.resuming import newest_whole
-from tasks.training.several import STOP, refuse_too_many
+from tasks.training.several import JOB, STOP, refuse_too_many
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
 
@@ -76,6 +81,31 @@ def test_processes_that_are_asked_to_stop_save_and_one_process_goes_on_where_the
     fit(tiny_model, tmp_path / "two", heard, **whole)
     assert heard.steps[0] == int(saved.name[-6:]) + 1
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_parent_that_was_killed(tiny_model: Path, tmp_path: Path) -> None:
+    script, job = Path(__file__).with_name("lessons.py"), str(tmp_path / "two" / JOB)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", str(script), str(tiny_model), str(tmp_path / "two"), str(write_rows(tmp_path)), "0", "1000", "2"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        assert any(line.startswith("step 2") for line in parent.stdout or ())
+        assert len(_processes_of(job)) == 3
+        parent.kill()
+        parent.wait()
+        end = time.monotonic() + 30
+        while left := _processes_of(job):
+            assert time.monotonic() < end, left
+            time.sleep(0.1)
+
+
+def _processes_of(job: str) -> list[str]:
+    """Return the command lines that name a job, of processes that are not dead."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_text().replace("\0", " "))
+    return [line for line in lines if job in line]
 
 
 @pytest.mark.slow
