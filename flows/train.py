@@ -10,6 +10,7 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 
 from flows.arms import score_arms
+from flows.live import live_in_mlflow
 from flows.mending import again_when_broken
 from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
@@ -29,7 +30,8 @@ def train(order: TrainOrder) -> AdapterArtifact:
     require_shared_store()
     enter_run(order.run, order.stages)
     with one_on_the_card():
-        adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
+        with live_in_mlflow(order.run):
+            adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
         score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
         benchmark_adapter(order.benchmark_limit, order.confidence, order.base, adapter, order.seed, order.benchmark)
     return adapter
