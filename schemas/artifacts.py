@@ -69,7 +69,8 @@ class ModelArtifact(Artifact):
 class DataArtifact(Artifact):
     """Checked and split rows: train, held_out, refused and notes.parquet, report.json; corpus.parquet and answer.* when the task has them.
 
-    Columns of the row files: row_id (int, the row's number in the source, from 1), prompt, completion, group (all str).
+    Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and answers before the prompt,
+    oldest first), prompt, completion, group (all str).
     Columns of corpus.parquet: document, text (str).
     Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action.
     """

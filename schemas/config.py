@@ -95,7 +95,7 @@ Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
 # Reasons whose rows cannot be kept: there is no row, or no answer to learn.
 Unreadable = Literal[
-    "malformed_row", "wrong_encoding", "missing_field", "not_text", "wrong_roles", "several_turns", "missing_group", "empty_prompt", "empty_answer"
+    "malformed_row", "wrong_encoding", "missing_field", "not_text", "wrong_roles", "empty_turn", "missing_group", "empty_prompt", "empty_answer"
 ]
 Doubtful = Literal[
     "control_characters",

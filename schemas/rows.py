@@ -2,6 +2,8 @@
 
 Validate collected frames only: on a LazyFrame pandera looks at the schema and at no row. A check that comes out null counts as passed,
 so every check here says what a null is.
+
+`history` holds the turns before the request, oldest first: a request, its answer, a request, its answer. It is empty for a row of one turn.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class ReadRows(pa.DataFrameModel):
     """Rows as they were read: every one numbered, nothing else promised yet."""
 
     row_id: int = pa.Field(unique=True, ge=1)
+    history: pl.List = pa.Field(dtype_kwargs={"inner": pl.String})
     prompt: str = pa.Field(nullable=True)
     completion: str = pa.Field(nullable=True)
     group: str = pa.Field(nullable=True)
@@ -39,6 +42,11 @@ class ReadRows(pa.DataFrameModel):
     def completion_has_text(cls, data: PolarsData) -> pl.LazyFrame:
         """An answer has at least one character that is seen."""
         return _has_text(data)
+
+    @pa.check("history", name="empty_turn")
+    def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
+        """Every earlier turn has at least one character that is seen."""
+        return data.lazyframe.select(pl.col(data.key).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all())
 
     @pa.check("group", name="missing_group")
     def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
@@ -55,6 +63,11 @@ class ReadRows(pa.DataFrameModel):
         """An answer holds no NUL byte and no other character that only machines read."""
         return _has_no_control_characters(data)
 
+    @pa.check("history", name="control_characters")
+    def turns_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
+        """No earlier turn holds a NUL byte or another character that only machines read."""
+        return data.lazyframe.select(~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any())
+
 
 class KeptRows(pa.DataFrameModel):
     """Rows of train.parquet and held_out.parquet: what every later stage may rely on."""
@@ -66,6 +79,7 @@ class KeptRows(pa.DataFrameModel):
         ordered = True
 
     row_id: int = pa.Field(unique=True, ge=1)
+    history: pl.List = pa.Field(dtype_kwargs={"inner": pl.String})
     prompt: str
     completion: str
     group: str

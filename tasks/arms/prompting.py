@@ -9,28 +9,43 @@ from dataclasses import dataclass
 from schemas.errors import ConfigRefused
 from tasks.arms.retrieval import Passage, Search
 from tasks.arms.slicing import ArmSlice
-from tasks.inference.rendering import Messages, row_messages
+from tasks.inference.rendering import Messages, row_messages, shown_messages
 
 PASSAGES = "Use these passages where they help:"
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is asked, and the turns that went before it: requests and answers, oldest first."""
+
+    prompt: str
+    history: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All that was said, a turn a line: what passages and examples are looked for with."""
+        return "\n".join([*self.history, self.prompt])
+
+
+@dataclass(frozen=True)
 class Example:
-    """A row that may be shown: its prompt, the answer wanted, and the group that it belongs to."""
+    """A row that may be shown: its request, the answer wanted, and the group that it belongs to."""
 
     row_id: int
-    prompt: str
+    request: Request
     completion: str
     group: str
 
 
-def prompts_of(arm: ArmSlice, instruction: str, requests: Sequence[str], train: Sequence[Example], passages: Sequence[Passage], seed: int) -> list[Messages]:
+def prompts_of(
+    arm: ArmSlice, instruction: str, requests: Sequence[Request], train: Sequence[Example], passages: Sequence[Passage], seed: int
+) -> list[Messages]:
     """Return the conversation of every request.
 
     Args:
         arm: the arm's own settings.
         instruction: the task's system message.
-        requests: prompts of the held-out rows.
+        requests: those of the held-out rows.
         train: rows of the train split: the only ones that are ever shown.
         passages: the corpus; empty when the task has none, and then train rows are retrieved.
         seed: picks the shots.
@@ -41,18 +56,18 @@ def prompts_of(arm: ArmSlice, instruction: str, requests: Sequence[str], train: 
     return [speaker(request) for speaker in [_speaker(arm, instruction, train, passages, seed)] for request in requests]
 
 
-def _speaker(arm: ArmSlice, instruction: str, train: Sequence[Example], passages: Sequence[Passage], seed: int) -> Callable[[str], Messages]:
+def _speaker(arm: ArmSlice, instruction: str, train: Sequence[Example], passages: Sequence[Passage], seed: int) -> Callable[[Request], Messages]:
     if arm.shots is not None:
         shots = spread(train, arm.shots, seed)
         return lambda request: with_shots(instruction, shots, request)
     if arm.top_k is None:
-        return lambda request: row_messages(instruction, request)
+        return lambda request: row_messages(instruction, request.prompt, request.history)
     _check_enough("arms.retrieval.top_k", arm.top_k, len(passages or train), "passages in the corpus" if passages else "train rows")
     if passages:
         search = Search([passage.text for passage in passages])
-        return lambda request: with_passages(instruction, [passages[place] for place in search.nearest(request, arm.top_k or 0)], request)
-    examples = Search([example.prompt for example in train])
-    return lambda request: with_shots(instruction, [train[place] for place in examples.nearest(request, arm.top_k or 0)], request)
+        return lambda request: with_passages(instruction, [passages[place] for place in search.nearest(request.text, arm.top_k or 0)], request)
+    examples = Search([example.request.text for example in train])
+    return lambda request: with_shots(instruction, [train[place] for place in examples.nearest(request.text, arm.top_k or 0)], request)
 
 
 def spread(train: Sequence[Example], shots: int, seed: int) -> list[Example]:
@@ -68,19 +83,18 @@ def spread(train: Sequence[Example], shots: int, seed: int) -> list[Example]:
     return in_turn[:shots]
 
 
-def with_shots(instruction: str, shots: Sequence[Example], request: str) -> Messages:
-    """Show examples as turns that went before, the last one next to the request."""
-    system, asked = row_messages(instruction, request)
-    turns = [({"role": "user", "content": shot.prompt}, {"role": "assistant", "content": shot.completion}) for shot in shots]
-    return [system, *(message for turn in turns for message in turn), asked]
+def with_shots(instruction: str, shots: Sequence[Example], request: Request) -> Messages:
+    """Show examples as turns that went before, each with its own history, the last one next to the request's conversation."""
+    system, *asked = row_messages(instruction, request.prompt, request.history)
+    return [system, *(message for shot in shots for message in shown_messages(shot.request.prompt, shot.completion, shot.request.history)), *asked]
 
 
-def with_passages(instruction: str, passages: Sequence[Passage], request: str) -> Messages:
+def with_passages(instruction: str, passages: Sequence[Passage], request: Request) -> Messages:
     """Put passages below the instruction; a request that nothing was found for is asked without any."""
     if not passages:
-        return row_messages(instruction, request)
+        return row_messages(instruction, request.prompt, request.history)
     shown = "\n\n".join(f"[{passage.document}]\n{passage.text}" for passage in passages)
-    return row_messages(f"{instruction}\n\n{PASSAGES}\n\n{shown}", request)
+    return row_messages(f"{instruction}\n\n{PASSAGES}\n\n{shown}", request.prompt, request.history)
 
 
 def _check_enough(setting: str, wanted: int, there: int, what: str) -> None:

@@ -12,7 +12,7 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
-from tasks.arms.prompting import Example, prompts_of
+from tasks.arms.prompting import Example, Request, prompts_of
 from tasks.arms.retrieval import Passage, cut
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
@@ -68,7 +68,8 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
     train, passages = _shown(arm, inputs)
-    messages = prompts_of(arm, task.instruction, rows["prompt"].to_list(), train, passages, seed)
+    requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
+    messages = prompts_of(arm, task.instruction, requests, train, passages, seed)
     adapter = AdapterFolder(inputs.adapter, inputs.method or "") if inputs.adapter else None
     loaded = load_model(inputs.base, adapter=adapter)
     prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
@@ -102,7 +103,8 @@ def _shown(arm: ArmSlice, inputs: ArmInputs) -> tuple[list[Example], list[Passag
         corpus = polars.read_parquet(inputs.data / "corpus.parquet")
         return [], [passage for document, text in corpus.select("document", "text").iter_rows() for passage in cut(document, text, arm.passage_words)]
     train = polars.read_parquet(inputs.data / "train.parquet").sort("row_id")
-    return [Example(*row) for row in train.select("row_id", "prompt", "completion", "group").iter_rows()], []
+    rows = train.select("row_id", "prompt", "history", "completion", "group").iter_rows()
+    return [Example(row_id, Request(prompt, tuple(history)), completion, group) for row_id, prompt, history, completion, group in rows], []
 
 
 def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:

@@ -20,6 +20,7 @@ from tasks.data.records import READ, read_records
 from tasks.data.refusing import row_numbers
 from tasks.data.shingles import CHUNK, Shingles, shingles_of, template_of
 from tasks.data.speech import spoken
+from tasks.data.turns import asked
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkSources
@@ -79,7 +80,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     """Return every (train row, item) where the row holds a text of the item, with the largest share of it that it holds (LEAK's columns).
 
     Args:
-        rows: frames with row_id, prompt and completion.
+        rows: frames with row_id, history, prompt and completion.
         texts: as `benchmark_texts` gives them.
     """
     said = spoken(texts["text"])
@@ -88,7 +89,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=LEAK)]
     for frame in rows:
         for some in frame.iter_slices(CHUNK):
-            place, text, share = index.held_by(spoken(some["prompt"] + "\n" + some["completion"]))
+            place, text, share = index.held_by(spoken(asked(some) + "\n" + some["completion"]))
             found.append(
                 pl.DataFrame({"row_id": some["row_id"].gather(place), "file": texts["file"].gather(text), "item": texts["item"].gather(text), "share": share})
             )

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
+from tasks.data.turns import asked
 from tasks.planning import current_run
 from tasks.store import ArtifactStore
 
 STAGE = "validate_data"
+TEXTS = ["history", "prompt", "completion"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,12 @@ class Changes:
 
 
 def last_time(store: ArtifactStore) -> Path | None:
-    """Return the folder of the data that this run's last validation sealed, or None: there was none, or it is not whole any more."""
+    """Return the folder of the data that this run's last validation sealed, or None: there was none, it is not whole, or has other columns by now."""
     record = store.latest(STAGE, STAGE, current_run.get())
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
         return None
-    return store.open(record["artifact"]["digest"])
+    folder = store.open(record["artifact"]["digest"])
+    return folder if set(TEXTS) <= pl.read_parquet_schema(folder / "train.parquet").keys() else None
 
 
 def changes_between(before: Path, after: Path) -> Changes:
@@ -50,6 +53,6 @@ def changes_between(before: Path, after: Path) -> Changes:
 
 def _rows(folder: Path) -> pl.DataFrame:
     """Return the texts' fingerprints and the side of each row, so that a million rows take 17 MB."""
-    sides = [pl.read_parquet(folder / f"{side}.parquet", columns=["prompt", "completion"]).with_columns(side=pl.lit(side)) for side in ("train", "held_out")]
-    hashed = [frame.select(asked=pl.col("prompt").hash(5), answered=pl.col("completion").hash(5), side=pl.col("side") == "train") for frame in sides]
+    sides = [pl.read_parquet(folder / f"{side}.parquet", columns=TEXTS).with_columns(side=pl.lit(side)) for side in ("train", "held_out")]
+    hashed = [frame.select(asked=asked(frame).hash(5), answered=pl.col("completion").hash(5), side=pl.col("side") == "train") for frame in sides]
     return pl.concat(hashed).unique(["asked", "answered"])

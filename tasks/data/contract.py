@@ -12,18 +12,19 @@ from tasks.answers.contract import Check
 from tasks.data.sieve import FINDING
 
 # A row that fails several checks is listed under the first of these.
-ORDER = ("empty_prompt", "empty_answer", "missing_group", "control_characters")
+ORDER = ("empty_prompt", "empty_answer", "empty_turn", "missing_group", "control_characters")
 DETAILS = {
     "empty_prompt": "nothing but white space",
     "empty_answer": "nothing but white space",
+    "empty_turn": "an earlier turn is nothing but white space",
     "missing_group": "the group is null or empty",
     "control_characters": "{column} holds a control character such as NUL",
 }
 
 
 def broken_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the findings of schemas.rows.ReadRows, by its checks' names; frame needs row_id, prompt, completion, group."""
-    frame = rows.select("row_id", "prompt", "completion", "group")
+    """Return the findings of schemas.rows.ReadRows, by its checks' names; frame needs row_id, history, prompt, completion, group."""
+    frame = rows.select("row_id", "history", "prompt", "completion", "group")
     try:
         ReadRows.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as fault:

@@ -9,6 +9,7 @@ import polars as pl
 from tasks.data.sieve import FINDING
 from tasks.data.speech import NON_ASCII, spoken
 
+TEXTS = ("history", "prompt", "completion")
 LONG = 30  # words from which on an answer is expected to end like a text
 
 # "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write where there is nothing.
@@ -34,7 +35,7 @@ def doubtful_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.Dat
     """Return the findings of every doubt; a row may be in several.
 
     Args:
-        rows: need row_id, prompt, said (the spoken prompt), completion, given (the input part of the request, or null) and system (the row's
+        rows: need row_id, history, prompt, said (the spoken prompt), completion, given (the input part of the request, or null) and system (the row's
             own system message, or null).
         is_text: the answer's format is free text; some doubts make no sense of a label, JSON or SQL.
         instruction: the task's; a row's own system message has to say the same.
@@ -65,7 +66,7 @@ def _own_system_message(rows: pl.DataFrame, instruction: str) -> pl.DataFrame:
 def _repeated_prompt(rows: pl.DataFrame) -> pl.DataFrame:
     # Only texts of nearly one length can be the same, and most rows are not even that.
     near = rows.filter((pl.col("prompt").str.len_bytes().cast(pl.Int64) - pl.col("completion").str.len_bytes().cast(pl.Int64)).abs() <= 20)
-    same = near.filter(near["said"] == spoken(near["completion"]))
+    same = near.filter(spoken(near["prompt"]) == spoken(near["completion"]))
     return _found(same, "answer_repeats_prompt", pl.lit(True), "the answer is the request")
 
 
@@ -80,13 +81,13 @@ def damaged_encoding(rows: pl.DataFrame) -> pl.DataFrame:
     def is_damaged(text: str) -> bool:
         return "\ufffd" in text or is_bad(text)
 
-    suspects = rows.filter(pl.any_horizontal(pl.col(column).str.contains(NON_ASCII) for column in ("prompt", "completion")))
+    suspects = rows.with_columns(pl.col("history").list.join("\n")).filter(pl.any_horizontal(pl.col(column).str.contains(NON_ASCII) for column in TEXTS))
     return pl.DataFrame(list(_damaged(suspects, is_damaged)), schema=FINDING, orient="row")
 
 
 def _damaged(rows: pl.DataFrame, is_damaged: Callable[[str], bool]) -> Iterator[tuple[int, str, str]]:
-    for row_id, prompt, completion in rows.select("row_id", "prompt", "completion").iter_rows():
-        for column, text in (("prompt", prompt), ("completion", completion)):
+    for row_id, *texts in rows.select("row_id", *TEXTS).iter_rows():
+        for column, text in zip(TEXTS, texts, strict=True):
             if is_damaged(text):
                 yield row_id, "damaged_encoding", f"{column} holds characters of a text that was decoded wrongly"
                 break

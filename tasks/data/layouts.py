@@ -1,7 +1,8 @@
 """Layouts: how a record holds a request and its answer, made into one kind of row.
 
 prompt_completion   two columns, named by data.prompt and data.completion
-messages            a list of {role, content}: an optional system message, one of the user, one of the assistant
+messages            a list of {role, content}: an optional system message, then user and assistant in turn. The last answer is the row's, the last
+                    request its prompt; what was said before is its history
 sharegpt            the same as a list of {from, value}, under `conversations`
 alpaca              instruction, input (may be empty) and output
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.answers.contract import Breach
@@ -24,12 +25,16 @@ COLUMNS = {"messages": ("messages",), "sharegpt": ("conversations",), "alpaca": 
 
 @dataclass(frozen=True)
 class Turns:
-    """A request and its answer as a record holds them; `given` is the part of the request that is input to its instruction, if it has one."""
+    """A request and its answer as a record holds them.
+
+    `given` is the part of the request that is input to its instruction, if it has one; `history` the requests and answers before it, in turn.
+    """
 
     prompt: str | None
     completion: str | None
     given: str | None = None
     system: str | None = None
+    history: tuple[str | None, ...] = ()
 
 
 Convert = Callable[[dict[str, Any]], Turns | Breach]
@@ -90,7 +95,7 @@ def _alpaca(record: dict[str, Any]) -> Turns | Breach:
 def _sharegpt(record: dict[str, Any]) -> Turns | Breach:
     system = record.get("system")
     turns = _conversation(record["conversations"], "from", "value")
-    return Turns(turns.prompt, turns.completion, None, system) if isinstance(turns, Turns) and isinstance(system, str) and system.strip() else turns
+    return replace(turns, system=system) if isinstance(turns, Turns) and isinstance(system, str) and system.strip() else turns
 
 
 def _messages(record: dict[str, Any]) -> Turns | Breach:
@@ -106,8 +111,7 @@ def _conversation(messages: object, role: str, content: str) -> Turns | Breach:
     texts = [message.get(content) for message in messages]
     system = texts.pop(0) if roles[0] == "system" else None
     spoken = roles[1:] if roles[0] == "system" else roles
-    if spoken == ["user", "assistant"]:
-        return Turns(texts[0], texts[1], None, system)
-    if spoken and spoken == (["user", "assistant"] * len(spoken))[: len(spoken)] and len(spoken) % 2 == 0:
-        return Breach("several_turns", f"{len(spoken) // 2} requests; a row has one request and one answer")
-    return Breach("wrong_roles", f"roles come as {', '.join(roles[:6])}; wanted are system (or none), user, assistant")
+    if spoken and spoken == ["user", "assistant"] * (len(spoken) // 2):
+        return Turns(texts[-2], texts[-1], None, system, tuple(texts[:-2]))
+    shown = ", ".join(roles[:6]) + (f", … {roles[-1]}" if len(roles) > 6 else "")
+    return Breach("wrong_roles", f"roles come as {shown}; wanted are system (or none), then user, assistant in turn")

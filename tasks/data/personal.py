@@ -16,8 +16,8 @@ import polars as pl
 
 from tasks.data.sieve import FINDING
 
-TEXTS = ("prompt", "completion")
-ALL_TEXTS = (*TEXTS, "given", "system")
+TEXTS = ("history", "prompt", "completion")
+ALL_TEXTS = ("prompt", "completion", "given", "system")
 RESERVED = re.compile(r"(?i)@(.*\.)?(example(\.(com|net|org))?|test|invalid|localhost)$")  # RFC 2606: nobody's
 CARD = re.compile(r"4(\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12}|35\d{14}|6(011|4[4-9]\d|5\d\d)\d{12}")
 SECRET = "|".join(
@@ -110,14 +110,15 @@ def _replaced(found: str, kind: Kind) -> str:
 
 
 def personal_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return a finding for each row and kind; needs row_id, prompt and completion, which may be null."""
+    """Return a finding for each row and kind; needs row_id, history, prompt and completion; the last two may be null."""
     found = [(row, name, f"{KINDS[name].words} in the {column}") for name in KINDS for column in TEXTS for row in _holding(rows, name, column)]
     return pl.DataFrame(found, schema=FINDING, orient="row")
 
 
 def _holding(rows: pl.DataFrame, name: str, column: str) -> Iterator[int]:
     kind = KINDS[name]
-    for row, text in rows.select("row_id", column).filter(pl.col(column).str.contains(kind.hint)).iter_rows():
+    texts = pl.col(column).list.join("\n") if column == "history" else pl.col(column)
+    for row, text in rows.select("row_id", texts.alias(column)).filter(pl.col(column).str.contains(kind.hint)).iter_rows():
         if any(kind.part(match.group()) for match in kind.pattern.finditer(text)):
             yield row
 
@@ -129,4 +130,12 @@ def masked_rows(rows: pl.DataFrame, kinds: Iterable[str]) -> pl.DataFrame:
         if which.any():
             changed = rows.filter(which)[column].map_elements(partial(masked, kinds=[name]), return_dtype=pl.String)
             rows = rows.with_columns(rows[column].clone().scatter(which.arg_true(), changed))
-    return rows
+    return _masked_turns(rows, list(kinds))
+
+
+def _masked_turns(rows: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
+    hints = "|".join(f"(?:{KINDS[name].hint})" for name in kinds)
+    if not kinds or not rows["history"].list.eval(pl.element().str.contains(hints)).list.any().any():
+        return rows
+    turns = [[masked(turn, kinds) if turn else turn for turn in history] for history in rows["history"]]
+    return rows.with_columns(history=pl.Series(turns, dtype=pl.List(pl.String)))

@@ -27,6 +27,7 @@ from tasks.data.reporting import report_of
 from tasks.data.sieve import Sieve, tally
 from tasks.data.speech import spoken
 from tasks.data.splitting import own_group, split
+from tasks.data.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
@@ -97,9 +98,9 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
-    sieve.rows = sieve.rows.with_columns(said=spoken(sieve.rows["prompt"]))
+    sieve.rows = sieve.rows.with_columns(said=spoken(asked(sieve.rows)))
     if data.group is None:
-        sieve.rows = sieve.rows.with_columns(own_group(sieve.rows["said"].fill_null("")))
+        sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
@@ -121,7 +122,7 @@ def _standing(side: pl.DataFrame, sieve: Sieve, what: str) -> pl.DataFrame:
 
 def _write_rows(train: pl.DataFrame, held_out: pl.DataFrame, sieve: Sieve, out: Path) -> None:
     for side, rows in (("train", train), ("held_out", held_out)):
-        kept = rows.select("row_id", "prompt", "completion", "group")
+        kept = rows.select(list(KeptRows.to_schema().columns))
         KeptRows.validate(kept)
         _write(kept, out / f"{side}.parquet")
     _write(sieve.refused, out / "refused.parquet")

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 CHUNK = 50_000
 JUDGED = 1000  # records by which a layout is told
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.Int64,
     "file": pl.String,
     "line": pl.Int64,
+    "history": pl.List(pl.String),
     "prompt": pl.String,
     "completion": pl.String,
     "group": pl.String,
@@ -102,12 +103,12 @@ def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, 
     return pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)])
 
 
-def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -> tuple[str | None, ...]:
+def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, turns.reason, turns.detail
+        return (), None, None, None, None, None, turns.reason, turns.detail
     named = _group(record.get(group)) if group and isinstance(record, dict) else None
-    return turns.prompt, turns.completion, named, turns.given, turns.system, None, None
+    return turns.history, turns.prompt, turns.completion, named, turns.given, turns.system, None, None
 
 
 def _group(value: object) -> str | None:

@@ -19,7 +19,7 @@ REASONS = {
     "missing_field": Reason("refuse", "Give it the field, or set data.layout."),
     "not_text": Reason("refuse", "Write the value as text; JSON answers too."),
     "wrong_roles": Reason("refuse", "Let the user speak first and the assistant last."),
-    "several_turns": Reason("refuse", "Make a row of each request; earlier turns that matter go into its prompt."),
+    "empty_turn": Reason("refuse", "Write the earlier turn, or leave it out together with its answer."),
     "missing_group": Reason("refuse", "Name the row's group, or leave data.group out."),
     "secret": Reason("refuse", "Take it out and withdraw it where it is valid, or set the action to mask."),
     "card_number": Reason("refuse", "Take it out, or set the action to mask."),

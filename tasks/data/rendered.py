@@ -96,7 +96,7 @@ def _measured(rows: pl.DataFrame, tokenizer: Any, instruction: str, bench: Bench
     own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
-            rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"])
+            rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
             found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
                 raise DatasetRefused(f"Its prompt begins with {found} beginning-of-text tokens, the base has {bos}.")
@@ -147,7 +147,7 @@ def _write(rows: pl.DataFrame, lengths: pl.DataFrame, tokenizer: Any, instructio
         **{side: _distribution(lengths.filter(pl.col("side") == side), limits.of(side)) for side in SIDES},
     }
     _write_json(report, out / "rendering.json")
-    golden = [GoldenRow(row["side"], row["row_id"], row["prompt"], row["completion"]) for row in _picked(rows, lengths, GOLDEN_ROWS)]
+    golden = [GoldenRow(row["side"], row["row_id"], row["prompt"], row["completion"], tuple(row["history"])) for row in _picked(rows, lengths, GOLDEN_ROWS)]
     seal_golden(golden, instruction, tokenizer, out)
     _write_json(list(_masked(_picked(rows, lengths, SAMPLE_ROWS), tokenizer, instruction)), out / "sample.json")
 
@@ -179,7 +179,7 @@ def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[
 def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Iterator[dict[str, Any]]:
     """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no personal data."""
     for row in rows:
-        rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"])
+        rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
         read, learned = (masked(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
         yield {"side": row["side"], "row_id": row["row_id"], "read": read, "supervised": learned, "supervised_tokens": len(rendered.answer_ids)}
 

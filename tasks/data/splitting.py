@@ -17,7 +17,7 @@ SURE = 0.99  # chance that enough groups are named to have one held out
 
 
 def own_group(prompts: pl.Series) -> pl.Series:
-    """Return a group for each row that is given none: a fingerprint of its spoken request, so that equal requests stand together."""
+    """Return a group for each row that is given none: a fingerprint of its (first) spoken request, so that equal requests stand together."""
     return pl.Series("group", [f"row-{hashlib.sha256(text.encode()).hexdigest()[:16]}" for text in prompts], dtype=pl.String)
 
 

@@ -26,7 +26,7 @@ class Sample:
     """One held-out row with the answer that was wanted and every arm's."""
 
     row_id: int
-    prompt: str
+    prompt: str  # with the turns before it, if there are any
     wanted: str
     answers: tuple[SampleAnswer, ...]
 
@@ -43,7 +43,13 @@ def read_samples(held_out: Path, answers: Mapping[str, Path], count: int = SAMPL
     rows = [row for row in pl.read_parquet(held_out).sort("row_id").iter_rows(named=True) if all(row["row_id"] in table for table in tables.values())]
     picked = [rows[place * len(rows) // min(count, len(rows))] for place in range(min(count, len(rows)))]
     return tuple(
-        Sample(row["row_id"], row["prompt"], row["completion"], tuple(_answer(arm, table[row["row_id"]]) for arm, table in tables.items())) for row in picked
+        Sample(
+            row["row_id"],
+            "\n\n".join([*row["history"], row["prompt"]]),
+            row["completion"],
+            tuple(_answer(arm, table[row["row_id"]]) for arm, table in tables.items()),
+        )
+        for row in picked
     )
 
 

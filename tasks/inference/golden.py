@@ -26,11 +26,12 @@ class GoldenRow:
     row_id: int
     prompt: str
     completion: str
+    history: tuple[str, ...] = ()
 
 
 def seal_golden(rows: Iterable[GoldenRow], instruction: str, tokenizer: Any, folder: Path) -> None:
     """Write golden.json: the instruction, and each row with the ids of its prompt and of its answer."""
-    sealed = [{**asdict(row), **asdict(render_row(tokenizer, instruction, row.prompt, row.completion))} for row in rows]
+    sealed = [{**asdict(row), **asdict(render_row(tokenizer, instruction, row.prompt, row.completion, row.history))} for row in rows]
     text = json.dumps({"instruction": instruction, "rows": sealed}, ensure_ascii=False, indent=1)
     (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
 
@@ -55,7 +56,7 @@ def verify_golden(folder: Path, tokenizer: Any) -> str:
 
 def _rendered(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow | str:
     try:
-        return render_row(tokenizer, instruction, row["prompt"], row["completion"])
+        return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
     except TuneworthyError as refusal:
         return str(refusal)
 

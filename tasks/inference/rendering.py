@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,14 +67,14 @@ def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     return _ids(tokenizer, prompt_text(tokenizer, messages))
 
 
-def render_row(tokenizer: Any, instruction: str, prompt: str, completion: str) -> RenderedRow:
-    """Return one row as ids: the zero-shot prompt, and the answer with the template's stop token.
+def render_row(tokenizer: Any, instruction: str, prompt: str, completion: str, history: Sequence[str] = ()) -> RenderedRow:
+    """Return one row as ids: the zero-shot prompt with the turns before it, and the answer with the template's stop token.
 
     Raises:
         DatasetRefused: the tokenizer cannot write this answer back as it was, so the model could never learn to give it.
     """
     facts = template_facts(tokenizer)
-    start = prompt_text(tokenizer, row_messages(instruction, prompt))
+    start = prompt_text(tokenizer, row_messages(instruction, prompt, history))
     prompt_ids = _ids(tokenizer, start)
     answer = completion + facts.stop_text
     whole = _ids(tokenizer, start + answer)
@@ -84,14 +84,38 @@ def render_row(tokenizer: Any, instruction: str, prompt: str, completion: str) -
     return RenderedRow(prompt_ids, answer_ids)
 
 
-def row_messages(instruction: str, prompt: str) -> Messages:
-    """Return the zero-shot conversation of one row: the instruction as system message, the prompt as user message."""
-    return [{"role": "system", "content": instruction}, {"role": "user", "content": prompt}]
+def row_messages(instruction: str, prompt: str, history: Sequence[str] = ()) -> Messages:
+    """Return the zero-shot conversation of one row: the instruction as system message, the turns before, the prompt as user message.
+
+    `history` holds requests and answers in turn, oldest first; it begins with a request and ends with an answer.
+    """
+    return [{"role": "system", "content": instruction}, *_in_turn([*history, prompt])]
+
+
+def shown_messages(prompt: str, completion: str, history: Sequence[str] = ()) -> Messages:
+    """Return a whole row as turns that went before another request."""
+    return _in_turn([*history, prompt, completion])
+
+
+def _in_turn(texts: Sequence[str]) -> Messages:
+    return [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(texts)]
 
 
 def prompt_text(tokenizer: Any, messages: Messages) -> str:
-    """Return the rendered text of a conversation up to where the model has to answer."""
-    return _rendered(tokenizer, _folded(messages, template_facts(tokenizer).takes_system), True)
+    """Return the rendered text of a conversation up to where the model has to answer.
+
+    Raises:
+        ConfigRefused: the template refuses such a conversation.
+    """
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return _rendered(tokenizer, _folded(messages, template_facts(tokenizer).takes_system), True)
+    except TemplateError as fault:
+        raise ConfigRefused(
+            f"base.model: this model's chat template refuses a conversation of {len(messages)} messages ({fault}). "
+            "Name another base model, or leave out the arms and rows with several turns."
+        ) from fault
 
 
 def _check_answer(tokenizer: Any, prompt_ids: list[int], answer_ids: list[int], answer: str, facts: TemplateFacts) -> None:

@@ -30,14 +30,15 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts) -> None:
     """
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
     shutil.copytree(adapter, folder / "adapter")
     package = copy_code(folder / "code")
     _write_requirements(folder, facts.method)
     text = Schema([ColSpec("string")])
     # A loader of our own instead of a pickled object or a script: nothing is run to register it, and MLmodel holds no path of this machine.
-    model = Model(signature=ModelSignature(inputs=text, outputs=text))
+    history = ParamSchema([ParamSpec("history", "string", default=[], shape=(-1,))])
+    model = Model(signature=ModelSignature(inputs=text, outputs=text, params=history))
     pyfunc.add_to_model(
         model, loader_module=f"{package}.{ENTRY}", data="adapter", code="code", conda_env="conda.yaml", python_env="python_env.yaml", model_config=asdict(facts)
     )

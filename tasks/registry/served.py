@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ArtifactBroken, ModelMissing
+from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
 from tasks.inference.rendering import render_prompt, row_messages
@@ -37,8 +37,17 @@ class AdaptedModel:
             raise ArtifactBroken(f"The base's chat template is {found[:12]}, the adapter was fitted with {wanted}: its answers would be gibberish.")
 
     def predict(self, requests: Any, params: dict[str, Any] | None = None) -> list[str]:
-        """Return the answer to every request: a list of texts, or a frame whose first column holds them."""
-        prompts = [render_prompt(self.loaded.tokenizer, row_messages(self.facts.instruction, request)) for request in _requests(requests)]
+        """Return the answer to every request: a list of texts, or a frame whose first column holds them.
+
+        `params["history"]` holds the turns that went before all of these requests: requests and answers in turn, oldest first.
+
+        Raises:
+            ConfigRefused: the history does not end with an answer.
+        """
+        history = [str(turn) for turn in (params or {}).get("history") or ()]
+        if len(history) % 2:
+            raise ConfigRefused(f'params.history: has {len(history)} turns; it holds requests and answers in turn, such as ["hi", "hello", "who?", "me"].')
+        prompts = [render_prompt(self.loaded.tokenizer, row_messages(self.facts.instruction, request, history)) for request in _requests(requests)]
         return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 
 

@@ -40,9 +40,9 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
 
     rows: list[TokenRow] = []
     refused: list[str] = []
-    for record in pl.read_parquet(parquet, columns=["row_id", "prompt", "completion", "group"]).iter_rows(named=True):
+    for record in pl.read_parquet(parquet, columns=["row_id", "history", "prompt", "completion", "group"]).iter_rows(named=True):
         try:
-            rendered = render_row(tokenizer, instruction, record["prompt"], record["completion"])
+            rendered = render_row(tokenizer, instruction, record["prompt"], record["completion"], record["history"])
             rows.append(_with_labels(TokenRow(record["row_id"], record["group"], list(rendered.prompt_ids), list(rendered.answer_ids))))
         except DatasetRefused as problem:
             refused.append(f"row {record['row_id']}: {problem}")

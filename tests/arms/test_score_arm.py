@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars
@@ -30,11 +31,15 @@ def base(store: ArtifactStore, tiny_model: Path) -> ModelArtifact:
     return sealed_base(store, tiny_model)
 
 
-def sealed_data(store: ArtifactStore, corpus: dict[str, str] | None = None) -> DataArtifact:
+def sealed_data(store: ArtifactStore, corpus: dict[str, str] | None = None, before: Sequence[str] = ()) -> DataArtifact:
     folder = store.folder("benches", "data")
-    rows = [{"row_id": place + 1, "prompt": f"capital of {state}?", "completion": f"the city of {state}", "group": state} for place, state in enumerate(STATES)]
-    polars.DataFrame(rows[:5]).write_parquet(folder / "train.parquet")
-    polars.DataFrame(rows[5:][::-1]).write_parquet(folder / "held_out.parquet")
+    rows = [
+        {"row_id": place + 1, "history": list(before), "prompt": f"capital of {state}?", "completion": f"the city of {state}", "group": state}
+        for place, state in enumerate(STATES)
+    ]
+    kinds = {"history": polars.List(polars.String)}
+    polars.DataFrame(rows[:5], schema_overrides=kinds).write_parquet(folder / "train.parquet")
+    polars.DataFrame(rows[5:][::-1], schema_overrides=kinds).write_parquet(folder / "held_out.parquet")
     if corpus:
         polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
     return DataArtifact(digest=store.seal("data", folder), train_rows=5, held_out_rows=3, refused_rows=0, reasons={}, documents=len(corpus or {}))
@@ -125,6 +130,12 @@ def test_an_adapter_of_another_base_or_template_is_refused(store: ArtifactStore,
     for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
         with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
             score_arm(arm_slice("tuned", ARMS), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)
+
+
+def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, base: ModelArtifact) -> None:
+    plain, after = (score_arm(arm_slice("prompt", ARMS), TASK, base, sealed_data(store, before=before), None, 7) for before in ([], ["hello", "what is it?"]))
+    assert after.prompt_tokens > plain.prompt_tokens
+    assert answers(store, after)["output"].to_list() != answers(store, plain)["output"].to_list()
 
 
 @pytest.mark.model

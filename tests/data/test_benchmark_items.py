@@ -20,7 +20,9 @@ ITEMS = [{"goal": text, "choices": {"text": [f"{text} one", "two"]}, "label": 0}
 def leakage(room: Room, rows: list[dict[str, Any]], *files: str, hub: dict[str, str] | None = None) -> tuple[LeakageArtifact, pl.DataFrame]:
     """Run the stage on rows that are all train rows; return its artifact and leaks.parquet."""
     folder = room.bench.store.folder("benches", "sealed")
-    pl.DataFrame([{"row_id": n, "prompt": "p", "completion": "c", **row} for n, row in enumerate(rows, 1)]).write_parquet(folder / "train.parquet")
+    kinds = {"history": pl.List(pl.String)}
+    frame = pl.DataFrame([{"row_id": n, "history": [], "prompt": "p", "completion": "c", **row} for n, row in enumerate(rows, 1)], schema_overrides=kinds)
+    frame.write_parquet(folder / "train.parquet")
     facts = {"train_rows": len(rows), "held_out_rows": 0, "refused_rows": 0, "reasons": {}, "documents": 0}
     data = DataArtifact(digest=room.bench.store.seal("data", folder), **facts)
     sources = [SourceFile(path=str(room.folder / name), digest="0", suffix=Path(name).suffix) for name in files]

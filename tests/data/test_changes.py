@@ -26,7 +26,9 @@ ROWS = st.dictionaries(st.text(max_size=3), st.text(max_size=2), max_size=12)
 def write(folder: Path, train: Rows, held_out: Rows) -> Path:
     folder.mkdir(exist_ok=True)
     for side, rows in (("train", train), ("held_out", held_out)):
-        frame = pl.DataFrame({"prompt": list(rows), "completion": list(rows.values())}, schema={"prompt": pl.String, "completion": pl.String})
+        frame = pl.DataFrame({"prompt": list(rows), "completion": list(rows.values())}, schema={"prompt": pl.String, "completion": pl.String}).with_columns(
+            history=pl.lit([], dtype=pl.List(pl.String))
+        )
         frame.write_parquet(folder / f"{side}.parquet")
     return folder
 

@@ -17,8 +17,16 @@ LONG = "This sentence is long enough to be expected to end as a sentence does, "
 
 
 def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool = True) -> list[str]:
-    row = {"row_id": [1], "prompt": [prompt], "said": spoken(pl.Series([prompt])), "completion": [completion], "given": [given], "system": [None]}
-    frame = pl.DataFrame(row, schema_overrides={"given": pl.String, "system": pl.String, "row_id": pl.Int64})
+    row = {
+        "row_id": [1],
+        "prompt": [prompt],
+        "said": spoken(pl.Series([prompt])),
+        "completion": [completion],
+        "given": [given],
+        "system": [None],
+        "history": [[]],
+    }
+    frame = pl.DataFrame(row, schema_overrides={"history": pl.List(pl.String), "given": pl.String, "system": pl.String, "row_id": pl.Int64})
     return doubtful_rows(frame, is_text, "Answer.")["reason"].to_list()
 
 

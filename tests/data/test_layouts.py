@@ -59,7 +59,12 @@ def test_an_alpaca_input_stands_below_its_instruction(room: Room) -> None:
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([message("user", "a"), message("assistant", "b"), message("user", "c"), message("assistant", "d")], "several_turns"),
+        ([message("user", "a"), message("assistant", " "), message("user", "c"), message("assistant", "d")], "empty_turn"),
+        ([message("user", "a"), message("assistant", None), message("user", "c"), message("assistant", "d")], "empty_turn"),
+        ([message("user", "a\x00"), message("assistant", "b"), message("user", "c"), message("assistant", "d")], "control_characters"),
+        ([message("user", "cafÃ©"), message("assistant", "b"), message("user", "c"), message("assistant", "d")], "damaged_encoding"),
+        ([message("user", "a"), message("assistant", "b"), message("user", "c")], "wrong_roles"),
+        ([message("user", "a"), message("system", "b"), message("user", "c"), message("assistant", "d")], "wrong_roles"),
         ([message("assistant", "b"), message("user", "a")], "wrong_roles"),
         ([message("user", "a"), message("user", "b"), message("assistant", "c")], "wrong_roles"),
         ([message("user", "a")], "wrong_roles"),

@@ -54,7 +54,9 @@ CASES = [(kind, text) for kind, texts in FOUND.items() for text in texts]
 def rows(*texts: str | None) -> pl.DataFrame:
     columns = {"row_id": range(1, len(texts) + 1), "prompt": texts, "completion": ["fine"] * len(texts)}
     empty = [pl.lit(None, pl.String).alias(name) for name in ("given", "system")]
-    return pl.DataFrame(columns, schema={"row_id": pl.Int64, "prompt": pl.String, "completion": pl.String}).with_columns(*empty)
+    return pl.DataFrame(columns, schema={"row_id": pl.Int64, "prompt": pl.String, "completion": pl.String}).with_columns(
+        *empty, history=pl.lit([], dtype=pl.List(pl.String))
+    )
 
 
 def test_every_kind_may_be_set_in_a_config() -> None:

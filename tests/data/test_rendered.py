@@ -38,7 +38,7 @@ def check(tmp_path: Path, tiny_model: Path, bench: Bench) -> Check:
     def rendered(train: list[Row] = SOUND, held_out: list[Row] = SOUND[:3], max_length: int | None = 1024, base: Path = tiny_model) -> RenderingArtifact:
         for side, rows, first in (("train", train, 1), ("held_out", held_out, 1001)):
             columns = {"row_id": range(first, first + len(rows)), "prompt": [row[0] for row in rows], "completion": [row[1] for row in rows]}
-            pl.DataFrame(columns).with_columns(group=pl.lit("g")).write_parquet(tmp_path / f"{side}.parquet")
+            pl.DataFrame(columns).with_columns(group=pl.lit("g"), history=pl.lit([], dtype=pl.List(pl.String))).write_parquet(tmp_path / f"{side}.parquet")
         return check_rows(base, tmp_path, "Be brief.", max_length, bench)
 
     return rendered

@@ -24,7 +24,7 @@ def test_sound_rows_are_all_kept_in_the_order_of_the_source(room: Room) -> None:
     data = room.validate(group="group")
     train, held_out = room.table("train"), room.table("held_out")
     assert (data.train_rows, data.held_out_rows, data.refused_rows, data.reasons, data.documents) == (train.height, held_out.height, 0, {}, 0)
-    assert train.schema == {"row_id": pl.Int64, "prompt": pl.String, "completion": pl.String, "group": pl.String}
+    assert train.schema == {"row_id": pl.Int64, "history": pl.List(pl.String), "prompt": pl.String, "completion": pl.String, "group": pl.String}
     assert train["row_id"].is_sorted()
     assert sorted([*train["row_id"], *held_out["row_id"]]) == list(range(1, 61))
     assert not set(train["group"]) & set(held_out["group"])

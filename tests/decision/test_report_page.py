@@ -121,11 +121,13 @@ def test_two_processes_write_the_same_bytes() -> None:
 def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path) -> None:
     rows = list(range(1, 101))
     texts = {"prompt": [f"p{row}" for row in rows], "completion": [f"c{row}" for row in rows]}
-    pl.DataFrame({"row_id": rows, **texts}).write_parquet(tmp_path / "held_out.parquet")
+    turns = [[], ["before", "then"]] * 50
+    pl.DataFrame({"row_id": rows, "history": turns, **texts}).write_parquet(tmp_path / "held_out.parquet")
     for arm, first in (("prompt", 1), ("tuned", 51)):
         kept = rows[first - 1 :]
         table = {"row_id": kept, "output": [f"{arm}{row}" for row in kept], "score": [0.5] * len(kept), "is_valid": [True] * len(kept)}
         pl.DataFrame(table).write_parquet(tmp_path / f"{arm}.parquet")
     found = read_samples(tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"})
     assert [sample.row_id for sample in found] == list(range(51, 101, 5))
+    assert found[1].prompt == "before\n\nthen\n\np56"
     assert found[0] == Sample(51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True)))

@@ -39,13 +39,21 @@ def make(tiny_model: Path) -> Make:
     return tokenizer
 
 
+@pytest.mark.parametrize("history", [[], ["which is the largest?", "alaska"]])
 @pytest.mark.parametrize("template", [CHATML + OPEN, NO_SYSTEM, IGNORES_SYSTEM, THINKING, DATED])
-def test_a_training_rows_prompt_is_the_prompt_that_the_model_is_asked_with(make: Make, template: str) -> None:
+def test_a_training_rows_prompt_is_the_prompt_that_the_model_is_asked_with(make: Make, template: str, history: list[str]) -> None:
     tokenizer = make(template)
-    row = render_row(tokenizer, "Be brief.", "which states border texas?", "SELECT 1;")
-    assert row.prompt_ids == render_prompt(tokenizer, row_messages("Be brief.", "which states border texas?"))
+    row = render_row(tokenizer, "Be brief.", "which states border texas?", "SELECT 1;", history)
+    assert row.prompt_ids == render_prompt(tokenizer, row_messages("Be brief.", "which states border texas?", history))
+    assert all(turn in tokenizer.decode(row.prompt_ids) for turn in history)
     assert tokenizer.decode(row.answer_ids) == "SELECT 1;<|im_end|>"
     assert "Be brief." in tokenizer.decode(row.prompt_ids)
+
+
+def test_a_template_that_refuses_several_turns_is_said_in_words(make: Make) -> None:
+    tokenizer = make("{% if messages|length > 3 %}{{ raise_exception('one turn only') }}{% endif %}" + CHATML + OPEN)
+    with pytest.raises(ConfigRefused, match=r"refuses a conversation of 4 messages \(one turn only\)"):
+        render_row(tokenizer, "a", "b", "c", ["d", "e"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -119,7 +119,8 @@ def test_twenty_piqa_items_planted_in_train_are_named(room: Room) -> None:
     texts, unread = benchmark_texts(
         BenchmarkSources(names=("piqa",), files=(SourceFile(path=str(shared("piqa") / "valid.jsonl"), digest="0", suffix=".jsonl"),))
     )
-    frame = pl.DataFrame([{"row_id": n, "prompt": row["prompt"], "completion": row["completion"]} for n, row in enumerate(rows, 1)])
+    texts_of = [{"row_id": n, "prompt": row["prompt"], "completion": row["completion"]} for n, row in enumerate(rows, 1)]
+    frame = pl.DataFrame(texts_of).with_columns(history=pl.lit([], dtype=pl.List(pl.String)))
     leaks = leaks_of([frame], texts)
     assert unread == ()
     assert set(leaks["row_id"]) == set(range(201, 221))

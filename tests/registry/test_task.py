@@ -17,6 +17,8 @@ from tasks.registry.mlflow_registry import Candidate, ensure_model, register
 from tasks.registry.served import AdaptedModel
 from tasks.registry.served_facts import ServedFacts
 
+HISTORY = ["hello", "what is it?"]
+
 
 def test_a_verdict_becomes_one_run_with_its_numbers_digests_curve_and_report(made: Made) -> None:
     tracked = made.track(a_verdict(0.85))
@@ -34,16 +36,19 @@ def test_a_verdict_becomes_one_run_with_its_numbers_digests_curve_and_report(mad
 
 def test_a_registered_version_loads_with_one_line_in_a_process_without_this_project_and_answers_as_the_tuned_arm(made: Made, tmp_path: Path) -> None:
     assert made.register(a_verdict(0.85)).alias == "champion"
-    answers = f"mlflow.pyfunc.load_model('models:/{MODEL}@champion').predict(['hi', 'and you?'])"
-    line = f"import json, mlflow, sys; print(json.dumps({answers})); assert 'tasks' not in sys.modules"
+    model = f"model = mlflow.pyfunc.load_model('models:/{MODEL}@champion')"
+    both = f"[model.predict(['hi', 'and you?']), model.predict(['hi', 'and you?'], params={{'history': {HISTORY}}})]"
+    line = f"import json, mlflow, sys; {model}; print(json.dumps({both})); assert 'tasks' not in sys.modules"
     environment = {**os.environ, "MLFLOW_TRACKING_URI": default_uri(made.store), "TUNEWORTHY_STORE": str(made.store.root), "PYTHONPATH": ""}
     done = subprocess.run([sys.executable, "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     # A process picks the number format that is quicker on its machine, so each of the two may have been taken.
-    assert json.loads(done.stdout.splitlines()[-1]) in [as_the_arm_answers(made, dtype) for dtype in ("float32", "bfloat16")]
+    assert json.loads(done.stdout.splitlines()[-1]) in [
+        [as_the_arm_answers(made, dtype, turns) for turns in ([], HISTORY)] for dtype in ("float32", "bfloat16")
+    ]
 
 
-def as_the_arm_answers(made: Made, dtype: str) -> list[str]:
+def as_the_arm_answers(made: Made, dtype: str, history: list[str]) -> list[str]:
     import torch
 
     from tasks.inference.decoding import generate
@@ -52,7 +57,7 @@ def as_the_arm_answers(made: Made, dtype: str) -> list[str]:
 
     adapter = AdapterFolder(made.store.open(made.adapter.digest) / "best", "lora")
     loaded = load_model(made.store.open(made.base.digest), adapter=adapter, dtype=getattr(torch, dtype))
-    prompts = [render_prompt(loaded.tokenizer, row_messages(INSTRUCTION, request)) for request in ("hi", "and you?")]
+    prompts = [render_prompt(loaded.tokenizer, row_messages(INSTRUCTION, request, history)) for request in ("hi", "and you?")]
     return [answer.text for answer in generate(loaded, prompts, 8)]
 
 

@@ -57,6 +57,7 @@ def write_rows(folder: Path, count: int = 24, groups: int = 8) -> Path:
     rows = [
         {
             "row_id": number,
+            "history": ["which states?", "all of them."] * (number % 3 == 0),
             "prompt": f"which states border {name}?",
             "completion": f"SELECT border FROM border_info WHERE state_name = '{name}';",
             "group": f"g{number % groups}",
