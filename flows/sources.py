@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
+import httpx
 from pydantic import BaseModel, ConfigDict
 
 from schemas.artifacts import BaseSource, BenchmarkSources, Sources
@@ -38,12 +39,35 @@ def locate(config: RunConfig) -> RunSources:
     require_shared_store()
     store, folder = ArtifactStore.from_environment(), Path(config.folder)
     faults: list[TuneworthyError] = []
-    data = _found(lambda: locate_data(config, store), faults)
+    data = _found(lambda: locate_data(config, store, password_at(config.data.password)), faults)
     base = _found(lambda: locate_base(config.base, folder, store), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
     if data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     return RunSources(data=data, base=base, benchmark=benchmark)
+
+
+def password_at(place: str | None) -> str | None:
+    """Return the password that is kept in an environment variable (env:NAME) or in a Secret block of Prefect (prefect:NAME).
+
+    Raises:
+        MachineLacks: nothing is kept there.
+    """
+    if place is None:
+        return None
+    keeper, _, name = place.partition(":")
+    if keeper == "env":
+        if name not in os.environ:
+            raise MachineLacks(f"data.password: the environment variable {name} is not set here. Set it where this command or the worker runs.")
+        return os.environ[name]
+    from prefect.blocks.system import Secret
+
+    try:
+        return str(cast("Secret[str]", Secret.load(name)).get())
+    except ValueError:
+        raise MachineLacks(f"data.password: Prefect has no Secret block named {name}. Make one in its UI (Blocks, Secret), or set env:NAME.") from None
+    except httpx.TransportError as fault:
+        raise MachineLacks(f"data.password: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME.") from None
 
 
 def require_shared_store() -> None:

@@ -5,91 +5,16 @@ A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; wha
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, model_validator
 
-NOT_IN_KEY: JsonDict = {"in_key": False}
+from schemas.addresses import BELONG, faults_of
+from schemas.section import NOT_IN_KEY, Section
+from schemas.task_config import TaskConfig
 
-Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class TextAnswer(Section):
-    """The answer is text, within a length and, when given, matching a pattern."""
-
-    format: Literal["text"] = "text"
-    max_characters: int = Field(4000, ge=1, le=100_000, description="An answer longer than this breaks the contract.")
-    pattern: str | None = Field(None, description="Regular expression that the whole answer has to match.")
-
-    @field_validator("pattern")
-    @classmethod
-    def pattern_is_one(cls, pattern: str | None) -> str | None:
-        """Refuse a text that is no regular expression."""
-        try:
-            re.compile(pattern or "")
-        except re.error as fault:
-            raise ValueError(f"is no regular expression: {fault}") from fault
-        return pattern
-
-
-class ChoiceAnswer(Section):
-    """The answer is one label out of a fixed set."""
-
-    format: Literal["choice"]
-    labels: tuple[str, ...] = Field(min_length=2, description="Every label that an answer may be.")
-
-    @field_validator("labels")
-    @classmethod
-    def labels_are_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse labels that are empty or the same."""
-        bare = [label.strip() for label in labels]
-        if not all(bare) or len(set(bare)) < len(bare):
-            raise ValueError("has an empty label, or the same label twice")
-        return labels
-
-
-class JsonAnswer(Section):
-    """The answer is one JSON object that a JSON Schema accepts."""
-
-    format: Literal["json"]
-    json_schema: str = Field(description="JSON Schema file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
-
-
-class SqlAnswer(Section):
-    """The answer is one read-only SQLite query that runs and gives rows."""
-
-    format: Literal["sql"]
-    database: str = Field(description="SQLite file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
-
-
-Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
-
-
-class TaskConfig(Section):
-    """What is asked of the model, what an answer has to look like, and how it is scored."""
-
-    instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
-    answer: Answer = Field(default_factory=TextAnswer, description="The contract: training and model answers alike must meet it.")
-    metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
-
-    @model_validator(mode="after")
-    def metric_fits_format(self) -> TaskConfig:
-        """Refuse a metric that cannot read this kind of answer."""
-        needs = {"json_fields": "json", "sql_execution": "sql"}.get(self.metric)
-        if needs and self.answer.format != needs:
-            raise ValueError(f'metric "{self.metric}" needs answer.format "{needs}", not "{self.answer.format}"')
-        return self
-
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
@@ -126,7 +51,26 @@ Doubtful = Literal[
 class DataConfig(Section):
     """Where the rows are and what is demanded of them."""
 
-    source: str = Field(min_length=1, description="File or glob, relative to the config file: jsonl, csv or parquet.", json_schema_extra=NOT_IN_KEY)
+    source: str = Field(
+        min_length=1,
+        description="Files (path or glob relative to the config file: jsonl, csv, parquet), a database (SQLAlchemy URL without password, with `query`), "
+        "or a data set on the Hugging Face hub (hub://OWNER/NAME, with `revision`).",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    query: str | None = Field(
+        None,
+        min_length=1,
+        description="SELECT that gives the rows, for a database. Its answer is fetched whenever a run or plan starts: only the rows tell whether they changed.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    password: str | None = Field(
+        None,
+        description="Where the database's password is kept: env:NAME (environment variable) or prefect:NAME (Secret block). Never the password itself.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    revision: str | None = Field(None, description="Commit of the data set on the hub, 40 hex digits; needed for one.", json_schema_extra=NOT_IN_KEY)
+    split: str | None = Field(None, min_length=1, description="Split of the data set on the hub; train when left out.", json_schema_extra=NOT_IN_KEY)
+    subset: str | None = Field(None, min_length=1, description="Configuration of the data set on the hub, where it has several.", json_schema_extra=NOT_IN_KEY)
     layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
         "detected", description="How a row holds its request and answer; detected from the first rows of each file when left out."
     )
@@ -146,6 +90,14 @@ class DataConfig(Section):
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY
     )
+
+    @model_validator(mode="after")
+    def source_is_whole(self) -> DataConfig:
+        """Refuse a source that lacks a setting, a setting that goes with another kind of source, and a password where it would be seen."""
+        faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     @model_validator(mode="after")
     def unreadable_rows_are_not_kept(self) -> DataConfig:

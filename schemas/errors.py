@@ -6,6 +6,7 @@ TuneworthyError
 ├── AdapterRefused       exit 4   the gate refused the tuned adapter
 ├── MachineLacks         exit 5   something the machine does not have: a model, a package, space, a server
 │   ├── ModelMissing
+│   ├── DatasetMissing
 │   ├── LibraryMissing
 │   ├── StoreUnwritable
 │   ├── RegistryUnreachable
@@ -51,6 +52,10 @@ class MachineLacks(TuneworthyError):
 
 class ModelMissing(MachineLacks):
     """Raised when the base model is not to be had on this machine."""
+
+
+class DatasetMissing(MachineLacks):
+    """Raised when the rows are in a database or on the hub, and are not to be had from this machine."""
 
 
 class LibraryMissing(MachineLacks):

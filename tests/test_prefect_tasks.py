@@ -11,6 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.sources import password_at
+from schemas.errors import MachineLacks
 from tasks.prefect_tasks import publish_markdown
 from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters
@@ -84,3 +86,12 @@ def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
     with pytest.raises(ValueError, match="a fault of the code"):
         count_twice("broken")
     assert runs() == 1
+
+
+def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
+    from prefect.blocks.system import Secret
+
+    Secret(value="s3cret").save("tickets")  # type: ignore[unused-coroutine]
+    assert password_at("prefect:tickets") == "s3cret"
+    with pytest.raises(MachineLacks, match="Prefect has no Secret block named nothing"):
+        password_at("prefect:nothing")

@@ -23,7 +23,7 @@ from tasks.inference.suiting import unsuited
 from tasks.progress import Audience
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
+    from schemas.task_config import TaskConfig
 
 LOWER = {
     "few_shot": "arms.few_shot.shots or arms.max_new_tokens",

@@ -9,7 +9,7 @@ from tasks.arms.slicing import ArmSlice
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
+    from schemas.task_config import TaskConfig
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))

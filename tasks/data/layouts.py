@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from tasks.answers.contract import Breach
 
 if TYPE_CHECKING:
@@ -102,7 +104,17 @@ def _messages(record: dict[str, Any]) -> Turns | Breach:
     return _conversation(record["messages"], "role", "content")
 
 
+def _parsed(text: str) -> object:
+    """Return the list that a text spells: a CSV file or a database column holds a conversation as JSON text."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
 def _conversation(messages: object, role: str, content: str) -> Turns | Breach:
+    if isinstance(messages, str) and messages.lstrip().startswith("["):
+        messages = _parsed(messages)
     if not isinstance(messages, list) or not messages:
         return Breach("wrong_roles", "holds no messages")
     if not all(isinstance(message, dict) and isinstance(message.get(content), str | None) for message in messages):

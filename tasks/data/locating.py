@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.addresses import kind_of
 from schemas.artifacts import SourceFile, Sources
 from schemas.errors import ConfigRefused
 from tasks.sources import source_files
 
 if TYPE_CHECKING:
-    from schemas.config import RunConfig, TaskConfig
+    from schemas.config import DataConfig, RunConfig
+    from schemas.task_config import TaskConfig
     from tasks.store import ArtifactStore
 
 # What tasks.data.records reads; named here as well, as that module loads what only a run needs.
@@ -50,19 +52,35 @@ class Search:
         return found[0] if found else None
 
 
-def locate_data(config: RunConfig, store: ArtifactStore) -> Sources:
+def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = None) -> Sources:
     """Return the files that `data.source`, `data.corpus` and the answer's contract name, relative to the config's folder.
+
+    Rows in a database or on the hub are fetched into a file of the store (tasks/data/fetching.py); `password` is the database's.
 
     Raises:
         ConfigRefused: files are missing or of a kind that is not read; the message names every one.
+        DatasetMissing: the rows are elsewhere and not to be had.
     """
     search = Search(Path(config.folder), store)
-    rows = search.files("data.source", config.data.source, ROWS)
+    rows = _rows(config.data, search, password)
     corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     return Sources(rows=rows, corpus=corpus, answer=answer)
+
+
+def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[SourceFile, ...]:
+    kind = kind_of(data.source)
+    if kind == "database":
+        from tasks.data.fetching import fetch_query
+
+        return (fetch_query(data, search.folder, search.store, password),)
+    if kind == "hub":
+        from tasks.data.hub import fetch_dataset
+
+        return (fetch_dataset(data, search.store),)
+    return search.files("data.source", data.source, ROWS)
 
 
 def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:

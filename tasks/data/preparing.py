@@ -31,7 +31,8 @@ from tasks.data.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
-    from schemas.config import DataConfig, TaskConfig
+    from schemas.config import DataConfig
+    from schemas.task_config import TaskConfig
     from tasks.stage import Bench
 
 ADVISED = 500  # train rows; fewer often teach the form only, which is advice and no reason to refuse

@@ -12,7 +12,7 @@ from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
+    from schemas.task_config import TaskConfig
 
 FIRST = 20  # rows named per reason; the parquet files name them all
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)

@@ -10,7 +10,8 @@ from tasks.stage import Bench, stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from schemas.config import DataConfig, TaskConfig
+    from schemas.config import DataConfig
+    from schemas.task_config import TaskConfig
 
 
 @stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy"))

@@ -18,7 +18,8 @@ from schemas.artifacts import (
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
-    from schemas.config import RegistryConfig, TaskConfig
+    from schemas.config import RegistryConfig
+    from schemas.task_config import TaskConfig
 
 
 @stage()

@@ -10,8 +10,9 @@ import pytest
 from random_adapter import sealed_adapter, sealed_base
 
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
-from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig, TaskConfig
+from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused, TuneworthyError
+from schemas.task_config import TaskConfig
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
 from tasks.progress import Audience, audience
