@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.addresses import kind_of
 from schemas.artifacts import SourceFile, Sources
 from schemas.errors import ConfigRefused
+from tasks.data.personal_libraries import require_libraries
 from tasks.sources import source_files
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     Raises:
         ConfigRefused: files are missing or of a kind that is not read; the message names every one.
         DatasetMissing: the rows are elsewhere and not to be had.
+        LibraryMissing: data.checks asks for personal data, and what looks for it is not installed.
     """
     search = Search(Path(config.folder), store)
     rows = _rows(config.data, search, password)
@@ -67,6 +69,7 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     answer = _contract_file(config.task, search)
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
+    require_libraries(config.data.checks)
     return Sources(rows=rows, corpus=corpus, answer=answer)
 
 

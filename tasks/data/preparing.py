@@ -144,6 +144,9 @@ def _tell(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, report: dic
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             bench.audience.say(f"data: {what}: {by_reason(table)}")
+    if report["personal_data"]["missing"]:
+        missing = ", ".join(report["personal_data"]["missing"])
+        bench.audience.say(f"data: not searched for personal data and secrets: {missing} not installed (extra `personal`)")
     if train.height < ADVISED:
         bench.audience.say(f"data: {train.height} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")
     for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:

@@ -12,8 +12,8 @@ import polars as pl
 
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
-from tasks.data.personal import masked
 from tasks.data.refusing import row_numbers
+from tasks.data.veiling import veiled
 from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.inference.rendering import render_prompt, render_row, row_messages, template_facts
 
@@ -180,7 +180,7 @@ def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Ite
     """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no personal data."""
     for row in rows:
         rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
-        read, learned = (masked(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
+        read, learned = (veiled(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
         yield {"side": row["side"], "row_id": row["row_id"], "read": read, "supervised": learned, "supervised_tokens": len(rendered.answer_ids)}
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from tasks.data.balance import balance_of, label_counts
 from tasks.data.overlap import answers_in
+from tasks.data.personal_libraries import missing_libraries
 from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
 
@@ -26,6 +27,7 @@ def report_of(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, corpus:
         "groups": {side: rows["group"].n_unique() for side, rows in sides.items()},
         "taken_out": _reasons(sieve.refused),
         "noted": _reasons(sieve.notes),
+        "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
         "leakage": leakage_of(sieve, train, held_out, corpus),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
         "labels": _labels(train, held_out, task.answer.labels) if task.answer.format == "choice" else None,
