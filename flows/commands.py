@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -22,10 +23,11 @@ from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
 from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
-from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
+from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
@@ -83,6 +85,7 @@ def validate(arguments: argparse.Namespace) -> int:
         data = validate_data(config.task, config.data, config.seed, sources.data)
         leakage = check_leakage(data, sources.benchmark)
         rendering = _rendering(config, sources, data)
+        page = report_data(config, data, rendering, leakage)
     finally:
         audience.reset(shown)
     if arguments.json:
@@ -90,10 +93,11 @@ def validate(arguments: argparse.Namespace) -> int:
             "data": data.model_dump(mode="json"),
             "leakage": leakage.model_dump(mode="json"),
             "rendering": rendering and rendering.model_dump(mode="json"),
+            "report": str(_opened(page) / "report.html"),
         }
         print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
         return 0
-    _show_data(data, leakage, rendering)
+    _show_data(data, leakage, rendering, page)
     if mended is not None:
         print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
     return 0
@@ -105,14 +109,19 @@ def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> Re
     return check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None) if base else None
 
 
-def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None) -> None:
+def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None, page: DataReportArtifact) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, {data.documents} documents.")
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
     console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
     console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
-    console.print(f"rows, reasons and the leakage matrix: {ArtifactStore.from_environment().open(data.digest)}")
+    console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
+    console.print(f"report: {_opened(page) / 'report.html'}")
+
+
+def _opened(artifact: Artifact) -> Path:
+    return ArtifactStore.from_environment().open(artifact.digest)
 
 
 def _planned(config: RunConfig, flow: Any) -> Plan:

@@ -72,7 +72,8 @@ class DataArtifact(Artifact):
     Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and answers before the prompt,
     oldest first), prompt, completion, group (all str).
     Columns of corpus.parquet: document, text (str).
-    Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action.
+    Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action; of
+    refused.parquet also mend (what the row's owner can do) and the beginning of prompt and completion, personal data and secrets covered.
     """
 
     kind: ClassVar[str] = "data"
@@ -97,7 +98,7 @@ class RenderingArtifact(Artifact):
     """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids), sample.json (what is supervised).
 
     Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included),
-    control_tokens (those that the row's own text holds, beside the template's).
+    control_tokens (those that the row's own text holds, beside the template's), request_tokens (those of the prompt's own text).
     """
 
     kind: ClassVar[str] = "rendering"
@@ -117,6 +118,13 @@ class RenderingArtifact(Artifact):
             f"train rows have {self.median_tokens} tokens in the middle, {self.longest_tokens} at most, of {self.limit} allowed (window {self.window}); "
             f"{self.supervised_tokens} of {self.train_tokens} train tokens are supervised ({share:.0%})"
         )
+
+
+class DataReportArtifact(Artifact):
+    """What a person reads of the rows: report.html (self-contained), summary.md, refused.json (the first rows that were taken out)."""
+
+    kind: ClassVar[str] = "data_report"
+    headline: str
 
 
 class AdapterArtifact(Artifact):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem
@@ -124,6 +124,12 @@ def publish_markdown(key: str, markdown: str) -> None:
     if len(markdown) > ARTIFACT_CHARACTERS:
         markdown = markdown[:ARTIFACT_CHARACTERS] + "\n\n(cut here; the whole text is in the store)"
     create_markdown_artifact(markdown, key=key)
+
+
+def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """Show rows as a table on the flow run's page; nothing is done outside a flow run, or without rows."""
+    if in_flow_run() and rows:
+        create_table_artifact(rows, key=key, description=description)
 
 
 class FlowRunPage(Audience):

@@ -41,7 +41,7 @@ def leakage_of(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, corpus
     `taken_out` says how many of the rows named are not in the train set any more; an answer that stands in the corpus is what retrieval is for.
     """
     gone = sieve.refused
-    found = pl.concat([gone, sieve.notes])
+    found = pl.concat([gone, sieve.notes], how="diagonal")
     counts = {kind: found.filter(pl.col("reason") == reason) for kind, reason in (("exact", "in_held_out"), ("near", "near_held_out"))}
     matrix = {"train x held_out": {kind: table.height for kind, table in counts.items()}}
     matrix["train x held_out"]["taken_out"] = gone.filter(pl.col("reason").is_in(["in_held_out", "near_held_out"])).height

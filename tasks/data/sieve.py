@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from tasks.data.reasons import REASONS
+from tasks.data.veiling import excerpts
 
 KEPT = ("note", "mask")
+OUT = ("row_id", "file", "line", "reason", "detail", "action", "mend", "prompt", "completion")  # columns of refused.parquet
 FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
 
 
@@ -44,23 +46,26 @@ class Sieve:
         acted = standing.with_columns(action=pl.col("reason").replace_strict({reason: self.action(reason) for reason in reasons}, return_dtype=pl.String))
         out = acted.filter(~pl.col("action").is_in(KEPT)).unique("row_id", keep="first", maintain_order=True)
         noted = acted.filter(pl.col("action").is_in(KEPT)).unique(["row_id", "reason"], keep="first", maintain_order=True)
-        self.found += [out, noted]
+        texts = self.rows.select("row_id", "prompt", "completion").join(out.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        begun = texts.with_columns(excerpts(texts["prompt"]), excerpts(texts["completion"]))
+        self.found += [out.join(begun, on="row_id", how="left", maintain_order="left"), noted]
         self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
 
     @property
     def refused(self) -> pl.DataFrame:
-        """Every row that was taken out, once, in the order of the source: row_id, file, line, reason, detail, action."""
-        return self._table(~pl.col("action").is_in(KEPT))
+        """Every row that was taken out, once, in the order of the source, with how to mend it and how its veiled texts begin (OUT's columns)."""
+        return self._table(~pl.col("action").is_in(KEPT)).select(OUT)
 
     @property
     def notes(self) -> pl.DataFrame:
-        """Every note on a row that was kept; the columns of `refused`."""
-        return self._table(pl.col("action").is_in(KEPT)).join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        """Every note on a row that was kept: row_id, file, line, reason, detail, action."""
+        return self._table(pl.col("action").is_in(KEPT)).select(OUT[:6]).join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
 
     def _table(self, which: pl.Expr) -> pl.DataFrame:
-        empty = pl.DataFrame(schema=FINDING | {"file": pl.String, "line": pl.Int64, "action": pl.String})
-        whole = pl.concat([empty, *self.found]).filter(which)
-        return whole.select("row_id", "file", "line", "reason", "detail", "action").sort("row_id", "reason")
+        texts = {"file": pl.String, "line": pl.Int64, "action": pl.String, "prompt": pl.String, "completion": pl.String}
+        whole = pl.concat([pl.DataFrame(schema=FINDING | texts), *self.found], how="diagonal").filter(which)
+        mends = {reason: REASONS[reason].mend for reason in whole["reason"].unique()}
+        return whole.with_columns(mend=pl.col("reason").replace_strict(mends, return_dtype=pl.String)).sort("row_id", "reason")
 
     @property
     def counted(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, Sources
+from schemas.artifacts import BenchmarkSources, DataArtifact, DataReportArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, Sources
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
@@ -38,6 +38,24 @@ def check_rendering(task: TaskConfig, base: ModelArtifact, data: DataArtifact, m
     from tasks.data.rendered import check_rows
 
     return check_rows(bench.open(base), bench.open(data), task.instruction, max_length, bench)
+
+
+@stage(libraries=("polars", "matplotlib", "jinja2", "numpy"))
+def write_data_report(
+    name: str, data: DataArtifact, earlier: DataArtifact | None, rendering: RenderingArtifact | None, leakage: LeakageArtifact | None, *, bench: Bench
+) -> DataReportArtifact:
+    """Write what a person reads of the rows; `earlier` is the data that the run had before, `rendering` None where no base is at hand."""
+    from tasks.data.report_page import gather, write_data_pages
+
+    folder = bench.open(data)
+    facts = gather(
+        name,
+        (data, folder),
+        bench.open(earlier) if earlier else None,
+        (rendering, bench.open(rendering)) if rendering else None,
+        (leakage, bench.open(leakage)) if leakage else None,
+    )
+    return DataReportArtifact(headline=write_data_pages(facts, folder, bench.out))
 
 
 def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.artifacts import DataArtifact
-from tasks.data.changes import Changes, changes_between
+from tasks.data.changes import ChangedRow, Changes, changed_rows, changes_between
+from tasks.data.earlier import earlier_data
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
 from tasks.planning import current_run
@@ -25,10 +26,10 @@ ROWS = st.dictionaries(st.text(max_size=3), st.text(max_size=2), max_size=12)
 
 def write(folder: Path, train: Rows, held_out: Rows) -> Path:
     folder.mkdir(exist_ok=True)
-    for side, rows in (("train", train), ("held_out", held_out)):
-        frame = pl.DataFrame({"prompt": list(rows), "completion": list(rows.values())}, schema={"prompt": pl.String, "completion": pl.String}).with_columns(
-            history=pl.lit([], dtype=pl.List(pl.String))
-        )
+    for side, rows, first in (("train", train, 1), ("held_out", held_out, 101)):
+        columns = {"row_id": range(first, first + len(rows)), "prompt": list(rows), "completion": list(rows.values())}
+        frame = pl.DataFrame(columns, schema={"row_id": pl.Int64, "prompt": pl.String, "completion": pl.String})
+        frame = frame.with_columns(history=pl.lit([], dtype=pl.List(pl.String)))
         frame.write_parquet(folder / f"{side}.parquet")
     return folder
 
@@ -44,6 +45,41 @@ def test_the_counts_are_those_of_two_mappings_from_request_to_answer(tmp_path_fa
 def test_a_row_on_the_other_side_has_moved_and_did_not_come_or_go(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one", {"a": "1", "b": "2"}, {"c": "3"}), write(tmp_path / "two", {"a": "1", "c": "3"}, {"b": "2"})
     assert changes_between(one, two) == Changes(0, 0, 0, 2)
+
+
+def test_rows_that_differ_are_shown_with_both_answers_and_without_personal_data(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", {"same": "1", "other": "old", "gone": "jo@firm.de"}, {})
+    two = write(tmp_path / "two", {"new": "3", "same": "1"}, {"other": "new"})
+    found = changed_rows(one, two, most=5)
+    assert found == [ChangedRow(101, "other", "old", "new"), ChangedRow(1, "new", None, "3"), ChangedRow(3, "gone", "[EMAIL]", None)]
+
+
+@given(old=ROWS, new=ROWS)
+def test_as_many_rows_are_shown_as_are_counted(tmp_path_factory: pytest.TempPathFactory, old: Rows, new: Rows) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    before, after = write(folder / "old", old, {}), write(folder / "new", new, {})
+    shown = changed_rows(before, after, most=100)
+    kinds = [sum(row.before is None for row in shown), sum(row.after is None for row in shown), sum(None not in (row.before, row.after) for row in shown)]
+    assert Changes(*kinds, 0) == changes_between(before, after)
+
+
+def test_the_data_before_is_the_same_runs_and_stays_the_same_when_nothing_is_new(room: Room) -> None:
+    def validated(run: str, count: int) -> DataArtifact:
+        room.write(sound_rows(count))
+        config = room.config(group="group")
+        current_run.set(run)
+        return validate_data(config.task, config.data, config.seed, locate_data(config, room.bench.store))
+
+    before = current_run.get()
+    first = validated("one", 40)
+    assert earlier_data(first) is None
+    validated("other", 50)
+    second = validated("one", 45)
+    assert earlier_data(second) == first
+    assert validated("one", 45) == second
+    assert earlier_data(second) == first
+    assert earlier_data(first) is None
+    current_run.set(before)
 
 
 def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(make_room: Callable[[str], Room]) -> None:
