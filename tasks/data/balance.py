@@ -10,14 +10,16 @@ from typing import Any
 
 import polars as pl
 
+from tasks.data.overlap import fingerprint
+
 SHIFT = 0.05  # difference of a label's shares from which on it is said
 NAMED = 5
 
 
-def label_counts(rows: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, int]:
-    """Return label -> rows, for every label that an answer may be."""
-    counts = dict(rows.group_by(pl.col("completion").str.strip_chars()).len().iter_rows())
-    return {label.strip(): int(counts.get(label.strip(), 0)) for label in labels}
+def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]:
+    """Return label -> rows, for every label that an answer may be; `answered` are the answers' fingerprints (tasks.data.overlap)."""
+    counts = dict(answered.alias("answer").to_frame().group_by("answer").len().iter_rows())
+    return {label.strip(): int(counts.get(known, 0)) for label, known in zip(labels, fingerprint(pl.Series(labels)), strict=True)}
 
 
 def balance_of(train: dict[str, int], held_out: dict[str, int]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tasks.data.records import READ, read_records
 from tasks.data.refusing import row_numbers
 from tasks.data.shingles import CHUNK, Shingles, shingles_of, template_of
 from tasks.data.speech import spoken
+from tasks.data.spool import frames_in
 from tasks.data.turns import asked
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Flo
 def find_leaks(data: Path, benchmark: BenchmarkSources, out: Path, audience: Audience) -> LeakageArtifact:
     """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet, and say what was found."""
     texts, unread = benchmark_texts(benchmark)
-    leaks = leaks_of([pl.read_parquet(data / "train.parquet")], texts)
+    leaks = leaks_of(frames_in(data / "train.parquet", "row_id", "prompt", "completion"), texts)
     leaks.write_parquet(out / "leaks.parquet", compression="zstd", compression_level=3, statistics=False)
     rows, items = leaks["row_id"].unique().sort(), leaks.select("file", "item").n_unique()
     if rows.len():

@@ -8,11 +8,13 @@ from pathlib import Path
 import polars as pl
 
 from tasks.data.earlier import STAGE
+from tasks.data.spool import SIDES, frames_in
 from tasks.data.turns import asked
 from tasks.data.veiling import excerpts
 from tasks.planning import current_run
 from tasks.store import ArtifactStore
 
+COLUMNS = ("row_id", "history", "prompt", "completion")
 TEXTS = ["asked", "answered"]
 
 
@@ -38,7 +40,7 @@ def last_time(store: ArtifactStore) -> Path | None:
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
         return None
     folder = store.open(record["artifact"]["digest"])
-    return folder if set(TEXTS) <= pl.read_parquet_schema(folder / "train.parquet").keys() else None
+    return folder if set(COLUMNS) <= pl.read_parquet_schema(folder / "train.parquet").keys() else None
 
 
 def changes_between(before: Path, after: Path) -> Changes:
@@ -84,14 +86,16 @@ def _only_in(these: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
 
 def _rows(folder: Path) -> pl.DataFrame:
     """Return the number, the side and the texts' fingerprints of each row, so that a million rows take 25 MB."""
-    columns = ["row_id", "history", "prompt", "completion"]
-    sides = [pl.read_parquet(folder / f"{side}.parquet", columns=columns).with_columns(is_train=pl.lit(side == "train")) for side in ("train", "held_out")]
-    hashed = [frame.select("row_id", "is_train", asked=asked(frame).hash(5), answered=pl.col("completion").hash(5)) for frame in sides]
-    return pl.concat(hashed).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
+    frames = ((side, frame) for side in SIDES for frame in frames_in(folder / f"{side}.parquet", *COLUMNS))
+    hashed = [
+        frame.select("row_id", asked=asked(frame).hash(5), answered=pl.col("completion").hash(5), is_train=pl.lit(side == "train")) for side, frame in frames
+    ]
+    nothing = pl.DataFrame(schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": pl.Boolean})
+    return pl.concat([nothing, *hashed]).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
 
 
 def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
     """Return row -> how its prompt and its answer begin, veiled."""
-    sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in ("train", "held_out")]
+    sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
     found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
     return {row: (prompt, answer) for row, prompt, answer in zip(found["row_id"], excerpts(found["prompt"]), excerpts(found["completion"]), strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -38,15 +38,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class ReadFile:
-    """A file's rows with SCHEMA's columns, and the layout that they had."""
+class ReadPiece:
+    """Some of a file's rows with SCHEMA's columns, and the layout that they have."""
 
-    rows: list[pl.DataFrame]
+    rows: pl.DataFrame
     layout: str
 
 
-def read_rows(files: Iterable[SourceFile], data: DataConfig) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return every row of the files, with SCHEMA's columns, and the layouts that were found.
+def read_rows(files: Iterable[SourceFile], data: DataConfig) -> Iterator[ReadPiece]:
+    """Yield every row of the files, CHUNK at a time and at least one piece a file.
 
     `reason` and `detail` say why a row could not be read. Rows are numbered through all files; in a single file the number is the record's
     own (tasks/data/records.py).
@@ -54,29 +54,28 @@ def read_rows(files: Iterable[SourceFile], data: DataConfig) -> tuple[pl.DataFra
     Raises:
         DatasetRefused: a file cannot be read as a whole, lacks a column in every row, or has no row.
     """
-    frames: list[pl.DataFrame] = []
-    layouts: list[str] = []
+    before = 0
     for file in files:
-        read = _read_file(Path(file.path), file.suffix, data, before=int(frames[-1]["row_id"][-1]) if frames else 0)
-        frames += read.rows
-        layouts.append(read.layout)
-    return pl.concat(frames, rechunk=False), tuple(dict.fromkeys(layouts))
+        last = before
+        for piece in _read_file(Path(file.path), file.suffix, data, before):
+            last = int(piece.rows["row_id"][-1])
+            yield piece
+        before = last
 
 
-def _read_file(path: Path, suffix: str, data: DataConfig, before: int) -> ReadFile:
+def _read_file(path: Path, suffix: str, data: DataConfig, before: int) -> Iterator[ReadPiece]:
     records = read_records(path, suffix)
     first = list(islice(records, JUDGED))
     layout = data.layout if data.layout != "detected" else detected([record for _, record in first if isinstance(record, dict)], data)
     columns = columns_of(layout, data) | ({"data.group": data.group} if data.group else {})
     convert = converter(layout, data)
-    every, seen, frames = chain(first, records), set[str](), list[pl.DataFrame]()
+    every, seen, is_empty = chain(first, records), set[str](), not first
     while chunk := list(islice(every, CHUNK)):
         seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
-        frames.append(_frame(chunk, path.name, convert, data.group, before))
-    if not frames:
+        yield ReadPiece(_frame(chunk, path.name, convert, data.group, before), layout)
+    if is_empty:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
-    return ReadFile(frames, layout)
 
 
 def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:

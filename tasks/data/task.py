@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PERSONAL = ("phonenumberslite", "python-stdnum", "detect-secrets")  # the extra `personal`; "missing" in the key where it is not installed
 
 
-@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy", *PERSONAL))
+@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy", "pyarrow", *PERSONAL))
 def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, bench: Bench) -> DataArtifact:
     """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
     from tasks.data.preparing import prepare_data
@@ -24,7 +24,7 @@ def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Source
     return prepare_data(task, data, seed, sources, bench)
 
 
-@stage(libraries=("polars", "orjson", "numpy"))
+@stage(libraries=("polars", "orjson", "numpy", "pyarrow"))
 def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Bench) -> LeakageArtifact:
     """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again."""
     from tasks.data.benchmark_items import find_leaks

@@ -1,0 +1,92 @@
+"""Rows that wait on disk: read in pieces of any size they give the same sealed rows, and nothing is left behind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import DatasetRefused
+from tasks.data.repeats import repeated
+from tasks.data.spool import KEPT, Said, frames_in, spooling
+from tests.data.conftest import Room, sound_rows
+from tests.data.test_nearness import texts
+
+TABLES = ("train", "held_out", "refused", "notes")
+
+
+def mixed_rows(count: int) -> list[dict[str, str]]:
+    """Return rows of which some are empty, repeated, in conflict, nearly alike, or asked on both sides of the split."""
+    draw, said = random.Random(5), texts(count, words=30)
+    rows = [{"prompt": text, "completion": draw.choice(["left", "right"]), "group": f"g{draw.randrange(count // 4)}"} for text in said]
+    for place in range(10, count, 7):
+        kind, other = draw.randrange(4), rows[draw.randrange(place)]
+        near = " ".join([*other["prompt"].split()[:-1], "changed"])
+        rows[place] |= [{"prompt": " "}, {**other, "group": rows[place]["group"]}, {"prompt": other["prompt"]}, {"prompt": near}][kind]
+    return rows
+
+
+@pytest.mark.parametrize("piece", [5, 64])
+@pytest.mark.parametrize("group", [None, "group"])
+def test_the_size_of_a_piece_changes_nothing_that_is_sealed(
+    make_room: Callable[[str], Room], monkeypatch: pytest.MonkeyPatch, piece: int, group: str | None
+) -> None:
+    choice = {"answer": {"format": "choice", "labels": ["left", "right"]}}
+    whole, parts = make_room("whole"), make_room("parts")
+    facts = []
+    for room in (whole, parts):
+        room.write(mixed_rows(200), "a.jsonl")
+        room.write(sound_rows(30), "b.jsonl")
+        facts.append(room.validate(choice, source="*.jsonl", group=group, refuse_above=0.9, checks={"conflicting_answers": "note", "exact_duplicate": "note"}))
+        monkeypatch.setattr("tasks.data.reading.CHUNK", piece)
+        monkeypatch.setattr("tasks.data.nearness.CHUNK", piece)
+        monkeypatch.setattr("tasks.data.nearness.FETCHED", piece)
+        monkeypatch.setattr("tasks.data.nearness.COMPARED", piece)
+    assert facts[0] == facts[1]
+    assert {"near_duplicate", "conflicting_answers", "exact_duplicate", "label_doubt"} <= set(whole.report()["noted"])
+    assert ("in_held_out" in whole.report()["taken_out"]) == (group is not None)
+    for name in TABLES:
+        assert whole.table(name).equals(parts.table(name))
+    assert whole.report() == parts.report()
+
+
+def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> None:
+    room.write([*sound_rows(30), {"prompt": "", "completion": "x"}])
+    with pytest.raises(DatasetRefused):
+        room.validate(refuse_above=0)
+    assert sorted(path.name for path in room.bench.folder.iterdir()) == ["out", "refused.parquet"]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
+def test_texts_come_back_from_any_places_in_any_order(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject) -> None:
+    with spooling(tmp_path_factory.getbasetemp() / "spool") as spool:
+        every: list[str] = []
+        for size in sizes:
+            said = [f"text {len(every) + n}" for n in range(size)]
+            rows = pl.DataFrame({"said": said, "row_id": range(size)}, schema={"said": pl.String, "row_id": pl.Int64})
+            filled = rows.with_columns([pl.lit("x").alias(name) for name in KEPT if name != "row_id"])
+            assert spool.add(filled).to_list() == list(range(len(every), len(every) + size))
+            every += said
+        wanted = data.draw(st.lists(st.integers(0, len(every) - 1))) if every else []
+        found = Said(spool, pl.Series(range(len(every)), dtype=pl.UInt32)).gather(np.array(wanted, dtype=np.int64))
+        assert found.to_list() == [every[place] for place in wanted]
+
+
+@given(st.lists(st.integers(0, 6)))
+def test_repeated_values_are_those_that_are_there_twice(values: list[int]) -> None:
+    assert repeated(np.array(values, dtype=np.uint64)).tolist() == [place for place, value in enumerate(values) if values.count(value) > 1]
+
+
+def test_a_sealed_file_is_read_in_its_order_and_only_the_columns_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.data.spool.BATCH", 7)
+    frame = pl.DataFrame({"row_id": range(20), "prompt": [f"p{n}" for n in range(20)]})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    frames = list(frames_in(tmp_path / "rows.parquet", "prompt"))
+    assert [part.height for part in frames] == [7, 7, 6]
+    assert pl.concat(frames).equals(frame.select("prompt"))
