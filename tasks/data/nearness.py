@@ -26,8 +26,8 @@ PERMUTATIONS = 128
 SEED = 42
 SIGNED = 500  # texts signed at once: rensa gives signatures as lists, which are twice as fast while they fit the processor's cache
 RECALL = 0.995  # chance that a pair exactly at the threshold becomes a candidate
-COMPARED = 10_000  # pairs compared at once: a text's shingles as a set take kilobytes
-FETCHED = 200_000  # pairs whose texts are fetched at once, as they may lie anywhere
+COMPARED = 5_000  # pairs compared at once: a text's shingles as a set take kilobytes
+FETCHED = 100_000  # pairs whose texts are fetched at once, as they may lie anywhere
 PAIRS = {"first": pl.Int64, "second": pl.Int64, "similarity": pl.Float64}
 
 

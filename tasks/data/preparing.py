@@ -57,7 +57,7 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
     _write(sieve.notes, bench.out / "notes.parquet")
     if corpus is not None:
         _write(corpus, bench.out / "corpus.parquet")
-    report = report_of(sieve, corpus, task, bench.out)
+    report = report_of(sieve, corpus, task, data.held_out, bench.out)
     _write_json(report, bench.out / "report.json")
     _tell(sieve, report, bench)
     return DataArtifact(

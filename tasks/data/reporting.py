@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasks.data.balance import balance_of, label_counts
+from tasks.data.balance import balance_of, evener_seed, label_counts, unbalanced
 from tasks.data.overlap import answers_in
 from tasks.data.personal_libraries import missing_libraries
 from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
-from tasks.data.spool import frames_in
+from tasks.data.spool import SIDES, frames_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,16 @@ FIRST = 20  # rows named per reason; the parquet files name them all
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, out: Path) -> dict[str, Any]:
-    """Return the report as JSON values; it holds no text of any row, but a choice's labels. `out` holds held_out.parquet."""
+def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share: float, out: Path) -> dict[str, Any]:
+    """Return the report as JSON values; it holds no text of any row, but a choice's labels.
+
+    Args:
+        sieve: every finding, and the rows that stay.
+        corpus: the documents, if there are any.
+        task: its answer's contract names the labels.
+        share: of the groups, that was to be held out.
+        out: where train.parquet and held_out.parquet lie.
+    """
     train, held_out = (sieve.rows.filter(side) for side in (~pl.col("is_held_out"), pl.col("is_held_out")))
     sides = {"train": train, "held_out": held_out}
     return {
@@ -34,7 +42,7 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, out: 
         "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
         "leakage": leakage_of(sieve, train, held_out, corpus, out),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
-        "labels": _labels(train, held_out, task.answer.labels) if task.answer.format == "choice" else None,
+        "labels": _labels(train, held_out, task.answer.labels, share, out) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }
 
@@ -68,6 +76,14 @@ def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
     return {column: [int(rows[f"{column}_characters"].quantile(share, "nearest") or 0) for share in QUANTILES] for column in ("prompt", "completion")}
 
 
-def _labels(train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
+def _labels(train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...], share: float, out: Path) -> dict[str, Any]:
     counts = {"train": label_counts(train["answered"], labels), "held_out": label_counts(held_out["answered"], labels)}
-    return {**counts, "balance": balance_of(**counts)}
+    balance = balance_of(**counts)
+    return {**counts, "balance": {**balance, "evener_seed": evener_seed(_labelled(out), share) if unbalanced(balance) else None}}
+
+
+def _labelled(out: Path) -> pl.DataFrame:
+    """Return how many rows each group has of each label."""
+    label = pl.col("completion").str.strip_chars().alias("label")
+    counts = [frame.group_by("group", label).len("rows") for side in SIDES for frame in frames_in(out / f"{side}.parquet", "group", "completion")]
+    return pl.concat(counts).group_by("group", "label").agg(pl.col("rows").sum()).sort("group", "label")

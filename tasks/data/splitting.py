@@ -1,7 +1,13 @@
 """Train or held out, by whole groups.
 
-A group's side is a function of the seed and its own name, so that no group moves because rows came or went. The share that is held out
-therefore comes close to the one asked for, not to the digit; nor are the labels of a choice task evened out (tasks/data/balance.py).
+What is guaranteed: a group's side is a function of the seed and its own name. It never moves because other rows came, went, changed their
+label or stand in another order, and a larger share only adds to what is held out.
+
+What is not: exact shares, over all or per label of a choice task. No split can have both. Let side(x, S) be the side of group x among the
+groups S. If no group ever moves when others come, side(x, S) = side(x, {x}) for every S that holds x: the other groups have no say, and so
+nothing can be evened out among them. A label with n groups of one row has its held-out share within sqrt(ln(2 / d) / (2 n)) of the one asked
+for with a chance of 1 - d (Hoeffding, "Probability inequalities for sums of bounded random variables", 1963): with 100 groups within 0.14 in
+95 of 100 cases. What the shares came to is measured and said, with a seed that draws evener ones (tasks/data/balance.py).
 """
 
 from __future__ import annotations

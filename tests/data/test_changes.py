@@ -121,7 +121,22 @@ def test_labels_on_one_side_only_and_far_shares_are_said_with_numbers(room: Room
     share = {side: found[side]["red"] / sum(found[side].values()) for side in ("train", "held_out")}
     said = [line for line in room.listener.lines if line.startswith("data: labels: ")]
     assert said[0].startswith("data: labels: 1 label has ('green') no ")
-    assert f"{share['train']:.1%} of the train rows and {share['held_out']:.1%} of the held-out rows; a group's side follows from the seed" in said[1]
+    assert f"{share['train']:.1%} of the train rows and {share['held_out']:.1%} of the held-out rows" in said[1]
+    assert "a group's side follows from the seed and its name, so that no row ever moves" in said[2]
+
+
+def test_an_evener_seed_is_named_and_keeps_what_was_told_of_it(room: Room) -> None:
+    labels = tuple(f"label {n}" for n in range(12))
+    room.write([{"prompt": f"question number {n}?", "completion": labels[n % 12]} for n in range(72)])
+    task = {"answer": {"format": "choice", "labels": labels}}
+    room.validate(task)
+    told = room.report()["labels"]["balance"]["evener_seed"]
+    assert any(f"seed: {told['seed']} draws the evenest sides of these rows" in line for line in room.listener.lines)
+    config = room.config(task)
+    validate_data.function(config.task, config.data, told["seed"], locate_data(config, room.bench.store), bench=room.bench)
+    after = room.report()["labels"]["balance"]
+    assert len(after["not_measured"]) + len(after["not_learned"]) == told["one_sided"]
+    assert abs(after["farthest"]["train"] - after["farthest"]["held_out"]) == pytest.approx(told["farthest"], abs=2e-4)
 
 
 def test_alike_sides_are_not_spoken_of(room: Room) -> None:
