@@ -35,7 +35,7 @@ LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Flo
 def find_leaks(data: Path, benchmark: BenchmarkSources, out: Path, audience: Audience) -> LeakageArtifact:
     """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet, and say what was found."""
     texts, unread = benchmark_texts(benchmark)
-    leaks = leaks_of(frames_in(data / "train.parquet", "row_id", "prompt", "completion"), texts)
+    leaks = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
     leaks.write_parquet(out / "leaks.parquet", compression="zstd", compression_level=3, statistics=False)
     rows, items = leaks["row_id"].unique().sort(), leaks.select("file", "item").n_unique()
     if rows.len():
