@@ -85,12 +85,16 @@ class DataArtifact(Artifact):
 
 
 class LeakageArtifact(Artifact):
-    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds)."""
+    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds, kind: exact or near).
+
+    templates.parquet has the same columns for rows that hold an item but for its numbers and quoted texts; leakage.json counts rows per file.
+    """
 
     kind: ClassVar[str] = "leakage"
     texts: int = Field(description="Texts of benchmark items that were looked for.")
     items: int = Field(description="Items of which a text stands in a train row.")
     rows: int = Field(description="Train rows that hold one.")
+    templates: int = Field(0, description="Train rows that hold one but for its numbers and quoted texts.")
     unread: tuple[str, ...] = Field(description="Benchmark data that was not looked at: on the hub, or of a kind that is not read.")
 
 

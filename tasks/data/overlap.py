@@ -5,13 +5,11 @@ Rows are compared by fingerprints of 64 bits (`with_keys`), which is all that st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import polars as pl
 
 from tasks.data.repeats import rows_repeating
 from tasks.data.sieve import FINDING
-from tasks.data.speech import evened, lettered, spoken
+from tasks.data.speech import evened, lettered
 
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
@@ -86,13 +84,6 @@ def _later(pairs: pl.DataFrame) -> pl.DataFrame:
 def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
     best = found.sort(["row_id", "alike", "twin"], descending=[False, True, False]).unique("row_id", keep="first", maintain_order=True)
     return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
-
-
-def answers_in(corpus: pl.DataFrame, held_out: Iterable[pl.DataFrame]) -> int:
-    """Return how many held-out rows have an answer that stands word for word in a document: what retrieval may find, and training must not see."""
-    documents = "\n".join(f" {text} " for text in spoken(corpus["text"]))
-    answers = [spoken(frame["completion"]).alias("said").to_frame().group_by("said").len() for frame in held_out]
-    return sum(count for table in answers for said, count in table.iter_rows() if f" {said} " in documents)
 
 
 def _pointing(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:

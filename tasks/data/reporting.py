@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tasks.data.balance import balance_of, evener_seed, label_counts, unbalanced
-from tasks.data.overlap import answers_in
+from tasks.data.leakage import leakage_of
 from tasks.data.personal_libraries import missing_libraries
 from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
@@ -40,27 +40,11 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
         "taken_out": _reasons(sieve.refused),
         "noted": _reasons(sieve.notes),
         "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
-        "leakage": leakage_of(sieve, train, held_out, corpus, out),
+        "leakage": leakage_of(sieve, corpus, task.answer.format, out),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
         "labels": _labels(train, held_out, task.answer.labels, share, out) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }
-
-
-def leakage_of(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, corpus: pl.DataFrame | None, out: Path) -> dict[str, dict[str, int]]:
-    """Return where what is measured can be seen elsewhere, in rows; the few-shot and retrieval arms draw their examples from the train rows.
-
-    `taken_out` says how many of the rows named are not in the train set any more; an answer that stands in the corpus is what retrieval is for.
-    """
-    gone = sieve.refused
-    found = pl.concat([gone, sieve.notes], how="diagonal")
-    counts = {kind: found.filter(pl.col("reason") == reason) for kind, reason in (("exact", "in_held_out"), ("near", "near_held_out"))}
-    matrix = {"train x held_out": {kind: table.height for kind, table in counts.items()}}
-    matrix["train x held_out"]["taken_out"] = gone.filter(pl.col("reason").is_in(["in_held_out", "near_held_out"])).height
-    matrix["train x held_out"]["shared_groups"] = int(train["grouped"].unique().is_in(held_out["grouped"].implode()).sum())
-    if corpus is not None:
-        matrix["corpus x held_out"] = {"answers_word_for_word": answers_in(corpus, frames_in(out / "held_out.parquet", "completion"))}
-    return matrix
 
 
 def _reasons(table: pl.DataFrame) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_planted_items_are_named_by_row_and_item(room: Room) -> None:
     found, leaks = leakage(room, rows, "items.jsonl")
     assert leaks.select("row_id", "file", "item").rows() == [(11, "items.jsonl", 8), (21, "items.jsonl", 10)]
     assert (found.items, found.rows, found.unread) == (2, 2, ())
-    assert any("2 train rows (rows 11, 21) hold 2 benchmark items of items.jsonl" in line for line in room.listener.lines)
+    assert any("2 train rows (rows 11, 21) hold 2 benchmark items of items.jsonl (b)" in line for line in room.listener.lines)
 
 
 def test_part_of_an_item_is_none_and_neither_is_a_short_one(room: Room) -> None:
@@ -46,6 +47,27 @@ def test_part_of_an_item_is_none_and_neither_is_a_short_one(room: Room) -> None:
     half = " ".join(ITEMS[0]["goal"].split()[:7])
     found, _ = leakage(room, [{"prompt": half}, {"prompt": "how are you today"}], "items.jsonl")
     assert (found.items, found.rows) == (0, 0)
+
+
+def test_all_nearly_all_and_other_numbers_are_told_apart(room: Room) -> None:
+    room.write([{"text": f"{text} costs {n} and {n + 1} marks"} for n, text in enumerate(texts(60, words=20, seed=3))], "items.jsonl")
+    items = [line["text"] for line in pl.read_ndjson(room.folder / "items.jsonl").to_dicts()]
+    near = " ".join(["other", *items[1].split()[1:]])
+    valued = " ".join(word.replace("2", "77").replace("3", "99") if word.isdigit() else word for word in items[2].split()[-12:])
+    room.write([{"text": items[0]}, {"text": items[1]}, {"text": " ".join(items[2].split()[-12:])}], "items.jsonl")
+    found, leaks = leakage(room, [{"prompt": f"so: {items[0]}"}, {"prompt": near}, {"prompt": valued}], "items.jsonl")
+    assert leaks.select("row_id", "item", "kind").rows() == [(1, 1, "exact"), (2, 2, "near")]
+    assert room.table("templates").select("row_id", "item", "kind").rows() == [(3, 3, "template")]
+    assert json.loads((room.bench.out / "leakage.json").read_text()) == {"train x items.jsonl": {"exact": 1, "near": 1, "template": 1, "items": 3}}
+    assert (found.rows, found.items, found.templates) == (2, 2, 1)
+    assert any("1 train rows (row 3) are benchmark items (b) with other numbers or quoted texts" in line for line in room.listener.lines)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(room: Room) -> None:
+    room.write(ITEMS[:5], "one/items.jsonl")
+    room.write(ITEMS[5:10], "two/items.jsonl")
+    _, leaks = leakage(room, [{"prompt": ITEMS[6]["goal"]}], "one/items.jsonl", "two/items.jsonl")
+    assert leaks.select("file", "item").rows() == [("two/items.jsonl", 2)]
 
 
 def test_what_every_item_says_is_no_leak(room: Room) -> None:
