@@ -31,6 +31,7 @@ from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, Leakag
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
+from tasks.data.matrix import matrix_lines
 from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy
 from tasks.keys import moved
 from tasks.planning import Plan, current_run, planning
@@ -115,6 +116,8 @@ def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: Renderin
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
     console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    for line in matrix_lines(_opened(data), _opened(leakage)):
+        console.print(f"  {line}", markup=False)
     console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
     console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
     console.print(f"report: {_opened(page) / 'report.html'}")

@@ -62,12 +62,3 @@ def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:
         for name, found in zip(counts, (exact, near, answers), strict=True):
             counts[name] += int(found.sum())
     return counts
-
-
-def matrix_lines(matrix: dict[str, dict[str, Any]]) -> list[str]:
-    """Return a line for each pair, for people: "few-shot pool x held out: exact 0, near 3"."""
-    return [f"{_words(pair)}: {', '.join(f'{_words(name)} {count}' for name, count in counts.items())}" for pair, counts in matrix.items()]
-
-
-def _words(name: str) -> str:
-    return name.replace("few_shot", "few-shot").replace("_", " ")

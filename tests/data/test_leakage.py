@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.containment import FEWEST_RUNS, HELD, Documents
-from tasks.data.leakage import matrix_lines
+from tasks.data.matrix import matrix_lines
 from tasks.data.templates import shared_templates, without_values
 from tests.data.conftest import Room
 from tests.data.test_nearness import near_twins, texts
@@ -108,8 +110,13 @@ def test_documents_hold_what_the_plainest_search_finds(corpus: list[str], asked:
         assert near[place] == (not exact[place] and len(own) >= FEWEST_RUNS and sum(run in runs for run in own) >= HELD * len(own))
 
 
-def test_a_line_of_the_matrix_is_in_words() -> None:
-    assert matrix_lines({"few_shot_pool x held_out": {"exact": 0, "near": 3}}) == ["few-shot pool x held out: exact 0, near 3"]
+def test_the_matrix_is_told_in_words_and_benchmarks_only_where_something_was_found(tmp_path: Path) -> None:
+    pairs = {"few_shot_pool x held_out": {"exact": 0, "near": 3}, "corpus x held_out": {"requests_nearly": 1, "note": "allowed: so"}}
+    files = {"train x a_b.jsonl": {"exact": 1, "items": 2}, "train x c.jsonl": {"exact": 0, "items": 0}}
+    (tmp_path / "report.json").write_text(json.dumps({"leakage": pairs}))
+    (tmp_path / "leakage.json").write_text(json.dumps(files))
+    told = ["few-shot pool x held out: exact 0, near 3", "corpus x held out: requests nearly 1, allowed: so", "train x a_b.jsonl: exact 1, items 2"]
+    assert matrix_lines(tmp_path, tmp_path) == told
 
 
 def test_no_text_of_a_row_is_in_the_matrix(room: Room) -> None:
