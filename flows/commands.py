@@ -84,7 +84,7 @@ def validate(arguments: argparse.Namespace) -> int:
     shown = audience.set(TerminalAudience(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
-        leakage = check_leakage(data, sources.benchmark)
+        leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)
     finally:

@@ -30,7 +30,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
-    report_data(config, data, rendering, check_leakage(data, sources.benchmark))
+    report_data(config, data, rendering, check_leakage(data, sources.benchmark, sources.cached_items))
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")

@@ -10,11 +10,11 @@ from typing import TypeVar, cast
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from schemas.artifacts import BaseSource, BenchmarkSources, Sources
+from schemas.artifacts import BaseSource, BenchmarkSources, SourceFile, Sources
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from tasks.base.sources import locate_base
-from tasks.benchmark.locating import locate_benchmarks
+from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.store import ArtifactStore
 
@@ -22,12 +22,13 @@ T = TypeVar("T")
 
 
 class RunSources(BaseModel):
-    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks."""
+    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data that is cached here."""
 
     model_config = ConfigDict(frozen=True)
     data: Sources
     base: BaseSource
     benchmark: BenchmarkSources
+    cached_items: dict[str, tuple[SourceFile, ...]]
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -44,7 +45,7 @@ def locate(config: RunConfig) -> RunSources:
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
     if data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    return RunSources(data=data, base=base, benchmark=benchmark)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
 
 
 def password_at(place: str | None) -> str | None:

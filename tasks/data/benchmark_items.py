@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from schemas.artifacts import LeakageArtifact
+from schemas.artifacts import LeakageArtifact, SourceFile
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
 from tasks.data.containment import Index
-from tasks.data.records import READ, read_records
+from tasks.data.records import READ, Record, read_records
 from tasks.data.refusing import row_numbers
 from tasks.data.shingles import CHUNK, shingles_of, template_of
 from tasks.data.speech import spoken
@@ -27,15 +28,17 @@ from tasks.data.templates import without_values
 from tasks.data.turns import asked
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkSources, SourceFile
+    from schemas.artifacts import BenchmarkSources
     from tasks.progress import Audience
 
+ARROW = ".arrow"
+Cached = Mapping[str, Sequence[SourceFile]]  # hub data set -> its files in this machine's cache
 LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Float64, "kind": pl.String}
 
 
-def find_leaks(data: Path, benchmark: BenchmarkSources, out: Path, audience: Audience) -> LeakageArtifact:
+def find_leaks(data: Path, benchmark: BenchmarkSources, cached: Cached, out: Path, audience: Audience) -> LeakageArtifact:
     """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet and leakage.json, and say what was found."""
-    texts, unread = benchmark_texts(benchmark)
+    texts, unread = benchmark_texts(benchmark, cached)
     every = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
     leaks, alike = every.filter(pl.col("kind") != "template"), every.filter(pl.col("kind") == "template")
     for name, table in (("leaks", leaks), ("templates", alike)):
@@ -63,12 +66,14 @@ def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int
     return matrix
 
 
-def benchmark_texts(benchmark: BenchmarkSources) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the texts of every item (columns file, item, text), and what could not be read: data on the hub, files of another kind."""
-    unread = [f"hub:{name}" for name in sorted(benchmark.hub)]
+def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the texts of every item (columns file, item, text), and what could not be read: data that is on the hub only, files of another kind."""
+    unread = [f"hub:{name}" for name in sorted(benchmark.hub) if name not in cached]
     frames = [pl.DataFrame(schema={"file": pl.String, "item": pl.Int64, "text": pl.String})]
-    for file, name in zip(benchmark.files, _names(benchmark.files), strict=True):
-        if file.suffix in READ:
+    named = [*zip(benchmark.files, _names(benchmark.files), strict=True)]
+    named += [(file, _cached_name(name, Path(file.path))) for name, files in sorted(cached.items()) for file in files]
+    for file, name in named:
+        if file.suffix in (*READ, ARROW):
             try:
                 frames.append(pl.DataFrame(list(_texts(Path(file.path), file.suffix, name)), schema=frames[0].schema, orient="row"))
             except DatasetRefused:
@@ -85,8 +90,26 @@ def _names(files: Sequence[SourceFile]) -> list[str]:
     return [path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
 
 
+def _cached_name(hub_set: str, path: Path) -> str:
+    """Return "hub:OWNER/NAME/PART/FILE" for a file CACHE/OWNER___NAME/PART/VERSION/HASH/FILE."""
+    return f"hub:{hub_set}/{path.parents[2].name}/{path.name}"
+
+
+def _arrow_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file as the datasets library caches them.
+
+    Raises:
+        DatasetRefused: it is none.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as batches:
+            yield from enumerate((record for batch in batches for record in batch.to_pylist()), 1)
+    except (pa.ArrowException, OSError) as fault:
+        raise DatasetRefused(f"{path.name} cannot be read as Arrow: {str(fault).splitlines()[0][:200]}.") from fault
+
+
 def _texts(path: Path, suffix: str, name: str) -> Iterator[tuple[str, int, str]]:
-    for number, record in read_records(path, suffix):
+    for number, record in _arrow_records(path) if suffix == ARROW else read_records(path, suffix):
         if not isinstance(record, Breach):
             yield from ((name, number, text) for text in _strings(record))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, DataReportArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, Sources
+from schemas.artifacts import BenchmarkSources, DataArtifact, DataReportArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, SourceFile, Sources
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Source
 
 
 @stage(libraries=("polars", "orjson", "numpy", "pyarrow"))
-def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Bench) -> LeakageArtifact:
-    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again."""
+def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, cached: dict[str, tuple[SourceFile, ...]], *, bench: Bench) -> LeakageArtifact:
+    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again.
+
+    `cached` are the files of the benchmark's hub data that are on this machine, by data set.
+    """
     from tasks.data.benchmark_items import find_leaks
 
-    return find_leaks(bench.open(data), benchmark, bench.out, bench.audience)
+    return find_leaks(bench.open(data), benchmark, cached, bench.out, bench.audience)
 
 
 @stage(libraries=("transformers", "tokenizers", "jinja2", "polars"))

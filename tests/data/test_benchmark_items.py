@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import polars as pl
 
 from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, SourceFile
+from tasks.data.benchmark_items import Cached
 from tasks.data.locating import ROWS, locate_data
 from tasks.data.records import READ
 from tasks.data.task import check_leakage, validate_data
@@ -18,7 +20,9 @@ from tests.data.test_nearness import texts
 ITEMS = [{"goal": text, "choices": {"text": [f"{text} one", "two"]}, "label": 0} for text in texts(300, words=12, seed=3)]
 
 
-def leakage(room: Room, rows: list[dict[str, Any]], *files: str, hub: dict[str, str] | None = None) -> tuple[LeakageArtifact, pl.DataFrame]:
+def leakage(
+    room: Room, rows: list[dict[str, Any]], *files: str, hub: dict[str, str] | None = None, cached: Cached | None = None
+) -> tuple[LeakageArtifact, pl.DataFrame]:
     """Run the stage on rows that are all train rows; return its artifact and leaks.parquet."""
     folder = room.bench.store.folder("benches", "sealed")
     kinds = {"history": pl.List(pl.String)}
@@ -27,7 +31,7 @@ def leakage(room: Room, rows: list[dict[str, Any]], *files: str, hub: dict[str, 
     facts = {"train_rows": len(rows), "held_out_rows": 0, "refused_rows": 0, "reasons": {}, "documents": 0}
     data = DataArtifact(digest=room.bench.store.seal("data", folder), **facts)
     sources = [SourceFile(path=str(room.folder / name), digest="0", suffix=Path(name).suffix) for name in files]
-    found = check_leakage.function(data, BenchmarkSources(names=("b",), files=tuple(sources), hub=hub or {}), bench=room.bench)
+    found = check_leakage.function(data, BenchmarkSources(names=("b",), files=tuple(sources), hub=hub or {}), cached or {}, bench=room.bench)
     return found, pl.read_parquet(room.bench.out / "leaks.parquet")
 
 
@@ -87,13 +91,23 @@ def test_what_cannot_be_looked_at_is_said(room: Room) -> None:
     assert any("not looked at: hub:ybisk/piqa" in line for line in room.listener.lines)
 
 
+def test_hub_data_that_is_cached_here_is_looked_at(room: Room) -> None:
+    path = room.folder / "ybisk___piqa" / "plain_text" / "1.1.0" / "abc" / "piqa-validation.arrow"
+    path.parent.mkdir(parents=True)
+    datasets.Dataset.from_list(ITEMS).map(writer_batch_size=100, cache_file_name=str(path))
+    file = SourceFile(path=str(path), digest="0", suffix=".arrow")
+    found, leaks = leakage(room, [{"prompt": "p"}, {"prompt": ITEMS[200]["goal"]}], hub={"ybisk/piqa": "abc"}, cached={"ybisk/piqa": (file,)})
+    assert leaks.select("row_id", "file", "item").rows() == [(2, "hub:ybisk/piqa/plain_text/piqa-validation.arrow", 201)]
+    assert found.unread == ()
+
+
 def test_only_train_rows_of_the_sealed_data_are_looked_at(room: Room) -> None:
     room.write([*sound_rows(60), *({"prompt": item["goal"], "completion": "x"} for item in ITEMS[:20])])
     config = room.config()
     data = validate_data(config.task, config.data, config.seed, locate_data(config, room.bench.store))
     path = room.write(ITEMS, "items.jsonl")
     source = SourceFile(path=str(path), digest="0", suffix=".jsonl")
-    found = check_leakage(data, BenchmarkSources(names=("b",), files=(source,)))
+    found = check_leakage(data, BenchmarkSources(names=("b",), files=(source,)), {})
     train = pl.read_parquet(room.bench.store.open(data.digest) / "train.parquet")
     assert 0 < found.rows == train.filter(pl.col("row_id") > 60).height < 20
 

@@ -147,7 +147,7 @@ def test_twenty_piqa_items_planted_in_train_are_named_when_piqa_is_in_the_config
     config = room.config(held_out=0.01, checks={"exact_duplicate": "note", "conflicting_answers": "note"})
     store, benchmark = room.bench.store, BenchmarkConfig(tasks=("piqa",))
     data = validate_data(config.task, config.data, config.seed, locate_data(config, store))
-    found = check_leakage(data, locate_benchmarks(benchmark, room.folder, store))
+    found = check_leakage(data, locate_benchmarks(benchmark, room.folder, store), {})
     train = pl.read_parquet(store.open(data.digest) / "train.parquet")["row_id"]
     known = [row for row in range(201, 221) if row in train]
     leaks = pl.read_parquet(store.open(found.digest) / "leaks.parquet")
