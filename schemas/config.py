@@ -45,6 +45,7 @@ Doubtful = Literal[
     "refusal",
     "answer_cut_off",
     "damaged_encoding",
+    "own_check",
 ]
 
 
@@ -86,6 +87,12 @@ class DataConfig(Section):
         default_factory=dict,
         description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default. "
         "Personal data (secret, card_number, iban, email_address, phone_number) may be set to mask: [EMAIL] stands in its place, in train and held-out rows.",
+    )
+    checks_file: str | None = Field(
+        None,
+        min_length=1,
+        description="Checks of your own, as a pandera schema in YAML, on prompt, completion and any other column of the records; relative to the config file.",
+        json_schema_extra=NOT_IN_KEY,
     )
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY

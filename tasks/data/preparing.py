@@ -20,6 +20,7 @@ from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
 from tasks.data.nearness import near_pairs
+from tasks.data.own_checks import own_findings, read_own_checks
 from tasks.data.personal import KINDS, masked_rows, personal_rows
 from tasks.data.reading import read_rows
 from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
@@ -67,7 +68,7 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
 
 
 def _check_unchanged(sources: Sources, bench: Bench) -> None:
-    for file in (*sources.rows, *sources.corpus, *([sources.answer] if sources.answer else [])):
+    for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
         if not Path(file.path).is_file() or bench.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
 
@@ -80,7 +81,8 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
 def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> tuple[Sieve, pl.DataFrame, pl.DataFrame]:
     """Return the sieve with every finding in it, the train rows, and the held-out rows."""
     check, name = contract_of(task, bench.out), dataset_name(sources.rows)
-    read, layouts = read_rows(sources.rows, data)
+    own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
+    read, layouts = read_rows(sources.rows, data, own)
     bench.audience.say(f"data: {name}: {read.height} rows, layout {' and '.join(layouts)}")
     sieve = Sieve(read, {str(reason): action for reason, action in data.checks.items()})
     _sift_rows(sieve, task, data, check, bench)
@@ -103,6 +105,7 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
+    sieve.sift(own_findings(sieve.rows))
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
 

@@ -19,6 +19,7 @@ from tasks.data.records import Record, read_records
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
     from schemas.config import DataConfig
+    from tasks.data.own_checks import OwnChecks
 
 CHUNK = 50_000
 JUDGED = 1000  # records by which a layout is told
@@ -34,6 +35,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "system": pl.String,
     "reason": pl.String,
     "detail": pl.String,
+    "own": pl.List(pl.String),
 }
 
 
@@ -45,11 +47,11 @@ class ReadFile:
     layout: str
 
 
-def read_rows(files: Iterable[SourceFile], data: DataConfig) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def read_rows(files: Iterable[SourceFile], data: DataConfig, own: OwnChecks | None = None) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return every row of the files, with SCHEMA's columns, and the layouts that were found.
 
-    `reason` and `detail` say why a row could not be read. Rows are numbered through all files; in a single file the number is the record's
-    own (tasks/data/records.py).
+    `reason` and `detail` say why a row could not be read, `own` which of the team's own checks it fails. Rows are numbered through all files;
+    in a single file the number is the record's own (tasks/data/records.py).
 
     Raises:
         DatasetRefused: a file cannot be read as a whole, lacks a column in every row, or has no row.
@@ -57,22 +59,23 @@ def read_rows(files: Iterable[SourceFile], data: DataConfig) -> tuple[pl.DataFra
     frames: list[pl.DataFrame] = []
     layouts: list[str] = []
     for file in files:
-        read = _read_file(Path(file.path), file.suffix, data, before=int(frames[-1]["row_id"][-1]) if frames else 0)
+        read = _read_file(Path(file.path), file.suffix, data, own, before=int(frames[-1]["row_id"][-1]) if frames else 0)
         frames += read.rows
         layouts.append(read.layout)
     return pl.concat(frames, rechunk=False), tuple(dict.fromkeys(layouts))
 
 
-def _read_file(path: Path, suffix: str, data: DataConfig, before: int) -> ReadFile:
+def _read_file(path: Path, suffix: str, data: DataConfig, own: OwnChecks | None, before: int) -> ReadFile:
     records = read_records(path, suffix)
     first = list(islice(records, JUDGED))
     layout = data.layout if data.layout != "detected" else detected([record for _, record in first if isinstance(record, dict)], data)
-    columns = columns_of(layout, data) | ({"data.group": data.group} if data.group else {})
+    columns = columns_of(layout, data) | ({"data.group": data.group} if data.group else {}) | (own.needed if own else {})
     convert = converter(layout, data)
     every, seen, frames = chain(first, records), set[str](), list[pl.DataFrame]()
     while chunk := list(islice(every, CHUNK)):
         seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
-        frames.append(_frame(chunk, path.name, convert, data.group, before))
+        frame = _frame(chunk, path.name, convert, data.group, before)
+        frames.append(frame.with_columns(own.failures(frame, [record for _, record in chunk])) if own else frame)
     if not frames:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
@@ -98,17 +101,19 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, before: int) -> pl.DataFrame:
-    rows = [(before + number, file, number, *_row(record, convert, group)) for number, record in chunk]
+    rows = [(before + number, file, number, *_row(record, convert, group), None) for number, record in chunk]
     columns = zip(*rows, strict=True)
-    return pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)])
+    frame = pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)])
+    # An empty list a row would take longer to build than all the texts.
+    return frame.with_columns(pl.col(name).fill_null(pl.lit([], dtype=kind)) for name, kind in SCHEMA.items() if isinstance(kind, pl.List))
 
 
 def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return (), None, None, None, None, None, turns.reason, turns.detail
+        return None, None, None, None, None, None, turns.reason, turns.detail
     named = _group(record.get(group)) if group and isinstance(record, dict) else None
-    return turns.history, turns.prompt, turns.completion, named, turns.given, turns.system, None, None
+    return turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system, None, None
 
 
 def _group(value: object) -> str | None:

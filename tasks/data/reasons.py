@@ -49,5 +49,6 @@ REASONS = {
     "speaks_as_ai": Reason("refuse", "Write the answer that a person would give, or leave the row out."),
     "refusal": Reason("note", "Keep it where refusing is wanted."),
     "answer_cut_off": Reason("note", "Check that the answer is whole."),
+    "own_check": Reason("refuse", "Mend the row, or the check in data.checks_file."),
     "damaged_encoding": Reason("refuse", "Decode the source again; ftfy.fix_text mends most of it."),
 }
