@@ -74,6 +74,18 @@ def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
     return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
 
 
+def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose id (column `id`, null where it has none) an earlier row has."""
+    first = pl.col("row_id").first().over("id")
+    return _pointing(rows.drop_nulls("id").with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "duplicate_id", "has the id of row {}")
+
+
+def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row with a key (column `extra`) that most rows of its file do not have."""
+    detail = pl.format("has {}, which most rows of its file do not have", "extra")
+    return rows.drop_nulls("extra").select("row_id", reason=pl.lit("extra_key"), detail=detail).select(list(FINDING))
+
+
 def answers_in(corpus: pl.DataFrame, held_out: pl.DataFrame) -> int:
     """Return how many held-out rows have an answer that stands word for word in a document: what retrieval may find, and training must not see."""
     documents = "\n".join(f" {text} " for text in spoken(corpus["text"]))

@@ -68,7 +68,7 @@ class OwnChecks:
         return {f"data.checks_file columns.{column.name}": column.name for column in own if column.is_required}
 
     def failures(self, rows: pl.DataFrame, records: Sequence[Mapping[str, Any] | Breach]) -> pl.Series:
-        """Return what each row fails, such as ["score: in_range"]; rows that could not be read fail nothing here.
+        """Return what each row fails, such as "score: in_range; lang: isin", or null; rows that could not be read fail nothing here.
 
         Args:
             rows: the records' rows; need prompt, completion, group and reason.
@@ -82,8 +82,7 @@ class OwnChecks:
             for column, check, number, place in fault.failure_cases.select("column", "check", "check_number", "index").iter_rows():
                 failed[place].append(f"{column}: {check if number is None else self.columns[column].checks[number]}")
         readable = rows["reason"].is_null()
-        found = pl.Series("own", [failed.get(place) if is_read else None for place, is_read in enumerate(readable)], dtype=pl.List(pl.String))
-        return found.to_frame().select(pl.col("own").fill_null(pl.lit([], dtype=pl.List(pl.String))))["own"]
+        return pl.Series("own", ["; ".join(failed[place]) if is_read and place in failed else None for place, is_read in enumerate(readable)], dtype=pl.String)
 
     def _series(self, column: OwnColumn, rows: pl.DataFrame, records: Sequence[Mapping[str, Any] | Breach], failed: dict[int, list[str]]) -> pl.Series:
         if column.name in self.canonical:
@@ -115,8 +114,7 @@ def _fitted(value: object, kind: str) -> object:
 
 def own_findings(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the findings of rows that fail a check of the team's; needs row_id and own (`OwnChecks.failures`)."""
-    failed = rows.filter(pl.col("own").list.len() > 0)
-    return failed.select("row_id", reason=pl.lit("own_check"), detail=pl.col("own").list.join("; ")).select(list(FINDING))
+    return rows.drop_nulls("own").select("row_id", reason=pl.lit("own_check"), detail="own").select(list(FINDING))
 
 
 def read_own_checks(path: Path, has_group: bool) -> OwnChecks:

@@ -19,6 +19,7 @@ from tasks.data.changes import changes_between, last_time
 from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
+from tasks.data.languages import other_languages, with_languages
 from tasks.data.nearness import near_pairs
 from tasks.data.own_checks import own_findings, read_own_checks
 from tasks.data.personal import KINDS, masked_rows, personal_rows
@@ -106,12 +107,16 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
+    sieve.sift(overlap.extra_keys(sieve.rows))
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+    sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
+    sieve.sift(other_languages(sieve.rows))
 
 
 def _sift_repeats(sieve: Sieve) -> None:
     """Judge rows by the rows before and after them."""
+    sieve.sift(overlap.repeated_ids(sieve.rows))
     sieve.rows = overlap.with_keys(sieve.rows)
     sieve.sift(overlap.exact_duplicates(sieve.rows))
     sieve.sift(overlap.conflicting_answers(sieve.rows))

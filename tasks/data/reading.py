@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,7 +14,7 @@ import polars as pl
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.layouts import Convert, columns_of, converter, detected
+from tasks.data.layouts import OPTIONAL, Convert, columns_of, converter, detected
 from tasks.data.records import Record, read_records
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "system": pl.String,
     "reason": pl.String,
     "detail": pl.String,
-    "own": pl.List(pl.String),
+    "own": pl.String,
+    "extra": pl.String,
+    "id": pl.UInt64,
 }
 
 
@@ -50,7 +53,8 @@ class ReadFile:
 def read_rows(files: Iterable[SourceFile], data: DataConfig, own: OwnChecks | None = None) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return every row of the files, with SCHEMA's columns, and the layouts that were found.
 
-    `reason` and `detail` say why a row could not be read, `own` which of the team's own checks it fails. Rows are numbered through all files;
+    `reason` and `detail` say why a row could not be read, `own` which of the team's own checks it fails, `extra` which keys it alone has; `id` is the
+    fingerprint of data.id. Rows are numbered through all files;
     in a single file the number is the record's own (tasks/data/records.py).
 
     Raises:
@@ -69,17 +73,41 @@ def _read_file(path: Path, suffix: str, data: DataConfig, own: OwnChecks | None,
     records = read_records(path, suffix)
     first = list(islice(records, JUDGED))
     layout = data.layout if data.layout != "detected" else detected([record for _, record in first if isinstance(record, dict)], data)
-    columns = columns_of(layout, data) | ({"data.group": data.group} if data.group else {}) | (own.needed if own else {})
+    columns = columns_of(layout, data) | _named(data) | (own.needed if own else {})
+    usual = _usual_keys([record for _, record in first if isinstance(record, dict)]) | {*columns.values(), *OPTIONAL}
     convert = converter(layout, data)
     every, seen, frames = chain(first, records), set[str](), list[pl.DataFrame]()
     while chunk := list(islice(every, CHUNK)):
         seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
+        records_of = [record for _, record in chunk]
         frame = _frame(chunk, path.name, convert, data.group, before)
-        frames.append(frame.with_columns(own.failures(frame, [record for _, record in chunk])) if own else frame)
+        frame = frame.with_columns(own.failures(frame, records_of)) if own else frame
+        frames.append(frame.with_columns(_extra_keys(records_of, usual), _ids(records_of, data.id)))
     if not frames:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
     return ReadFile(frames, layout)
+
+
+def _named(data: DataConfig) -> dict[str, str]:
+    return {f"data.{role}": column for role, column in (("group", data.group), ("id", data.id)) if column}
+
+
+def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
+    counts = Counter(key for record in records for key in record)
+    return {key for key, count in counts.items() if count * 2 >= len(records)}
+
+
+def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str]) -> pl.Series:
+    extra = [None if isinstance(record, Breach) or record.keys() <= usual else _listed(sorted(record.keys() - usual)) for record in records]
+    return pl.Series("extra", extra, dtype=pl.String)
+
+
+def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Series:
+    if column is None:
+        return pl.Series("id", [None] * len(records), dtype=pl.UInt64)
+    names = pl.Series("id", [None if isinstance(record, Breach) else _group(record.get(column)) for record in records], dtype=pl.String)
+    return names.to_frame().select(pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash(seed=3)))["id"]
 
 
 def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:
@@ -101,7 +129,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, before: int) -> pl.DataFrame:
-    rows = [(before + number, file, number, *_row(record, convert, group), None) for number, record in chunk]
+    rows = [(before + number, file, number, *_row(record, convert, group), None, None, None) for number, record in chunk]
     columns = zip(*rows, strict=True)
     frame = pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)])
     # An empty list a row would take longer to build than all the texts.

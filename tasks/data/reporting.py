@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tasks.data.balance import balance_of, label_counts
+from tasks.data.languages import language_counts
 from tasks.data.overlap import answers_in
 from tasks.data.reasons import REASONS
 from tasks.data.sieve import Sieve, tally
@@ -28,6 +29,7 @@ def report_of(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, corpus:
         "noted": _reasons(sieve.notes),
         "leakage": leakage_of(sieve, train, held_out, corpus),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
+        "languages": {column: language_counts(sides.values(), column) for column in ("prompt", "completion")},
         "labels": _labels(train, held_out, task.answer.labels) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schemas.task_config import TaskConfig
 
 
-@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy"))
+@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy"))
 def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, bench: Bench) -> DataArtifact:
     """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
     from tasks.data.preparing import prepare_data
