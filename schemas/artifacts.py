@@ -29,12 +29,13 @@ class SourceFile(BaseModel):
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, and the file its answer contract stands on (JSON Schema or database)."""
+    """The files that a run reads: rows, documents, the file its answer contract stands on (JSON Schema or database), and checks of the team's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rows: tuple[SourceFile, ...]
     corpus: tuple[SourceFile, ...] = ()
     answer: SourceFile | None = None
+    checks: SourceFile | None = None
 
 
 class BaseSource(BaseModel):

@@ -45,6 +45,10 @@ Doubtful = Literal[
     "refusal",
     "answer_cut_off",
     "damaged_encoding",
+    "extra_key",
+    "duplicate_id",
+    "other_language",
+    "own_check",
 ]
 
 
@@ -77,6 +81,7 @@ class DataConfig(Section):
     prompt: str = Field("prompt", min_length=1, description="Column that holds the request (layout prompt_completion).")
     completion: str = Field("completion", min_length=1, description="Column that holds the answer wanted (layout prompt_completion).")
     group: str | None = Field(None, description="Column; rows of one group never stand on both sides of the split. Without it every row is its own group.")
+    id: str | None = Field(None, min_length=1, description="Column that names a row; a row whose id an earlier one has is refused.")
     held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is kept for measuring.")
     refuse_above: float = Field(0.01, ge=0, le=1, description="Share of refused rows above which the whole set is refused.")
     near_duplicate: float = Field(
@@ -86,6 +91,12 @@ class DataConfig(Section):
         default_factory=dict,
         description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note (kept, listed), instead of its default. "
         "Personal data (secret, card_number, iban, email_address, phone_number) may be set to mask: [EMAIL] stands in its place, in train and held-out rows.",
+    )
+    checks_file: str | None = Field(
+        None,
+        min_length=1,
+        description="Checks of your own, as a pandera schema in YAML, on prompt, completion and any other column of the records; relative to the config file.",
+        json_schema_extra=NOT_IN_KEY,
     )
     corpus: str | None = Field(
         None, description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training examples.", json_schema_extra=NOT_IN_KEY

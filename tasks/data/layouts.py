@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "system": "system"}
 COLUMNS = {"messages": ("messages",), "sharegpt": ("conversations",), "alpaca": ("instruction", "output")}
+OPTIONAL = ("input", "system")  # read where they are there
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Search:
 
 
 def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = None) -> Sources:
-    """Return the files that `data.source`, `data.corpus` and the answer's contract name, relative to the config's folder.
+    """Return the files that `data.source`, `data.corpus`, `data.checks_file` and the answer's contract name, relative to the config's folder.
 
     Rows in a database or on the hub are fetched into a file of the store (tasks/data/fetching.py); `password` is the database's.
 
@@ -67,10 +67,11 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     rows = _rows(config.data, search, password)
     corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
+    checks = search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)
-    return Sources(rows=rows, corpus=corpus, answer=answer)
+    return Sources(rows=rows, corpus=corpus, answer=answer, checks=checks)
 
 
 def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[SourceFile, ...]:

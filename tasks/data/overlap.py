@@ -86,5 +86,18 @@ def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
     return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
 
 
+def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose id (column `id`, null where it has none) an earlier row has."""
+    first = pl.col("row_id").first().over("id")
+    named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
+    return _pointing(named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "duplicate_id", "has the id of row {}")
+
+
+def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row with a key (column `extra`) that most rows of its file do not have."""
+    detail = pl.format("has {}, which most rows of its file do not have", "extra")
+    return rows.drop_nulls("extra").select("row_id", reason=pl.lit("extra_key"), detail=detail).select(list(FINDING))
+
+
 def _pointing(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
     return rows.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "other")).select(list(FINDING))

@@ -18,7 +18,9 @@ from tasks.data.changes import changes_between, last_time
 from tasks.data.contract import broken_answers, broken_rows
 from tasks.data.corpus import read_corpus
 from tasks.data.doubts import doubtful_rows
+from tasks.data.languages import other_languages, with_languages
 from tasks.data.nearness import near_pairs
+from tasks.data.own_checks import own_findings, read_own_checks
 from tasks.data.personal import KINDS, masked_rows, personal_rows
 from tasks.data.reading import read_rows
 from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
@@ -70,7 +72,7 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
 
 
 def _check_unchanged(sources: Sources, bench: Bench) -> None:
-    for file in (*sources.rows, *sources.corpus, *([sources.answer] if sources.answer else [])):
+    for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
         if not Path(file.path).is_file() or bench.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
 
@@ -101,7 +103,8 @@ def _sifted_alone(task: TaskConfig, data: DataConfig, seed: int, sources: Source
     """Judge the rows piece by piece, each row by itself, and put those that stand into the spool."""
     check, actions = contract_of(task, bench.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
-    for piece in read_rows(sources.rows, data):
+    own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
+    for piece in read_rows(sources.rows, data, own):
         layouts[piece.layout] = None
         sieve = Sieve(piece.rows, actions, piece.rows.height)
         _sift_rows(sieve, task, data, check, bench)
@@ -113,7 +116,7 @@ def _sifted_alone(task: TaskConfig, data: DataConfig, seed: int, sources: Source
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, share: float) -> pl.DataFrame:
-    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, and its lengths; 57 bytes."""
+    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its language and lengths; 74 bytes."""
     return overlap.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
@@ -121,6 +124,8 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, share: float) -> 
         "asked",
         "answered",
         "repeats",
+        "id",
+        pl.col("prompt_language", "completion_language").cast(pl.Categorical),
         grouped=pl.col("group").hash(seed=4),
         is_held_out=held_out_of(rows["group"], seed, share),
         place=places,
@@ -138,12 +143,17 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
+    sieve.sift(own_findings(sieve.rows))
+    sieve.sift(overlap.extra_keys(sieve.rows))
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+    sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
 
 
 def _sift_repeats(sieve: Sieve) -> None:
-    """Judge rows by the rows before and after them."""
+    """Judge rows by all others."""
+    sieve.sift(other_languages(sieve.rows))
+    sieve.sift(overlap.repeated_ids(sieve.rows))
     sieve.sift(overlap.exact_duplicates(sieve.rows))
     sieve.sift(overlap.conflicting_answers(sieve.rows))
 

@@ -49,5 +49,9 @@ REASONS = {
     "speaks_as_ai": Reason("refuse", "Write the answer that a person would give, or leave the row out."),
     "refusal": Reason("note", "Keep it where refusing is wanted."),
     "answer_cut_off": Reason("note", "Check that the answer is whole."),
+    "extra_key": Reason("note", "Look whether a key is misspelt; the rest of the row is read."),
+    "duplicate_id": Reason("refuse", "Give each row an id of its own, or leave data.id out."),
+    "other_language": Reason("note", "Keep it where the task is in several languages."),
+    "own_check": Reason("refuse", "Mend the row, or the check in data.checks_file."),
     "damaged_encoding": Reason("refuse", "Decode the source again; ftfy.fix_text mends most of it."),
 }

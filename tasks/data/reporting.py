@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tasks.data.balance import balance_of, evener_seed, label_counts, unbalanced
+from tasks.data.languages import language_counts
 from tasks.data.leakage import leakage_of
 from tasks.data.personal_libraries import missing_libraries
 from tasks.data.reasons import REASONS
@@ -42,6 +43,7 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
         "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
         "leakage": leakage_of(sieve, corpus, task.answer.format, out),
         "characters": {side: _lengths(rows) for side, rows in sides.items()},
+        "languages": {column: language_counts(sides.values(), column) for column in ("prompt", "completion")},
         "labels": _labels(train, held_out, task.answer.labels, share, out) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PERSONAL = ("phonenumberslite", "python-stdnum", "detect-secrets")  # the extra `personal`; "missing" in the key where it is not installed
 
 
-@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "rensa", "numpy", "pyarrow", *PERSONAL))
+@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL))
 def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, bench: Bench) -> DataArtifact:
     """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
     from tasks.data.preparing import prepare_data

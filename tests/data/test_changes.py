@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.artifacts import DataArtifact
@@ -34,6 +34,7 @@ def write(folder: Path, train: Rows, held_out: Rows) -> Path:
     return folder
 
 
+@settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_the_counts_are_those_of_two_mappings_from_request_to_answer(tmp_path_factory: pytest.TempPathFactory, old: Rows, new: Rows) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -54,6 +55,7 @@ def test_rows_that_differ_are_shown_with_both_answers_and_without_personal_data(
     assert found == [ChangedRow(101, "other", "old", "new"), ChangedRow(1, "new", None, "3"), ChangedRow(3, "gone", "[EMAIL]", None)]
 
 
+@settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_as_many_rows_are_shown_as_are_counted(tmp_path_factory: pytest.TempPathFactory, old: Rows, new: Rows) -> None:
     folder = tmp_path_factory.getbasetemp()

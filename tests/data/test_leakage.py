@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.containment import FEWEST_RUNS, HELD, Documents
@@ -43,6 +43,7 @@ def test_words_are_no_values(one: str, other: str) -> None:
 WORDS = st.lists(st.sampled_from(["red", "blue", "7", "8", '"q"']), max_size=5).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=8), st.lists(WORDS, max_size=8))
 def test_shared_templates_are_those_of_the_plainest_rule(tmp_path_factory: pytest.TempPathFactory, train: list[str], held_out: list[str]) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -99,6 +100,7 @@ def test_what_stands_in_the_corpus_is_counted_and_allowed(room: Room) -> None:
     assert found["note"].startswith("allowed")
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcde"), max_size=9).map(" ".join), max_size=4), st.lists(st.lists(st.sampled_from("abcde"), max_size=8), max_size=6))
 def test_documents_hold_what_the_plainest_search_finds(corpus: list[str], asked: list[list[str]]) -> None:
     said = [" ".join(words) for words in asked]

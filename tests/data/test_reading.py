@@ -141,6 +141,35 @@ def test_columns_go_by_the_names_in_the_config(room: Room) -> None:
     assert room.table("train")["prompt"].str.starts_with("q").all()
 
 
+def test_a_key_that_most_rows_do_not_have_is_noted_with_its_name(room: Room) -> None:
+    odd = {"prompt": "where?", "completion": "there", "complettion": "x", "source": "z"}
+    room.write([*({**row, "source": "a"} for row in sound_rows(60)), odd, {"prompt": "when?", "completion": "now"}])
+    room.validate()
+    assert room.table("notes").select("row_id", "reason", "detail").rows() == [(61, "extra_key", "has complettion, which most rows of its file do not have")]
+    assert room.validate(checks={"extra_key": "refuse"}, refuse_above=0.1).reasons == {"extra_key": 1}
+
+
+def test_a_key_that_is_read_is_none_too_many(room: Room) -> None:
+    rows = [{"instruction": f"do {n}", "output": f"done {n}", **({"input": f"with {n}"} if n % 10 == 0 else {})} for n in range(60)]
+    room.write(rows)
+    room.validate()
+    assert room.table("notes").is_empty()
+
+
+def test_a_row_whose_id_an_earlier_row_has_is_refused_and_one_without_is_not(room: Room) -> None:
+    rows = [{**row, "key": n if n % 2 else f"k{n}"} for n, row in enumerate(sound_rows(60))]
+    room.write([*rows, {"prompt": "where?", "completion": "there", "key": "7"}, *({"prompt": f"when {n}?", "completion": "now", "key": None} for n in "ab")])
+    assert room.validate(id="key", refuse_above=0.1).reasons == {"duplicate_id": 1}
+    assert room.table("refused").select("row_id", "detail").row(0) == (61, "has the id of row 8")
+    assert room.validate().reasons == {}
+
+
+def test_an_id_column_that_is_not_there_is_said(room: Room) -> None:
+    room.write(sound_rows(60))
+    with pytest.raises(DatasetRefused, match=r"has no column 'uid' \(data\.id\)"):
+        room.validate(id="uid")
+
+
 TEXTS = st.text(max_size=6) | st.sampled_from(["", " ", "a", "A", "\x00", "a.", "\u2028", "\ufeff"])
 VALUES = TEXTS | st.none() | st.integers() | st.lists(st.none(), max_size=1)
 OBJECTS = st.dictionaries(st.sampled_from(["prompt", "completion", "group", "other"]), VALUES)

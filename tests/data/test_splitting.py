@@ -6,7 +6,7 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.balance import SEEDS, evener_seed
@@ -21,6 +21,7 @@ def sides(groups: list[str], seed: int, share: float) -> pl.DataFrame:
     return pl.DataFrame([named, held_out_of(named, seed, share)])
 
 
+@settings(deadline=None)
 @given(GROUPS, GROUPS, st.integers(0, 2**31 - 1), st.floats(0.05, 0.95))
 def test_no_row_moves_when_others_come(first: list[str], more: list[str], seed: int, share: float) -> None:
     before, after = sides(first, seed, share), sides([*more, *first, *more], seed, share)
@@ -48,6 +49,7 @@ def test_a_larger_share_only_adds_to_what_is_held_out() -> None:
 LABELLED = st.lists(st.tuples(st.text(max_size=4), st.sampled_from("abc")), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(LABELLED, LABELLED, st.data())
 def test_neither_labels_nor_order_nor_neighbours_have_a_say(first: list[tuple[str, str]], more: list[tuple[str, str]], data: st.DataObject) -> None:
     before = dict(sides([group for group, _ in first], 7, 0.3).iter_rows())

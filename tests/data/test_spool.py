@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DatasetRefused
@@ -63,6 +63,7 @@ def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> N
     assert sorted(path.name for path in room.bench.folder.iterdir()) == ["out", "refused.parquet"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
 def test_texts_come_back_from_any_places_in_any_order(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject) -> None:
     with spooling(tmp_path_factory.getbasetemp() / "spool") as spool:
@@ -78,6 +79,7 @@ def test_texts_come_back_from_any_places_in_any_order(tmp_path_factory: pytest.T
         assert found.to_list() == [every[place] for place in wanted]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6)))
 def test_repeated_values_are_those_that_are_there_twice(values: list[int]) -> None:
     assert repeated(np.array(values, dtype=np.uint64)).tolist() == [place for place, value in enumerate(values) if values.count(value) > 1]
