@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -16,6 +17,8 @@ from tasks.planning import Plan, PlannedStage
 from tasks.progress import Audience
 
 SECONDS_BETWEEN_LINES = 30.0
+ROWS_SHOWN = 5  # of a table
+CHARACTERS_SHOWN = 60  # of a row's request
 OUTLOOKS = {"hit": ("✓", "green"), "will run": ("●", "yellow"), "depends": ("○", "cyan"), "spared": ("-", "dim")}
 STANDINGS = {"good": "green", "unclear": "yellow", "short": "red"}
 
@@ -66,6 +69,11 @@ class TerminalAudience(Audience):
         """Show a decision of the running stage."""
         self.console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Show the first rows, one line each; whoever shows them all says where they lie."""
+        for row in rows[:ROWS_SHOWN]:
+            self.console.print(f"  [dim]{escape(_row_in_a_line(row))}[/]", highlight=False)
+
     def advance(self, done: float, total: float, note: str = "") -> None:
         """Move the bar, or write a line every half minute where there is no terminal."""
         if self.console.is_terminal:
@@ -92,6 +100,11 @@ class TerminalAudience(Audience):
         if self.bar is not None:
             self.bar.stop()
         self.bar = self.bar_task = None
+
+
+def _row_in_a_line(row: dict[str, Any]) -> str:
+    begun = f' "{row["prompt"][:CHARACTERS_SHOWN]}"' if row["prompt"] else ""
+    return f"{row['file']}:{row['line']} {row['reason']}:{begun} {row['detail'] or ''}. {row['mend']}"
 
 
 def plan_lines(plan: Plan, spared: list[str]) -> list[Text]:

@@ -148,6 +148,10 @@ class FlowRunPage(Audience):
         """Log the line."""
         get_run_logger().info(line)
 
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Show the rows on the flow run's page."""
+        publish_table(key, rows, description)
+
     def advance(self, done: float, total: float, note: str = "") -> None:
         """Move the progress artifact."""
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.sources import password_at
 from schemas.errors import MachineLacks
-from tasks.prefect_tasks import publish_markdown
+from tasks.prefect_tasks import FlowRunPage, publish_markdown, publish_table
 from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters
 
@@ -41,6 +42,24 @@ def count_twice(text: str) -> str:
     first = count_letters(text, {}, subject="first")
     publish_markdown("verdict", "# done")
     return first.digest + count_letters(text, {}, subject="again").digest
+
+
+@flow
+def show_rows(rows: list[dict[str, object]]) -> None:
+    """Show rows as a stage does that refuses them."""
+    FlowRunPage("validate_data").table("refused-rows", rows, "The first rows")
+
+
+def test_refused_rows_are_a_table_on_the_flow_runs_page() -> None:
+    from prefect.artifacts import Artifact
+
+    rows: list[dict[str, object]] = [{"row_id": 3, "file": "rows.jsonl", "reason": "empty_answer", "mend": "Write the answer.", "prompt": None}]
+    publish_table("refused-rows", rows, "outside a flow run there is no page")
+    assert Artifact.get("refused-rows") is None
+    show_rows(rows)
+    shown = Artifact.get("refused-rows")
+    assert shown is not None
+    assert (shown.type, shown.description, json.loads(str(shown.data))) == ("table", "The first rows", rows)
 
 
 def last_two_states() -> dict[str, str]:

@@ -87,14 +87,14 @@ def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spo
     name = dataset_name(sources.rows)
     sieve = _sifted_alone(task, data, seed, sources, spool, bench)
     _sift_repeats(sieve)
-    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
+    refuse_if_above(sieve, name, data.refuse_above, bench)
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
     sieve.sift(overlap.in_held_out(sieve.rows))
     texts = Said(spool, sieve.rows["place"])
     pairs = near_pairs(texts, data.near_duplicate, lambda done, total: bench.audience.advance(done, total, "rows compared"))
     sieve.sift(overlap.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
-    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
+    refuse_if_above(sieve, name, data.refuse_above, bench)
     _refuse_emptied(whole, sieve)
     return sieve
 

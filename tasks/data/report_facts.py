@@ -23,7 +23,6 @@ CLUSTERS = 6
 MEMBERS = 4  # rows shown of each cluster
 LEAKS = 6
 SAMPLES = 10
-TABLED = 50  # rows of the table on the flow run's page
 REPEATS = ("exact_duplicate", "near_duplicate")
 TWIN = re.compile(r"row (\d+)")  # tasks/data/overlap.py names a row's twin so
 SIDES = ("train", "held_out")
@@ -208,9 +207,3 @@ def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:
     else:
         table = pl.read_parquet(rendering / "lengths.parquet").select("side", size=pl.col("prompt_tokens") + pl.col("answer_tokens"))
     return {side: table.filter(pl.col("side") == side)["size"].to_list() for side in SIDES}
-
-
-def table_of_refused(data: Path, most: int = TABLED) -> list[dict[str, Any]]:
-    """Return the first rows that were taken out, as the flow run's page and refused.json show them."""
-    columns = ["row_id", "file", "line", "reason", "action", "detail", "mend", "prompt"]
-    return pl.read_parquet(data / "refused.parquet", columns=columns).select(columns).head(most).to_dicts()

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.balance import unbalanced
 from tasks.data.changes import changed_rows, changes_between
 from tasks.data.page_template import DATA_STYLE, TEMPLATE
+from tasks.data.refusing import first_rows
 from tasks.data.report_chart import lengths_chart
 from tasks.data.report_facts import (
     DataFacts,
@@ -20,7 +23,6 @@ from tasks.data.report_facts import (
     read_json,
     reasons_of,
     sample_of,
-    table_of_refused,
 )
 from tasks.pages.page import own, rendered
 
@@ -34,7 +36,7 @@ def write_data_pages(facts: DataFacts, data: Path, out: Path) -> str:
     """Write report.html, summary.md and refused.json into `out` and return the headline."""
     (out / "report.html").write_text(render_data_report(facts), encoding="utf-8")
     (out / "summary.md").write_text(summary(facts), encoding="utf-8")
-    (out / "refused.json").write_text(json.dumps(table_of_refused(data), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (out / "refused.json").write_text(json.dumps(first_rows(pl.read_parquet(data / "refused.parquet")), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return headline(facts)
 
 

@@ -223,3 +223,22 @@ def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], 
     )
     assert (data.refused_rows, data.reasons) == (0, {})
     assert data.documents == len(list((demo / "policies").glob("*.md")))
+
+
+def test_rows_that_are_out_stand_in_a_table_with_place_mend_and_how_they_begin(room: Room) -> None:
+    secret = "AKIA" + "IOSFODNN7EXAMPLE"
+    broken = [{"prompt": f"use {secret} for {'x' * 300}", "completion": "a", "group": "s"}, *({"prompt": f"q {n}", "completion": ""} for n in range(60))]
+    room.write([*sound_rows(20), *broken])
+    with pytest.raises(DatasetRefused):
+        room.validate()
+    shown = room.listener.tables["refused-rows"]
+    assert len(shown) == 50
+    assert (shown[0]["row_id"], shown[0]["file"], shown[0]["line"], shown[0]["reason"]) == (21, "rows.jsonl", 21, "secret")
+    assert shown[0]["prompt"].startswith("use [SECRET] for xxx")
+    assert len(shown[0]["prompt"]) == 201
+    assert shown[1]["mend"] == "Write the answer, or leave the row out."
+    room.validate(refuse_above=1.0)
+    refused = room.table("refused")
+    assert refused.height == 61
+    assert refused["mend"].null_count() == 0
+    assert secret not in refused.write_json()
