@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tasks.inference.rendering import render_row
 from tasks.stage import Bench
 from tasks.store import ArtifactStore
 from tests.data.conftest import Listener, Room, sound_rows
+from tests.tampered_base import with_template
 
 Row = tuple[str, str]
 Check = Callable[..., RenderingArtifact]
@@ -42,14 +42,6 @@ def check(tmp_path: Path, tiny_model: Path, bench: Bench) -> Check:
         return check_rows(base, tmp_path, "Be brief.", max_length, bench)
 
     return rendered
-
-
-def with_template(tiny_model: Path, folder: Path, change: Callable[[str], str]) -> Path:
-    """Return a copy of the tiny model whose chat template is changed."""
-    made = shutil.copytree(tiny_model, folder)
-    template = made / "chat_template.jinja"
-    template.write_text(change(template.read_text(encoding="utf-8")), encoding="utf-8")
-    return made
 
 
 def test_the_tokens_counted_are_those_that_training_will_see(check: Check, tiny_model: Path, bench: Bench) -> None:
