@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from flows.finetune import finetune
 from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
-from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
+from flows.terminal import TerminalAudience, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
@@ -96,11 +97,12 @@ def validate(arguments: argparse.Namespace) -> int:
             "rendering": rendering and rendering.model_dump(mode="json"),
             "report": str(_opened(page) / "report.html"),
         }
-        print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
+        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
         return 0
     _show_data(data, leakage, rendering, page)
     if mended is not None:
-        print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
+        for line in mended_lines(mended, arguments.fix):
+            print(line)
     return 0
 
 

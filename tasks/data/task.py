@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from schemas.config import DataConfig
     from schemas.task_config import TaskConfig
+    from tasks.data.mending import MendedCopy
 
 PERSONAL = ("phonenumberslite", "python-stdnum", "detect-secrets")  # the extra `personal`; "missing" in the key where it is not installed
 
@@ -61,8 +62,8 @@ def write_data_report(
     return DataReportArtifact(headline=write_data_pages(facts, folder, bench.out))
 
 
-def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:
-    """Write a mended copy of the rows to `out`, never in place, and return how many rows each mend touched; no stage, since nobody builds on it."""
+def write_mended_copy(sources: Sources, out: Path) -> MendedCopy:
+    """Write a mended copy of the rows to `out`, never in place, and return what was done to how many rows; no stage, since nobody builds on it."""
     from tasks.data.mending import mend_rows
 
     return mend_rows(sources.rows, out)
