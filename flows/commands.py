@@ -82,6 +82,8 @@ def validate(arguments: argparse.Namespace) -> int:
     current_run.set(config.name)
     sources = locate(config)
     mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # told before the rows are judged, as they may be refused
+        print("\n".join(mended_lines(mended, arguments.fix)))
     shown = audience.set(TerminalAudience(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
@@ -100,9 +102,6 @@ def validate(arguments: argparse.Namespace) -> int:
         print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
         return 0
     _show_data(data, leakage, rendering, page)
-    if mended is not None:
-        for line in mended_lines(mended, arguments.fix):
-            print(line)
     return 0
 
 
