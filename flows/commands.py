@@ -30,10 +30,10 @@ from flows.sources import RunSources, locate
 from flows.terminal import TerminalAudience, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
-from schemas.errors import MachineLacks, TuneworthyError
+from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
 from tasks.keys import moved
 from tasks.planning import Plan, current_run, planning
 from tasks.progress import audience
@@ -90,6 +90,8 @@ def validate(arguments: argparse.Namespace) -> int:
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)
+    except DatasetRefused as refusal:
+        raise _with_page(refusal, config, sources) from refusal
     finally:
         audience.reset(shown)
     if arguments.json:
@@ -103,6 +105,13 @@ def validate(arguments: argparse.Namespace) -> int:
         return 0
     _show_data(data, leakage, rendering, page)
     return 0
+
+
+def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
+    """Return a refusal that also names a page with its rows, where it is about rows that were read."""
+    call = validate_data.call(config.task, config.data, config.seed, sources.data)
+    page = write_refused_report(config.name, call.store.root / "benches" / call.bench_name, str(refusal).partition(". ")[0])
+    return refusal if page is None else DatasetRefused(f"{refusal}\n  Some rows of each reason, to be looked at: {page}")
 
 
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
@@ -121,7 +130,7 @@ def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: Renderin
         console.print(f"  {line}", markup=False)
     console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
     console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
-    console.print(f"report: {_opened(page) / 'report.html'}")
+    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
 
 
 def _opened(artifact: Artifact) -> Path:
@@ -175,6 +184,7 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
     console.print(outcome.verdict.headline, style="bold")
     console.print(outcome.registration)
     console.print(f"report: {outcome.report}", soft_wrap=True)
+    console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
     when = f"nothing new since {outcome.sealed}; answered from the store" if is_all_hits else "done"
     console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
 

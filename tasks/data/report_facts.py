@@ -19,6 +19,7 @@ from tasks.data.sieve import tally
 from tasks.data.veiling import excerpts, veiled
 
 EXAMPLES = 3  # rows shown of each reason
+REFUSED_EXAMPLES = 12  # where there is nothing else to show
 CLUSTERS = 6
 MEMBERS = 4  # rows shown of each cluster
 LEAKS = 6
@@ -151,6 +152,16 @@ def _reason(rows: Rows, table: pl.DataFrame, name: str, count: int) -> ShownReas
     first = list(found.head(EXAMPLES).select("row_id", "detail").iter_rows())
     shown = rows.shown(first)
     return ShownReason(name, found["action"][0], count, REASONS[name].mend, tuple(shown[row] for row, _ in first if row in shown))
+
+
+def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
+    """Return every reason of a refused.parquet with its first rows, those that count against data.refuse_above first."""
+    table = pl.read_parquet(refused)
+    shown = []
+    for name, count in tally(table).items():
+        first = table.filter(pl.col("reason") == name).head(REFUSED_EXAMPLES).to_dicts()
+        shown.append(ShownReason(name, first[0]["action"], count, first[0]["mend"], tuple(_shown(row, row["detail"]) for row in first)))
+    return tuple(sorted(shown, key=lambda reason: reason.action != "refuse"))
 
 
 def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:

@@ -11,7 +11,7 @@ import polars as pl
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.balance import unbalanced
 from tasks.data.changes import changed_rows, changes_between
-from tasks.data.page_template import DATA_STYLE, TEMPLATE
+from tasks.data.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
 from tasks.data.refusing import first_rows
 from tasks.data.report_chart import lengths_chart
 from tasks.data.report_facts import (
@@ -22,6 +22,7 @@ from tasks.data.report_facts import (
     lengths_of,
     read_json,
     reasons_of,
+    reasons_of_refused,
     sample_of,
 )
 from tasks.pages.page import own, rendered
@@ -77,6 +78,7 @@ def render_data_report(facts: DataFacts) -> str:
     window = facts.tokens.window if facts.tokens else None
     words: dict[str, Any] = {
         "data_style": own(DATA_STYLE),
+        "title": f"{facts.name}: the rows",
         "headline": headline(facts),
         "mood": _mood(facts),
         "advice": advice(facts),
@@ -87,6 +89,14 @@ def render_data_report(facts: DataFacts) -> str:
         "roles": _roles(facts),
     }
     return rendered(TEMPLATE, {"number": _number, "percent": "{:.1%}".format}, facts=facts, report=facts.report, **words)
+
+
+def write_refused_page(name: str, refused: Path, headline: str) -> Path:
+    """Write what a person reads of a data set that was refused beside its refused.parquet, and return the page's path."""
+    page = refused.with_name("refused.html")
+    words = {"title": f"{name}: the rows", "headline": headline, "reasons": reasons_of_refused(refused), "table": refused.name}
+    page.write_text(rendered(REFUSED_TEMPLATE, {"number": _number}, data_style=own(DATA_STYLE), **words), encoding="utf-8")
+    return page
 
 
 def headline(facts: DataFacts) -> str:
