@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # on a loaded machine the default of 20 ends a run that only had to wait
 
 import httpx
 from rich.console import Console
@@ -24,6 +26,7 @@ from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.mending import again_when_broken
 from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
@@ -34,7 +37,7 @@ from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.matrix import matrix_lines
 from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
-from tasks.keys import moved
+from tasks.keys import digest_of, flatten, moved
 from tasks.planning import Plan, current_run, planning
 from tasks.progress import audience
 from tasks.stage import changes_in_words
@@ -143,10 +146,15 @@ def _planned(config: RunConfig, flow: Any) -> Plan:
     return found
 
 
+@again_when_broken
 def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     started = time.monotonic()
     before = _planned(config, flow)
-    failure = None if before.is_all_hits else _run_flow(flow, config)
+    failure = None
+    if not before.is_all_hits:
+        with _one_at_a_time(config, flow):
+            before = _planned(config, flow)  # whoever was first has done the work
+            failure = None if before.is_all_hits else _run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError("The run ended without a verdict.")
@@ -155,6 +163,12 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
         print(f"tuneworthy: {failure}", file=sys.stderr)
         return failure.exit_code
     return 4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
+
+
+def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
+    """Let one process at a time run this config: the others wait for it instead of starting a server each, and answer from the store."""
+    name = f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}"
+    return ArtifactStore.from_environment().holding(name, lambda owner: print(f"{config.name} waits: {owner} is at it", file=sys.stderr))
 
 
 def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
@@ -185,7 +199,7 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
     console.print(outcome.registration)
     console.print(f"report: {outcome.report}", soft_wrap=True)
     console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
-    when = f"nothing new since {outcome.sealed}; answered from the store" if is_all_hits else "done"
+    when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"
     console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
 
 

@@ -42,6 +42,7 @@ MENDS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
+ROUNDS = 8  # one mend may lay bare what another one mends
 EXAMPLES = 2  # shown of each mend
 SHOWN = 60  # characters of a text, around what was mended
 
@@ -163,9 +164,13 @@ def _walk(value: Any, edits: list[Edit]) -> Any:
 
 
 def _text(text: str, edits: list[Edit]) -> str:
-    for name, mend in MENDS:
-        after = mend(text)
-        if after != text:
-            edits.append(Edit(name, text, after))
-            text = after
+    for _ in range(ROUNDS):
+        before = text
+        for name, mend in MENDS:
+            after = mend(text)
+            if after != text:
+                edits.append(Edit(name, text, after))
+                text = after
+        if text == before:
+            break
     return text

@@ -143,7 +143,7 @@ TEMPLATE = (
 <p class="quiet">Where what is measured can be seen elsewhere. The few-shot and retrieval arms show train rows; an answer in the corpus is what retrieval is for.</p>
 <div class="wide"><table><thead><tr><th>between</th><th style="text-align: left">found</th></tr></thead><tbody>
 {%- for pair, counts in matrix %}
-<tr><td>{{ pair }}</td><td class="text"><div class="counts">{% for name, value in counts %}<span><small>{{ name }}</small> {{ value }}</span>{% endfor %}</div></td></tr>
+<tr><td>{{ pair }}</td><td class="text"><div class="counts">{% for name, value in counts %}<span>{% if name %}<small>{{ name }}</small>{% endif %} {{ value }}</span>{% endfor %}</div></td></tr>
 {%- endfor %}
 </tbody></table></div>
 {%- if facts.leaks %}

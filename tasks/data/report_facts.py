@@ -91,6 +91,7 @@ class DataFacts:
         rendering: the rendering's rendering.json.
         lengths: side -> tokens of each row, or characters where there is no rendering.
         sample: rows from the shortest to the longest.
+        benchmark: the leakage's leakage.json: file -> counts of train rows.
         leaks: train rows that hold benchmark items.
         changes: rows against the run's data before, with a few of them.
         digests: artifact -> digest.
@@ -107,6 +108,7 @@ class DataFacts:
     rendering: dict[str, Any] | None = None
     tokens: RenderingArtifact | None = None
     leakage: LeakageArtifact | None = None
+    benchmark: dict[str, dict[str, Any]] = field(default_factory=dict)
     leaks: tuple[Leak, ...] = ()
     changes: Changes | None = None
     changed: tuple[ChangedRow, ...] = ()
@@ -123,7 +125,7 @@ class Rows:
 
     def __init__(self, data: Path) -> None:
         self.refused, self.notes = (pl.read_parquet(data / f"{name}.parquet") for name in ("refused", "notes"))
-        columns = ("row_id", "prompt", "completion")
+        columns = ("row_id", "history", "prompt", "completion")
         self.kept = pl.concat([pl.scan_parquet(data / f"{side}.parquet").select(*columns, side=pl.lit(side)) for side in SIDES])
 
     def shown(self, found: Iterable[tuple[int, str]]) -> dict[int, ShownRow]:
@@ -132,7 +134,7 @@ class Rows:
         kept = self.kept.filter(pl.col("row_id").is_in(list(details))).collect()
         kept = kept.with_columns(excerpts(kept["prompt"]), excerpts(kept["completion"]))
         places = pl.concat([self.refused, self.notes], how="diagonal").unique("row_id", keep="first")
-        known = pl.concat([kept.drop("side"), self.refused.select("row_id", "prompt", "completion")])
+        known = pl.concat([kept.drop("side", "history"), self.refused.select("row_id", "prompt", "completion")])
         rows = known.filter(pl.col("row_id").is_in(list(details))).join(places.select("row_id", "file", "line"), on="row_id", how="left")
         return {row["row_id"]: _shown(row, details[row["row_id"]]) for row in rows.to_dicts()}
 
@@ -207,7 +209,10 @@ def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
     order = rows.kept.select("row_id", size=pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sort("size", "row_id").collect()
     places = sorted({round(step * (order.height - 1) / max(1, SAMPLES - 1)) for step in range(SAMPLES)})
     picked = order[places].lazy().join(rows.kept, on="row_id", how="left", maintain_order="left").collect()
-    return tuple(SampledRow(row["side"], row["row_id"], veiled(row["prompt"]), veiled(row["completion"]), None) for row in picked.to_dicts())
+    return tuple(
+        SampledRow(row["side"], row["row_id"], veiled("\n".join([*row["history"], row["prompt"]])), veiled(row["completion"]), None)
+        for row in picked.to_dicts()
+    )
 
 
 def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.balance import unbalanced
-from tasks.data.changes import changed_rows, changes_between
+from tasks.data.changes import changed_rows, changes_between, is_comparable
 from tasks.data.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
 from tasks.data.refusing import first_rows
 from tasks.data.report_chart import lengths_chart
@@ -50,6 +50,7 @@ def gather(
 ) -> DataFacts:
     """Read everything that the report shows from the opened artifacts."""
     artifact, folder = data
+    before = earlier if earlier and is_comparable(earlier) else None
     rows, lines = Rows(folder), rendering[1] if rendering else None
     clusters, repeats = clusters_of(rows)
     parts = {"data": artifact, "rendering": rendering and rendering[0], "leakage": leakage and leakage[0]}
@@ -65,9 +66,10 @@ def gather(
         rendering=read_json(lines / "rendering.json") if lines else None,
         tokens=rendering[0] if rendering else None,
         leakage=leakage[0] if leakage else None,
+        benchmark=read_json(leakage[1] / "leakage.json") if leakage else {},
         leaks=leaks_of_benchmark(rows, leakage[1]) if leakage else (),
-        changes=changes_between(earlier, folder) if earlier else None,
-        changed=tuple(changed_rows(earlier, folder, CHANGED)) if earlier else (),
+        changes=changes_between(before, folder) if before else None,
+        changed=tuple(changed_rows(before, folder, CHANGED)) if before else (),
         digests={part: found.digest for part, found in parts.items() if found is not None},
     )
 
@@ -156,11 +158,8 @@ def _label_bars(labels: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _matrix(facts: DataFacts) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return pair -> its counts in words, for every pair that report.json holds, and for the benchmark."""
-    matrix = [(_pair(pair), [(_words(name), _number(value)) for name, value in counts.items()]) for pair, counts in facts.report["leakage"].items()]
-    if facts.leakage:
-        found = {"texts looked for": facts.leakage.texts, "items found": facts.leakage.items, "train rows that hold one": facts.leakage.rows}
-        matrix.append(("train × benchmark", [(name, _number(value)) for name, value in found.items()]))
-    return matrix
+    pairs = {**facts.report["leakage"], **facts.benchmark}
+    return [(_pair(pair), [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()]) for pair, counts in pairs.items()]
 
 
 def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:
