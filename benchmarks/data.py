@@ -2,9 +2,11 @@
 
 Rows are synthetic: 60 words out of 20,000, one in fifty a near-duplicate of an earlier one with one or two words changed, one in a hundred an
 exact repeat. Everything is made in a temporary folder (TMPDIR), each number of rows in a process of its own; the last line tells how many bytes
-of memory each more row takes. "digest" is how fast a source is digested that changed, beside "read" for reading it and nothing else; "unchanged" is
-what a source costs that did not: a stat and a look-up. "CPU s" counts all threads, and no other work on the machine. ``--datasketch`` measures that library's signatures and index on 50,000 of the same rows, beside this project's
-own on the same 50,000 in the same process (``pip install datasketch``).
+of memory each more row takes. "CPU s" counts all threads, and no other work on the machine. "digest" is how fast a source is digested that
+changed, beside "read" for reading it and nothing else; "unchanged" is what a source costs that did not: a stat and a look-up.
+
+``--datasketch`` measures that library's signatures and index on 50,000 of the same rows, beside this project's own on the same 50,000 in the same
+process (``pip install datasketch``).
 """
 
 from __future__ import annotations
