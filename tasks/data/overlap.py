@@ -87,7 +87,9 @@ def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
 
 
 def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return every row whose id (column `id`, null where it has none) an earlier row has."""
+    """Return every row whose id (column `id`, null where it has none; left out where data.id is) an earlier row has."""
+    if "id" not in rows.columns:
+        return pl.DataFrame(schema=FINDING)
     first = pl.col("row_id").first().over("id")
     named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
     return _pointing(named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "duplicate_id", "has the id of row {}")

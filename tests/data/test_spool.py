@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DatasetRefused
+from tasks.data.locating import locate_data
+from tasks.data.preparing import _compact
 from tasks.data.repeats import repeated
 from tasks.data.spool import KEPT, Said, frames_in, spooling
+from tasks.data.task import validate_data
 from tests.data.conftest import Room, sound_rows
 from tests.data.test_nearness import texts
 
@@ -54,6 +58,33 @@ def test_the_size_of_a_piece_changes_nothing_that_is_sealed(
     for name in TABLES:
         assert whole.table(name).equals(parts.table(name))
     assert whole.report() == parts.report()
+
+
+def test_a_row_taken_out_late_is_listed_with_its_own_texts(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.data.reading.CHUNK", 9)
+    rows = mixed_rows(200)
+    room.write(rows)
+    room.validate(group="group", refuse_above=0.9, checks={"exact_duplicate": "note", "near_held_out": "drop"})
+    late = room.table("refused").filter(pl.col("reason").is_in(["conflicting_answers", "in_held_out", "near_held_out"]))
+    assert late["reason"].n_unique() == 3
+    for row in late.iter_rows(named=True):
+        source = rows[row["row_id"] - 1]
+        assert source["prompt"].startswith(row["prompt"].removesuffix("…"))
+        assert (row["completion"], row["line"], row["file"]) == (source["completion"], row["row_id"], "rows.jsonl")
+
+
+def test_what_stays_in_memory_of_a_row_is_as_many_bytes_as_is_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.write([{**row, "name": str(n)} for n, row in enumerate(sound_rows(2000))])
+    config = room.config(id="name")
+    compacted: list[pl.DataFrame] = []
+
+    def kept(*given: Any) -> pl.DataFrame:
+        compacted.append(_compact(*given))
+        return compacted[-1]
+
+    monkeypatch.setattr("tasks.data.preparing._compact", kept)
+    validate_data.function(config.task, config.data, config.seed, locate_data(config, room.bench.store), bench=room.bench)
+    assert compacted[0].estimated_size() / 2000 == pytest.approx(80, abs=1)
 
 
 def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
-from tasks.store import ArtifactStore
+from tasks.store import ArtifactStore, sha256_of
 from tests.data.conftest import Room, sound_rows
 
 
@@ -201,6 +202,20 @@ def test_a_source_that_changed_since_it_was_located_is_an_error(room: Room) -> N
     room.write(sound_rows(61))
     with pytest.raises(TuneworthyError, match="changed or went away"):
         validate_data.function(config.task, config.data, config.seed, sources, bench=room.bench)
+
+
+def test_an_unchanged_source_is_not_read_again_and_a_changed_one_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("tasks.store.sha256_of", lambda path: (read.append(path.name), sha256_of(path))[1])
+    path = room.write(sound_rows(60))
+    first = locate_data(room.config(), room.bench.store).rows[0].digest
+    again = locate_data(room.config(), ArtifactStore(room.bench.store.root)).rows[0].digest
+    assert (read, again) == (["rows.jsonl"], first)
+    stat = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 2"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as long, and as old by its own account
+    assert locate_data(room.config(), room.bench.store).rows[0].digest != first
+    assert read == ["rows.jsonl", "rows.jsonl"]
 
 
 def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
