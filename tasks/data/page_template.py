@@ -169,8 +169,7 @@ TEMPLATE = (
 {%- for shown in facts.sample %}
 <article class="sample">
 <h3>row {{ shown.row_id }} · {{ shown.side|replace("_", " ") }}{% if shown.tokens %} · {{ shown.tokens|number }} supervised tokens{% endif %}</h3>
-<p class="said" style="margin: 6px 0 0"><span class="read-text">{{ shown.read|cut }}</span>{% if not facts.tokens %}
-{% endif %}<span class="learned-text">{{ shown.supervised|cut }}</span></p>
+<p class="said" style="margin: 6px 0 0"><span class="read-text">{{ shown.read|cut }}</span>{% if not facts.tokens %}<br>{% endif %}<span class="learned-text">{{ shown.supervised|cut }}</span></p>
 </article>
 {%- endfor %}
 

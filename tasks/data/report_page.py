@@ -30,6 +30,7 @@ from tasks.pages.page import own, rendered
 ADVISED = 500  # train rows
 CHANGED = 3  # rows shown of each kind of change
 LABELS = 40  # labels shown
+LEAKED_SHARE = 0.01  # share of the benchmark's texts from which on leaks make the page red
 REFUSED_SHARE = 0.01  # share of rows taken out from which on it is said first
 
 
@@ -112,10 +113,12 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
     report, found = facts.report, []
     rows = report["rows"]
     if facts.leakage and facts.leakage.rows:
-        found.append(("bad", f"{facts.leakage.rows} train rows hold {facts.leakage.items} benchmark items: those items would measure memory."))
+        mood = "bad" if facts.leakage.items >= LEAKED_SHARE * facts.leakage.texts else "unsure"
+        rows_and_items = f"{_count(facts.leakage.rows, 'train row')} hold{'s' * (facts.leakage.rows == 1)} {_count(facts.leakage.items, 'benchmark item')}"
+        found.append((mood, f"{rows_and_items}: what is asked there would measure memory."))
     shared = report["leakage"].get("train x held_out", {}).get("shared_groups", 0)
     if shared:
-        found.append(("bad", f"{shared} groups stand on both sides of the split."))
+        found.append(("bad", f"Groups that stand on both sides of the split: {shared}."))
     if not report.get("personal_data", {}).get("is_looked_for", True):
         found.append(("unsure", f"Rows were not searched for personal data and secrets: {', '.join(report['personal_data']['missing'])} not installed."))
     if rows["refused"] > REFUSED_SHARE * rows["read"]:
@@ -125,7 +128,7 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
         found.append(("unsure", f"Below {ADVISED} train rows a tuned model often learns the form of answers and little else."))
     found += [("unsure", f"Labels: {line}.") for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else [])]
     found += [("unsure", f"Not looked at for benchmark items: {name}.") for name in (facts.leakage.unread if facts.leakage else ())]
-    return found
+    return sorted(found, key=lambda told: told[0] != "bad")
 
 
 def _mood(facts: DataFacts) -> str:
@@ -184,6 +187,10 @@ def summary(facts: DataFacts) -> str:
 
 def _pair(name: str) -> str:
     return _words(name).replace(" x ", " × ")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _words(name: str) -> str:
