@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
+    end_on_sigterm()
     from schemas.errors import TuneworthyError
 
     try:
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. What was sealed stays in the store; run the same command to go on.", file=sys.stderr)
         return 130
+
+
+def end_on_sigterm() -> None:
+    """Make SIGTERM end this process as an error would, so that leases on a shared store are given back at once."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def _parser() -> argparse.ArgumentParser:

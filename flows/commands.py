@@ -8,6 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from typing import Any
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # on a loaded machine the default of 20 ends a run that only had to wait
 
 import httpx
 from rich.console import Console
@@ -23,17 +26,18 @@ from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.mending import again_when_broken
 from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
-from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
+from flows.terminal import TerminalAudience, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
-from schemas.errors import MachineLacks, TuneworthyError
+from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy
-from tasks.keys import moved
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
+from tasks.keys import digest_of, flatten, moved
 from tasks.planning import Plan, current_run, planning
 from tasks.progress import audience
 from tasks.stage import changes_in_words
@@ -81,12 +85,16 @@ def validate(arguments: argparse.Namespace) -> int:
     current_run.set(config.name)
     sources = locate(config)
     mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # told before the rows are judged, as they may be refused
+        print("\n".join(mended_lines(mended, arguments.fix)))
     shown = audience.set(TerminalAudience(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)
+    except DatasetRefused as refusal:
+        raise _with_page(refusal, config, sources) from refusal
     finally:
         audience.reset(shown)
     if arguments.json:
@@ -96,12 +104,17 @@ def validate(arguments: argparse.Namespace) -> int:
             "rendering": rendering and rendering.model_dump(mode="json"),
             "report": str(_opened(page) / "report.html"),
         }
-        print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
+        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
         return 0
     _show_data(data, leakage, rendering, page)
-    if mended is not None:
-        print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
     return 0
+
+
+def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
+    """Return a refusal that also names a page with its rows, where it is about rows that were read."""
+    call = validate_data.call(config.task, config.data, config.seed, sources.data)
+    page = write_refused_report(config.name, call.store.root / "benches" / call.bench_name, str(refusal).partition(". ")[0])
+    return refusal if page is None else DatasetRefused(f"{refusal}\n  Some rows of each reason, to be looked at: {page}")
 
 
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
@@ -120,7 +133,7 @@ def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: Renderin
         console.print(f"  {line}", markup=False)
     console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
     console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
-    console.print(f"report: {_opened(page) / 'report.html'}")
+    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
 
 
 def _opened(artifact: Artifact) -> Path:
@@ -133,10 +146,15 @@ def _planned(config: RunConfig, flow: Any) -> Plan:
     return found
 
 
+@again_when_broken
 def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     started = time.monotonic()
     before = _planned(config, flow)
-    failure = None if before.is_all_hits else _run_flow(flow, config)
+    failure = None
+    if not before.is_all_hits:
+        with _one_at_a_time(config, flow):
+            before = _planned(config, flow)  # whoever was first has done the work
+            failure = None if before.is_all_hits else _run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError("The run ended without a verdict.")
@@ -145,6 +163,12 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
         print(f"tuneworthy: {failure}", file=sys.stderr)
         return failure.exit_code
     return 4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
+
+
+def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
+    """Let one process at a time run this config: the others wait for it instead of starting a server each, and answer from the store."""
+    name = f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}"
+    return ArtifactStore.from_environment().holding(name, lambda owner: print(f"{config.name} waits: {owner} is at it", file=sys.stderr))
 
 
 def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
@@ -174,7 +198,8 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
     console.print(outcome.verdict.headline, style="bold")
     console.print(outcome.registration)
     console.print(f"report: {outcome.report}", soft_wrap=True)
-    when = f"nothing new since {outcome.sealed}; answered from the store" if is_all_hits else "done"
+    console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
+    when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"
     console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
 
 

@@ -5,27 +5,36 @@ The parent then calls the very stages that the worker ran, and each is a hit. A 
 
 from __future__ import annotations
 
+import random
+import re
 import time
 from typing import TYPE_CHECKING
 
-from schemas.config import RunConfig
-from schemas.errors import TransientFault, WorkerMissing
+import schemas.errors
+from schemas.config import RunConfig, StageLimits
+from schemas.errors import TrainingStopped, TransientFault, TuneworthyError, WorkerMissing
 from schemas.orders import TrainOrder
 from tasks.planning import Pending, current_plan
+from tasks.prefect_tasks import page_of, publish_link
 from tasks.progress import audience
 from tasks.training.task import train_adapter
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
 
     from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
 
 SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BEFORE_ANOTHER_TRY = 2.0  # doubled with each try, and up to half as much again by chance
+LINK = "worker-run"
 
 
 def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact) -> None:
     """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named or needed.
+
+    A worker's run that crashed or met a fault that may pass is sent again as often as `stages.train_adapter.retries` allows;
+    it goes on from its last checkpoint where that lies within the worker's reach.
 
     Raises:
         WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such deployment.
@@ -37,8 +46,18 @@ def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelAr
     if call.recorded() is not None:
         return
     settings = {"run": config.name, "training": config.training, "task": config.task, "arms": config.arms, "seed": config.seed}
-    order = TrainOrder(**settings, rendering=rendering, base=base, data=data)
-    _watch(_submit(order, config.training.where, config.training.without_worker, call.key))
+    order = TrainOrder(**settings, rendering=rendering, base=base, data=data, stages=config.stages)
+    retries = config.stages.get("train_adapter", StageLimits()).retries
+    for tried in range(retries + 1):
+        try:
+            _watch(_submit(order, config.training.where, config.training.without_worker, call.key))
+            break
+        except TransientFault as fault:
+            if tried == retries:
+                raise
+            pause = SECONDS_BEFORE_ANOTHER_TRY * 2**tried * (1 + random.random() / 2)
+            audience.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
+            time.sleep(pause)
 
 
 def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -> FlowRun:
@@ -53,6 +72,7 @@ def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -
         run = run_deployment(deployment, parameters={"order": order.model_dump(mode="json")}, timeout=0, idempotency_key=attempt, as_subflow=True)
         if run.state is None or not run.state.is_final() or run.state.is_completed():  # type: ignore[union-attr]
             audience.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")  # type: ignore[union-attr]
+            publish_link(LINK, page_of(run.id), f"Flow run {run.name} on {deployment}: its log and progress.")  # type: ignore[union-attr]
             return run  # type: ignore[return-value]
         attempt = f"{key}-{run.id}"  # type: ignore[union-attr]
 
@@ -90,6 +110,16 @@ def _watch(run: FlowRun) -> None:
                 audience.get().say(f"worker's run {run.name}: {last}")
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if not state.is_completed():
-        raise TransientFault(
-            f"The worker's run {run.name} ended as {state.name}: {state.message}. Look at flow run {run.id}; run again to go on from its last checkpoint."
-        )
+        ended = f"The worker's run {run.name} ended as {state.name}: {state.message}. Look at flow run {run.id}"
+        raise _fault_of(state)(f"{ended}; run again to go on from its last checkpoint.")
+
+
+def _fault_of(state: State) -> type[TuneworthyError]:
+    """Return what a worker's end means here: a run that crashed may pass on another try, one that a person cancelled not, a failed one by its error."""
+    if state.is_cancelled():
+        return TrainingStopped
+    if state.is_crashed():
+        return TransientFault
+    named = re.search(r"\b(\w+):", (state.message or "").removeprefix("Flow run encountered an exception:"))
+    found = getattr(schemas.errors, named.group(1), None) if named else None
+    return found if isinstance(found, type) and issubclass(found, TuneworthyError) else TransientFault

@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.arms import score_arms
 from flows.dispatch import send_training
+from flows.mending import again_when_broken
 from flows.reporting import report, report_data
 from flows.sources import locate
 from schemas.artifacts import ReportArtifact
@@ -18,14 +19,15 @@ from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter
 from tasks.data.task import check_leakage, check_rendering, validate_data
 from tasks.decision.task import decide
-from tasks.planning import current_run
+from tasks.planning import enter_run
 from tasks.training.task import train_adapter
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
+@again_when_broken
 def finetune(config: RunConfig) -> ReportArtifact:
     """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns it."""
-    current_run.set(config.name)
+    enter_run(config.name, config.stages)
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)

@@ -25,7 +25,7 @@ from tasks.data.task import write_data_report
 from tasks.decision.task import write_report
 from tasks.keys import digest_of, flatten
 from tasks.planning import current_plan
-from tasks.prefect_tasks import publish_markdown, publish_table
+from tasks.prefect_tasks import publish_markdown, publish_stages, publish_table
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.store import ArtifactStore
 
@@ -65,4 +65,6 @@ def report(
     if verdict.promotes and adapter is not None:
         digest = digest_of(dict(flatten("config", config)))
         register_adapter(config.registry, config.task, adapter, base, data, verdict, tracked, destination, config.arms.max_new_tokens, digest)
+    if current_plan.get() is None:
+        publish_stages()
     return page

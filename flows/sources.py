@@ -38,6 +38,7 @@ def locate(config: RunConfig) -> RunSources:
         TuneworthyError: something is not there; when several things are not, one error of the first one's class names them all.
     """
     require_shared_store()
+    require_shared_registry()
     store, folder = ArtifactStore.from_environment(), Path(config.folder)
     faults: list[TuneworthyError] = []
     data = _found(lambda: locate_data(config, store, password_at(config.data.password)), faults)
@@ -81,6 +82,20 @@ def require_shared_store() -> None:
 
     if deployment.id is not None and not os.environ.get("TUNEWORTHY_STORE"):
         raise MachineLacks("TUNEWORTHY_STORE is not set on this worker, so its results would go with its temporary folder. Set it to the store that all share.")
+
+
+def require_shared_registry() -> None:
+    """Refuse a shared store beside an MLflow of this machine alone: the others would find its records there and the versions nowhere.
+
+    Raises:
+        MachineLacks: TUNEWORTHY_STORE is a URL and MLFLOW_TRACKING_URI is not set.
+    """
+    store = os.environ.get("TUNEWORTHY_STORE", "")
+    if "://" in store and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise MachineLacks(
+            f"TUNEWORTHY_STORE={store} is shared, but MLFLOW_TRACKING_URI is not set, and the default MLflow is a file of this machine alone. Set it to the "
+            "server that all share, or to sqlite:////absolute/path.db to keep it here."
+        )
 
 
 def _found(find: Callable[[], T], faults: list[TuneworthyError]) -> T | None:

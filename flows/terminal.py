@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,9 @@ from rich.text import Text
 from schemas.reports import ArmReport, Verdict
 from tasks.planning import Plan, PlannedStage
 from tasks.progress import Audience
+
+if TYPE_CHECKING:
+    from tasks.data.mending import MendedCopy
 
 SECONDS_BETWEEN_LINES = 30.0
 ROWS_SHOWN = 5  # of a table
@@ -105,6 +109,19 @@ class TerminalAudience(Audience):
 def _row_in_a_line(row: dict[str, Any]) -> str:
     begun = f' "{row["prompt"][:CHARACTERS_SHOWN]}"' if row["prompt"] else ""
     return f"{row['file']}:{row['line']} {row['reason']}:{begun} {row['detail'] or ''}. {row['mend']}"
+
+
+def mended_lines(mended: MendedCopy, out: Path) -> list[str]:
+    """Return what a mended copy differs in: counts, then each mend with its rows and a few of them before and after."""
+    lines = [f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: {out.with_name(f'{out.stem}.changes.jsonl')}"]
+    for mend, count in mended.counts.most_common():
+        lines.append(f"  {mend:<28} {count}")
+        lines += [f'    {edit.place}  "{edit.before}" {_became(edit.after)}' for edit in mended.examples if edit.mend == mend]
+    return lines if mended.counts else [*lines, "  nothing to mend"]
+
+
+def _became(after: str | None) -> str:
+    return "left out" if after is None else f'-> "{after}"'
 
 
 def plan_lines(plan: Plan, spared: list[str]) -> list[Text]:

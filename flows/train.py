@@ -10,19 +10,21 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 
 from flows.arms import score_arms
+from flows.mending import again_when_broken
 from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.errors import MachineLacks
 from schemas.orders import TrainOrder
-from tasks.planning import current_run
+from tasks.planning import enter_run
 from tasks.training.task import train_adapter
 
 
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
+@again_when_broken
 def train(order: TrainOrder) -> AdapterArtifact:
     """Fit the adapter of a run and measure its arms beside it, sealed in the store; the run that ordered it finds them there."""
     require_shared_store()
-    current_run.set(order.run)
+    enter_run(order.run, order.stages)
     with one_on_the_card():
         adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
         score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)

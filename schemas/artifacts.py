@@ -133,7 +133,7 @@ class DataReportArtifact(Artifact):
 
 
 class AdapterArtifact(Artifact):
-    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json."""
+    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json, golden.json."""
 
     kind: ClassVar[str] = "adapter"
     method: str

@@ -1,7 +1,4 @@
-"""One config file is one whole run: frozen models, unknown keys refused, every field with a description and bounds.
-
-A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; what it is enters a stage's key as a digest.
-"""
+"""One config file is one whole run: frozen models, unknown keys refused, every field with a description and bounds."""
 
 from __future__ import annotations
 
@@ -224,6 +221,29 @@ class RegistryConfig(Section):
     model: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_. -]+$", description="Name of the registered model in MLflow.")
 
 
+StageName = Literal[
+    "validate_data",
+    "fetch_base",
+    "check_rendering",
+    "score_arm",
+    "check_leakage",
+    "write_data_report",
+    "train_adapter",
+    "benchmark_adapter",
+    "decide",
+    "write_report",
+    "track_verdict",
+    "register_adapter",
+]
+
+
+class StageLimits(Section):
+    """How often a stage is tried again, and how long one try may take."""
+
+    retries: int = Field(3, ge=0, le=100, description="Tries after the first one, for faults that may pass (network, storage, a full card, pre-emption).")
+    minutes: float | None = Field(None, gt=0, description="A try that takes longer fails; what it saved on its bench is there for the next run.")
+
+
 class RunConfig(Section):
     """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the registry."""
 
@@ -237,4 +257,7 @@ class RunConfig(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="What must not be forgotten.")
     decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When it is worth it.")
     registry: RegistryConfig = Field(description="Where the adapter goes.")
+    stages: dict[StageName, StageLimits] = Field(
+        default_factory=dict, description="Stage -> its retries and time limit, instead of the defaults.", json_schema_extra=NOT_IN_KEY
+    )
     folder: str = Field(".", description="Folder that relative paths start from; the config file's own when read from a file.", json_schema_extra=NOT_IN_KEY)

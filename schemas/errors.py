@@ -12,6 +12,7 @@ TuneworthyError
 │   ├── RegistryUnreachable
 │   └── WorkerMissing
 ├── TransientFault       exit 1   may pass by itself: retried
+├── TimeLimitReached     exit 1   a stage took longer than its limit
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
 └── TrainingStopped      exit 1   training cannot go on (not a number, interrupted)
 
@@ -76,6 +77,10 @@ class WorkerMissing(MachineLacks):
 
 class TransientFault(TuneworthyError):
     """Raised when trying again may help: a network, a lock, a storage that answered badly."""
+
+
+class TimeLimitReached(TuneworthyError):
+    """Raised when a stage took longer than the config allows."""
 
 
 class ArtifactBroken(TuneworthyError):

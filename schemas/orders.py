@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
-from schemas.config import ArmsConfig, TrainingConfig
+from schemas.config import ArmsConfig, StageLimits, StageName, TrainingConfig
 from schemas.task_config import TaskConfig
 
 
@@ -21,3 +21,4 @@ class TrainOrder(BaseModel):
     data: DataArtifact
     arms: ArmsConfig
     seed: int
+    stages: dict[StageName, StageLimits] = Field(default_factory=dict, description="Retries and time limits, as in the run that ordered it.")

@@ -1,11 +1,13 @@
-"""What every part of a config is: frozen, and strict about its keys."""
+"""What every part of a config has in common.
+
+A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; what it is enters a stage's key as a digest.
+"""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
-# Marks a field that says *where* something is or how the work is done, never *what* comes out.
 NOT_IN_KEY: JsonDict = {"in_key": False}
 
 

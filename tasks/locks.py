@@ -26,6 +26,16 @@ def file_lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether a process of this machine holds a lock file."""
+    with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _owner(path: Path) -> str:
     try:
         return f"process {json.loads(path.read_text(encoding='utf-8'))['pid']}"

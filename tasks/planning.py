@@ -6,7 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schemas.config import StageLimits
 
 Outlook = Literal["hit", "will run", "depends", "spared"]
 
@@ -54,6 +59,13 @@ class Plan:
 
 current_plan: ContextVar[Plan | None] = ContextVar("current_plan", default=None)
 current_run: ContextVar[str] = ContextVar("current_run", default="")  # the config's name: for people, never in a key
+current_limits: ContextVar[Mapping[str, StageLimits]] = ContextVar("current_limits", default={})  # noqa: B039 - never written to
+
+
+def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
+    """Say for whom the stages that follow work, and what limits they have; neither is in a key."""
+    current_run.set(name)
+    current_limits.set(limits)
 
 
 @contextlib.contextmanager

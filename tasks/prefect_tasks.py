@@ -13,25 +13,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
+from prefect.settings import PREFECT_UI_URL
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import exponential_backoff
 
 from schemas.artifacts import Artifact
-from schemas.errors import TransientFault
+from schemas.config import StageLimits
+from schemas.errors import TimeLimitReached
 from tasks.keys import digest_of
+from tasks.planning import current_limits
 from tasks.progress import Audience, Several, audience
+from tasks.retries import may_pass
 from tasks.store import write_atomically
 
 if TYPE_CHECKING:
     from tasks.stage import StageCall
 
 A = TypeVar("A", bound=Artifact)
-RETRIES = 3
 ARTIFACT_CHARACTERS = 100_000
 SECONDS_BETWEEN_MOVES = 2.0
 
@@ -73,13 +77,13 @@ def _mirror_block(folder: str) -> LocalFileSystem:
 
 
 def is_transient(task: Any, task_run: Any, state: Any) -> bool:
-    """Tell Prefect to retry only what may pass by itself; a config, data or gate error never does."""
+    """Tell Prefect whether to try a failed stage again."""
     try:
         state.result()
-    except (TransientFault, ConnectionError, TimeoutError):
-        return True
-    except Exception:  # noqa: BLE001 - whatever else it was, trying again will not help
+    except TaskRunTimeoutError:
         return False
+    except Exception as fault:  # noqa: BLE001 - every class is looked at
+        return may_pass(fault)
     return False
 
 
@@ -93,6 +97,7 @@ def run_as_task(call: StageCall[A]) -> A:
         finally:
             audience.reset(shown)
 
+    limits = current_limits.get().get(call.stage.name, StageLimits())
     as_task = task(
         name=call.stage.name,
         task_run_name=call.label,
@@ -101,17 +106,41 @@ def run_as_task(call: StageCall[A]) -> A:
         persist_result=True,
         result_serializer="json",
         result_storage=_mirror_block(str(call.store.folder("prefect"))),
-        retries=RETRIES,
+        retries=limits.retries,
+        timeout_seconds=None if limits.minutes is None else 60 * limits.minutes,
         retry_delay_seconds=exponential_backoff(backoff_factor=1),
         retry_jitter_factor=0.5,
         retry_condition_fn=is_transient,
     )(answer)
+    started = time.monotonic()
     state = as_task(call.key, return_state=True)
-    result = state.result()
+    row = {"stage": call.label, "state": state.name, "seconds": round(time.monotonic() - started, 1), "key": call.key}
+    _rows_of_this_run().append(row)
+    try:
+        result = state.result()
+    except TaskRunTimeoutError as fault:
+        raise TimeLimitReached(
+            f"{call.label} did not end within {limits.minutes:g} minutes. Raise stages.{call.stage.name}.minutes, or run again: what it saved is gone on from."
+        ) from fault
+    row["artifact"] = result["digest"]
     get_run_logger().info(f"{call.label}: {state.name}, key {call.key}, artifact {result['digest']}")
     if state.name == "Cached":
         audience.get().stage_finished(call.label, "hit", 0.0, 0)
     return call.stage.returns.model_validate(json.loads(json.dumps(result)))
+
+
+_stage_rows: dict[Any, list[dict[str, Any]]] = {}
+
+
+def _rows_of_this_run() -> list[dict[str, Any]]:
+    context = FlowRunContext.get()
+    return _stage_rows.setdefault(context.flow_run.id if context and context.flow_run else None, [])
+
+
+def publish_stages() -> None:
+    """Show the stages of this flow run so far on its page as one table: state, seconds, key, artifact."""
+    if in_flow_run():
+        create_table_artifact(_rows_of_this_run(), key="stages", description="Every stage of this run; its record lies under its key in the store.")
 
 
 def publish_markdown(key: str, markdown: str) -> None:
@@ -130,6 +159,18 @@ def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> Non
     """Show rows as a table on the flow run's page; nothing is done outside a flow run, or without rows."""
     if in_flow_run() and rows:
         create_table_artifact(rows, key=key, description=description)
+
+
+def publish_link(key: str, address: str | None, description: str) -> None:
+    """Show a link on the flow run's page; outside a flow run, or without an address, nothing is done."""
+    if in_flow_run() and address:
+        create_link_artifact(address, key=key, link_text=description, description=description)
+
+
+def page_of(flow_run_id: object) -> str | None:
+    """Return the address of a flow run's page, or None where no server with pages is named."""
+    pages = PREFECT_UI_URL.value()
+    return f"{pages}/runs/flow-run/{flow_run_id}" if pages else None
 
 
 class FlowRunPage(Audience):

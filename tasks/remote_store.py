@@ -14,6 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ class RemoteStore(ArtifactStore):
         with super().holding(name, waiting), holding_lease(self.fs, self._path("locks", f"{name}.json"), waiting):
             yield
 
+    def is_held(self, name: str) -> bool:
+        """Tell whether somebody works on `name` at this moment, on any machine."""
+        return super().is_held(name) or self._read_bytes("locks", f"{name}.json") is not None
+
     def seal(self, kind: str, folder: Path) -> str:
         """Seal locally, then upload: files first, the manifest last."""
         digest = super().seal(kind, folder)
@@ -89,11 +94,20 @@ class RemoteStore(ArtifactStore):
         try:
             if manifest is None or digest_of({"kind": manifest["kind"], "files": manifest["files"]}) != digest:
                 return False
-            with self._reaching():
-                sizes = {path: info["size"] for path, info in self.fs.find(self._path("artifacts", digest), detail=True).items()}
-            return all(sizes.get(self._path("artifacts", digest, name)) == size for name, (_, size) in manifest["files"].items())
+            files = manifest["files"]
+            with ThreadPoolExecutor(max_workers=8) as asking:
+                sizes = asking.map(self._size, (self._path("artifacts", digest, name) for name in files))
+                return all(found == size for found, (_, size) in zip(sizes, files.values(), strict=True))
         except (KeyError, TypeError, ValueError):
             return False
+
+    def _size(self, path: str) -> int | None:
+        """Return an object's bytes, asked of the object itself: a listing may be older than the object."""
+        with self._reaching():
+            try:
+                return int(self.fs.info(path, refresh=True)["size"])
+            except FileNotFoundError:
+                return None
 
     def _download(self, digest: str) -> None:
         self._set_aside(digest)

@@ -55,8 +55,16 @@ class ArtifactStore:
         """Be the one worker of `name`; while another is, say who through `waiting` and wait."""
         from tasks.locks import file_lock
 
-        with file_lock(self.folder("locks") / f"{name}.lock", waiting):
+        with contextlib.ExitStack() as held:
+            with self.writing():
+                held.enter_context(file_lock(self.folder("locks") / f"{name}.lock", waiting))
             yield
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether somebody works on `name` at this moment."""
+        from tasks.locks import is_locked
+
+        return is_locked(self.root / "locks" / f"{name}.lock")
 
     def folder(self, *parts: str) -> Path:
         """Return a folder of the store, made if need be.
@@ -94,7 +102,15 @@ class ArtifactStore:
             digest = digest_of({"kind": kind, "files": files})
             (folder / MANIFEST).write_text(json.dumps({"kind": kind, "files": files}, indent=1, sort_keys=True), encoding="utf-8")
             self._place(folder, digest)
+            self._remember(digest, files)
         return digest
+
+    def _remember(self, digest: str, files: dict[str, tuple[str, int]]) -> None:
+        """Note what was just read for sealing, so that the next look-up needs no second reading."""
+        for name, (sha256, _) in files.items():
+            path = self.root / "artifacts" / digest / name
+            with contextlib.suppress(FileNotFoundError):
+                self._write_memo(path, _mark(path), sha256)
 
     def _place(self, folder: Path, digest: str) -> None:
         target = self.folder("artifacts") / digest
@@ -218,18 +234,27 @@ class ArtifactStore:
 
     def file_digest(self, path: Path) -> str:
         """Return a file's sha256; an unchanged file (same size, times and inode) is not read again."""
-        stat = path.stat()
-        memo = self.root / "memo" / hashlib.sha256(f"{path.absolute()}".encode()).hexdigest()[:32]
-        mark = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+        mark = _mark(path)
         with contextlib.suppress(OSError, ValueError):
-            old_mark, digest = memo.read_text(encoding="utf-8").split()
+            old_mark, digest = self._memo(path).read_text(encoding="utf-8").split()
             if old_mark == mark and len(digest) == 64:
                 return digest
         digest = sha256_of(path)
+        self._write_memo(path, mark, digest)
+        return digest
+
+    def _memo(self, path: Path) -> Path:
+        return self.root / "memo" / hashlib.sha256(f"{path.absolute()}".encode()).hexdigest()[:32]
+
+    def _write_memo(self, path: Path, mark: str, digest: str) -> None:
         with contextlib.suppress(StoreUnwritable):
             self.folder("memo")
-            write_atomically(memo, f"{mark} {digest}", self)
-        return digest
+            write_atomically(self._memo(path), f"{mark} {digest}", self)
+
+
+def _mark(path: Path) -> str:
+    stat = path.stat()
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
 
 
 def _measured(path: Path) -> tuple[str, int]:

@@ -106,6 +106,8 @@ def _reachable(roots: set[str], records: list[tuple[str, str, dict[str, Any]]]) 
 
 
 def _is_left(store: ArtifactStore, name: str, keep_days: float) -> bool:
+    if store.is_held(name):
+        return False
     folder = store.root / "benches" / name
     newest = max((path.stat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0) if folder.is_dir() else 0.0
     return time.time() - newest > keep_days * SECONDS_A_DAY

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.sources import password_at
-from schemas.errors import MachineLacks
-from tasks.prefect_tasks import FlowRunPage, publish_markdown, publish_table
+from schemas.config import StageLimits
+from schemas.errors import MachineLacks, TimeLimitReached, TransientFault
+from tasks.planning import enter_run
+from tasks.prefect_tasks import FlowRunPage, publish_markdown, publish_stages, publish_table
 from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters
 
@@ -66,7 +69,7 @@ def last_two_states() -> dict[str, str]:
     """Return name -> state name of the last flow run's two task runs."""
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=2)
-    return {run.name: run.state.name for run in runs if run.state and run.state.name}
+    return {run.name: run.state.name for run in reversed(runs) if run.state and run.state.name}
 
 
 def test_the_second_use_of_a_key_is_cached_and_named(runs: Callable[[], int]) -> None:
@@ -114,3 +117,37 @@ def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
     assert password_at("prefect:tickets") == "s3cret"
     with pytest.raises(MachineLacks, match="Prefect has no Secret block named nothing"):
         password_at("prefect:nothing")
+
+
+@flow
+def count_within(text: str, limits: StageLimits) -> str:
+    """Use the stage with limits of its own."""
+    enter_run("limited", {"count_letters": limits})
+    digest = count_letters(text, {}).digest
+    publish_stages()
+    return digest
+
+
+def test_a_stage_is_tried_as_often_as_the_config_says(runs: Callable[[], int]) -> None:
+    with pytest.raises(TransientFault):
+        count_within("transient", StageLimits(retries=1))
+    assert runs() == 2
+
+
+def test_a_stage_that_takes_too_long_ends_names_its_setting_and_is_not_tried_again(runs: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTING_STAGE_SECONDS", "30")
+    with pytest.raises(TimeLimitReached, match=r"0\.01 minutes. Raise stages.count_letters.minutes"):
+        count_within("slow", StageLimits(minutes=0.01))
+    assert runs() == 1
+    assert last_two_states()["count_letters"] == "TimedOut"
+    monkeypatch.setenv("COUNTING_STAGE_SECONDS", "0")
+    count_within("slow", StageLimits(minutes=0.5))
+    assert runs() == 2
+
+
+def test_the_page_of_a_run_has_a_table_of_stages_with_their_keys(runs: Callable[[], int]) -> None:
+    digest = count_within("table", StageLimits())
+    with get_client(sync_client=True) as client:
+        shown = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["stages"])))
+    rows = [row for table in shown for row in json.loads(str(table.data)) if row.get("artifact") == digest]
+    assert [(row["stage"], row["state"], len(row["key"])) for row in rows] == [("count_letters", "Completed", 40)]

@@ -19,6 +19,7 @@ from tasks import leases
 from tasks.remote_store import RemoteStore
 from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters, measure_letters
+from tests.faulty_storage import FaultyStorage
 
 COUNT = "from tests.counting_stage import count_letters; print(count_letters('shared', {}).digest)"
 
@@ -54,6 +55,16 @@ def machine(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
     become("maker").fs.call_s3("create_bucket", Bucket=bucket)
     return become
+
+
+@pytest.fixture
+def faulty(endpoint: str, machine: Callable[[str], RemoteStore], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStorage]:
+    """The same storage behind a door that can be made to answer badly."""
+    storage = FaultyStorage(endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", storage.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    yield storage
+    storage.close()
 
 
 def runs() -> int:
@@ -137,3 +148,64 @@ def test_a_killed_owner_is_taken_over(machine: Callable[[str], RemoteStore], tmp
     count_letters("shared", {})
     assert 2.0 < time.monotonic() - started < 15.0
     assert store.fs.find(f"{store.prefix}/locks") == []
+
+
+def test_a_storage_that_answers_500_now_and_then_costs_nothing(machine: Callable[[str], RemoteStore], faulty: FaultyStorage) -> None:
+    store = machine("one")
+    for number in range(3):
+        faulty.errors = 1
+        first = count_letters("now and then", {"times": number})
+        assert (store.open(first.digest) / "letters.txt").read_text() == "now and then" * number
+    assert runs() == 3
+
+
+def test_a_storage_that_answers_500_for_long_is_a_transient_fault_and_the_next_try_takes_up_what_was_done(
+    machine: Callable[[str], RemoteStore], faulty: FaultyStorage
+) -> None:
+    store = machine("one")
+    store.fs.retries = 1
+    first = count_letters("before", {})
+    faulty.is_down = True
+    with pytest.raises(TransientFault, match="did not answer"):
+        count_letters("before", {})
+    with pytest.raises(TransientFault, match="did not answer"):
+        count_letters("during", {})
+    faulty.is_down = False
+    assert count_letters("before", {}) == first
+    assert count_letters("during", {}).headline == "during"
+    assert runs() == 2
+
+
+def test_a_slow_storage_gives_the_same_answers(machine: Callable[[str], RemoteStore], faulty: FaultyStorage) -> None:
+    machine("one")
+    faulty.delay = 0.2
+    first = measure_letters(count_letters("slow", {}))
+    machine("two")
+    assert measure_letters(count_letters("slow", {})) == first
+    assert runs() == 1
+
+
+def test_a_storage_with_stale_lists_hides_nothing_that_was_sealed(machine: Callable[[str], RemoteStore], faulty: FaultyStorage) -> None:
+    store = machine("one")
+    faulty.is_stale = True
+    assert store.names("artifacts") == []  # from now on every listing says that there is nothing
+    first = count_letters("stale", {})
+    assert store.names("artifacts") == []
+    other = machine("two")
+    assert count_letters("stale", {}) == first
+    assert (other.open(first.digest) / "letters.txt").read_text() == "stale"
+    assert runs() == 1
+
+
+def test_a_process_that_is_told_to_end_gives_its_lease_back(machine: Callable[[str], RemoteStore], tmp_path: Path) -> None:
+    store = machine("one")
+    environment: dict[str, Any] = {**os.environ, "TUNEWORTHY_CACHE": str(tmp_path / "other"), "COUNTING_STAGE_SECONDS": "60"}
+    owner = subprocess.Popen([sys.executable, "-c", f"from flows.cli import end_on_sigterm; end_on_sigterm(); {COUNT}"], env=environment)
+    while not store.fs.find(f"{store.prefix}/locks"):
+        time.sleep(0.1)
+    owner.terminate()
+    assert owner.wait(timeout=30) == 128 + 15
+    assert store.fs.find(f"{store.prefix}/locks") == []
+    started = time.monotonic()
+    count_letters("shared", {})
+    assert time.monotonic() - started < 5

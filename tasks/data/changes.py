@@ -40,7 +40,12 @@ def last_time(store: ArtifactStore) -> Path | None:
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
         return None
     folder = store.open(record["artifact"]["digest"])
-    return folder if set(COLUMNS) <= pl.read_parquet_schema(folder / "train.parquet").keys() else None
+    return folder if is_comparable(folder) else None
+
+
+def is_comparable(folder: Path) -> bool:
+    """Tell whether an opened DataArtifact has the columns that rows have by now."""
+    return set(COLUMNS) <= pl.read_parquet_schema(folder / "train.parquet").keys()
 
 
 def changes_between(before: Path, after: Path) -> Changes:

@@ -26,7 +26,7 @@ summary b { font-variant-numeric: tabular-nums; }
 @media (max-width: 560px) { td.bars { min-width: 90px; } .rows { padding: 0 8px 10px; } }
 """
 
-_ROW = """
+_MACROS = """
 {%- macro row(shown, first=none) %}
 <li><p class="where">row {{ shown.row_id }}{% if shown.place %} · {{ shown.place }}{% endif %}{% if shown.detail %} · {{ shown.detail }}{% endif %}</p>
 {%- if first is not none and (first.prompt, first.completion) == (shown.prompt, shown.completion) %}<p class="said read-text">word for word the same</p>
@@ -35,21 +35,32 @@ _ROW = """
 {%- if shown.completion %}<p class="said"><b>answers</b>{{ shown.completion }}</p>{% endif %}
 {%- endif %}</li>
 {%- endmacro %}
+{%- macro reasons_panel(reasons, is_open=false) %}
+<div class="panel">
+{%- for reason in reasons %}
+<details{{ " open" if is_open }}><summary><code>{{ reason.name }}</code><span class="chip {{ 'bad' if reason.action == 'refuse' else 'unsure' if reason.action == 'drop' else 'quiet' }}">{{ {"refuse": "refused", "drop": "dropped", "note": "noted", "mask": "masked"}[reason.action] }}</span><b>{{ reason.rows|number }}</b><small>{{ reason.mend }}</small></summary>
+<ul class="rows">{% for shown in reason.examples %}{{ row(shown) }}{% endfor %}</ul></details>
+{%- endfor %}
+</div>
+{%- endmacro %}
 """
 
-TEMPLATE = (
-    _ROW
-    + """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ facts.name }}: the rows</title>
+<title>{{ title }}</title>
 <style>{{ style }}{{ data_style }}</style>
 </head>
 <body>
 <main>
-<header class="top {{ mood }}">
+"""
+
+TEMPLATE = (
+    _MACROS
+    + _HEAD
+    + """<header class="top {{ mood }}">
   <p class="over">{{ facts.name }} · the rows</p>
   <span class="badge {{ mood }}">{{ {"good": "sound", "unsure": "worth a look", "bad": "leaks"}[mood] }}</span>
   <h1>{{ headline }}</h1>
@@ -85,12 +96,7 @@ TEMPLATE = (
 <h2>What was found</h2>
 {%- if facts.reasons %}
 <p class="quiet">Open a line for its first rows. Personal data and secrets are covered; refused.parquet names every row that was taken out, notes.parquet every row that was noted.</p>
-<div class="panel">
-{%- for reason in facts.reasons %}
-<details><summary><code>{{ reason.name }}</code><span class="chip {{ 'bad' if reason.action == 'refuse' else 'unsure' if reason.action == 'drop' else 'quiet' }}">{{ {"refuse": "refused", "drop": "dropped", "note": "noted", "mask": "masked"}[reason.action] }}</span><b>{{ reason.rows|number }}</b><small>{{ reason.mend }}</small></summary>
-<ul class="rows">{% for shown in reason.examples %}{{ row(shown) }}{% endfor %}</ul></details>
-{%- endfor %}
-</div>
+{{ reasons_panel(facts.reasons) }}
 {%- else %}
 <p>Nothing: every row was kept, and none was noted.</p>
 {%- endif %}
@@ -137,7 +143,7 @@ TEMPLATE = (
 <p class="quiet">Where what is measured can be seen elsewhere. The few-shot and retrieval arms show train rows; an answer in the corpus is what retrieval is for.</p>
 <div class="wide"><table><thead><tr><th>between</th><th style="text-align: left">found</th></tr></thead><tbody>
 {%- for pair, counts in matrix %}
-<tr><td>{{ pair }}</td><td class="text"><div class="counts">{% for name, value in counts %}<span><small>{{ name }}</small> {{ value }}</span>{% endfor %}</div></td></tr>
+<tr><td>{{ pair }}</td><td class="text"><div class="counts">{% for name, value in counts %}<span>{% if name %}<small>{{ name }}</small>{% endif %} {{ value }}</span>{% endfor %}</div></td></tr>
 {%- endfor %}
 </tbody></table></div>
 {%- if facts.leaks %}
@@ -176,6 +182,23 @@ TEMPLATE = (
 <tr><td>{{ name }}</td><td class="text"><code>{{ digest }}</code></td></tr>
 {%- endfor %}
 </tbody></table></div>
+</main>
+</body>
+</html>
+"""
+)
+
+REFUSED_TEMPLATE = (
+    _MACROS
+    + _HEAD
+    + """<header class="top bad">
+  <p class="over">{{ title }}</p>
+  <span class="badge bad">refused</span>
+  <h1>{{ headline }}</h1>
+</header>
+<h2>Why</h2>
+<p class="quiet">The first rows of each reason. Personal data and secrets are covered. {{ table }} names every row with its file, line, reason and mend.</p>
+{{ reasons_panel(reasons, true) }}
 </main>
 </body>
 </html>

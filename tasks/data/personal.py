@@ -84,9 +84,18 @@ def _address(text: str) -> str:
 
 
 def _phone(text: str) -> str:
+    """Return the longest beginning that is a number of its country: other digits may stand behind it."""
+    ends = [match.end() for match in re.finditer("[0-9]+", text)]
+    return next((text[:end] for end in reversed(ends) if _is_phone(text[:end])), "")
+
+
+def _is_phone(text: str) -> bool:
     import phonenumbers
 
-    return next((str(match.raw_string) for match in phonenumbers.PhoneNumberMatcher(text, None)), "")
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(text)))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _card(text: str) -> str:

@@ -150,7 +150,10 @@ def _write(rows: pl.DataFrame, lengths: pl.DataFrame, tokenizer: Any, instructio
         "roles": _roles(lengths.filter(pl.col("side") == "train"), len(tokenizer(instruction, add_special_tokens=False)["input_ids"])),
     }
     _write_json(report, out / "rendering.json")
-    golden = [GoldenRow(row["side"], row["row_id"], row["prompt"], row["completion"], tuple(row["history"])) for row in _picked(rows, lengths, GOLDEN_ROWS)]
+    golden = [
+        GoldenRow(row["side"], row["row_id"], veiled(row["prompt"]), veiled(row["completion"]), tuple(map(veiled, row["history"])))
+        for row in _picked(rows, lengths, GOLDEN_ROWS)
+    ]
     seal_golden(golden, instruction, tokenizer, out)
     _write_json(list(_masked(_picked(rows, lengths, SAMPLE_ROWS), tokenizer, instruction)), out / "sample.json")
 

@@ -19,6 +19,7 @@ from tasks.data.sieve import tally
 from tasks.data.veiling import excerpts, veiled
 
 EXAMPLES = 3  # rows shown of each reason
+REFUSED_EXAMPLES = 12  # where there is nothing else to show
 CLUSTERS = 6
 MEMBERS = 4  # rows shown of each cluster
 LEAKS = 6
@@ -90,6 +91,7 @@ class DataFacts:
         rendering: the rendering's rendering.json.
         lengths: side -> tokens of each row, or characters where there is no rendering.
         sample: rows from the shortest to the longest.
+        benchmark: the leakage's leakage.json: file -> counts of train rows.
         leaks: train rows that hold benchmark items.
         changes: rows against the run's data before, with a few of them.
         digests: artifact -> digest.
@@ -106,6 +108,7 @@ class DataFacts:
     rendering: dict[str, Any] | None = None
     tokens: RenderingArtifact | None = None
     leakage: LeakageArtifact | None = None
+    benchmark: dict[str, dict[str, Any]] = field(default_factory=dict)
     leaks: tuple[Leak, ...] = ()
     changes: Changes | None = None
     changed: tuple[ChangedRow, ...] = ()
@@ -122,7 +125,7 @@ class Rows:
 
     def __init__(self, data: Path) -> None:
         self.refused, self.notes = (pl.read_parquet(data / f"{name}.parquet") for name in ("refused", "notes"))
-        columns = ("row_id", "prompt", "completion")
+        columns = ("row_id", "history", "prompt", "completion")
         self.kept = pl.concat([pl.scan_parquet(data / f"{side}.parquet").select(*columns, side=pl.lit(side)) for side in SIDES])
 
     def shown(self, found: Iterable[tuple[int, str]]) -> dict[int, ShownRow]:
@@ -131,7 +134,7 @@ class Rows:
         kept = self.kept.filter(pl.col("row_id").is_in(list(details))).collect()
         kept = kept.with_columns(excerpts(kept["prompt"]), excerpts(kept["completion"]))
         places = pl.concat([self.refused, self.notes], how="diagonal").unique("row_id", keep="first")
-        known = pl.concat([kept.drop("side"), self.refused.select("row_id", "prompt", "completion")])
+        known = pl.concat([kept.drop("side", "history"), self.refused.select("row_id", "prompt", "completion")])
         rows = known.filter(pl.col("row_id").is_in(list(details))).join(places.select("row_id", "file", "line"), on="row_id", how="left")
         return {row["row_id"]: _shown(row, details[row["row_id"]]) for row in rows.to_dicts()}
 
@@ -151,6 +154,16 @@ def _reason(rows: Rows, table: pl.DataFrame, name: str, count: int) -> ShownReas
     first = list(found.head(EXAMPLES).select("row_id", "detail").iter_rows())
     shown = rows.shown(first)
     return ShownReason(name, found["action"][0], count, REASONS[name].mend, tuple(shown[row] for row, _ in first if row in shown))
+
+
+def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
+    """Return every reason of a refused.parquet with its first rows, those that count against data.refuse_above first."""
+    table = pl.read_parquet(refused)
+    shown = []
+    for name, count in tally(table).items():
+        first = table.filter(pl.col("reason") == name).head(REFUSED_EXAMPLES).to_dicts()
+        shown.append(ShownReason(name, first[0]["action"], count, first[0]["mend"], tuple(_shown(row, row["detail"]) for row in first)))
+    return tuple(sorted(shown, key=lambda reason: reason.action != "refuse"))
 
 
 def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
@@ -196,7 +209,10 @@ def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
     order = rows.kept.select("row_id", size=pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sort("size", "row_id").collect()
     places = sorted({round(step * (order.height - 1) / max(1, SAMPLES - 1)) for step in range(SAMPLES)})
     picked = order[places].lazy().join(rows.kept, on="row_id", how="left", maintain_order="left").collect()
-    return tuple(SampledRow(row["side"], row["row_id"], veiled(row["prompt"]), veiled(row["completion"]), None) for row in picked.to_dicts())
+    return tuple(
+        SampledRow(row["side"], row["row_id"], veiled("\n".join([*row["history"], row["prompt"]])), veiled(row["completion"]), None)
+        for row in picked.to_dicts()
+    )
 
 
 def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:

@@ -10,8 +10,8 @@ import polars as pl
 
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.balance import unbalanced
-from tasks.data.changes import changed_rows, changes_between
-from tasks.data.page_template import DATA_STYLE, TEMPLATE
+from tasks.data.changes import changed_rows, changes_between, is_comparable
+from tasks.data.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
 from tasks.data.refusing import first_rows
 from tasks.data.report_chart import lengths_chart
 from tasks.data.report_facts import (
@@ -22,6 +22,7 @@ from tasks.data.report_facts import (
     lengths_of,
     read_json,
     reasons_of,
+    reasons_of_refused,
     sample_of,
 )
 from tasks.pages.page import own, rendered
@@ -49,6 +50,7 @@ def gather(
 ) -> DataFacts:
     """Read everything that the report shows from the opened artifacts."""
     artifact, folder = data
+    before = earlier if earlier and is_comparable(earlier) else None
     rows, lines = Rows(folder), rendering[1] if rendering else None
     clusters, repeats = clusters_of(rows)
     parts = {"data": artifact, "rendering": rendering and rendering[0], "leakage": leakage and leakage[0]}
@@ -64,9 +66,10 @@ def gather(
         rendering=read_json(lines / "rendering.json") if lines else None,
         tokens=rendering[0] if rendering else None,
         leakage=leakage[0] if leakage else None,
+        benchmark=read_json(leakage[1] / "leakage.json") if leakage else {},
         leaks=leaks_of_benchmark(rows, leakage[1]) if leakage else (),
-        changes=changes_between(earlier, folder) if earlier else None,
-        changed=tuple(changed_rows(earlier, folder, CHANGED)) if earlier else (),
+        changes=changes_between(before, folder) if before else None,
+        changed=tuple(changed_rows(before, folder, CHANGED)) if before else (),
         digests={part: found.digest for part, found in parts.items() if found is not None},
     )
 
@@ -77,6 +80,7 @@ def render_data_report(facts: DataFacts) -> str:
     window = facts.tokens.window if facts.tokens else None
     words: dict[str, Any] = {
         "data_style": own(DATA_STYLE),
+        "title": f"{facts.name}: the rows",
         "headline": headline(facts),
         "mood": _mood(facts),
         "advice": advice(facts),
@@ -87,6 +91,14 @@ def render_data_report(facts: DataFacts) -> str:
         "roles": _roles(facts),
     }
     return rendered(TEMPLATE, {"number": _number, "percent": "{:.1%}".format}, facts=facts, report=facts.report, **words)
+
+
+def write_refused_page(name: str, refused: Path, headline: str) -> Path:
+    """Write what a person reads of a data set that was refused beside its refused.parquet, and return the page's path."""
+    page = refused.with_name("refused.html")
+    words = {"title": f"{name}: the rows", "headline": headline, "reasons": reasons_of_refused(refused), "table": refused.name}
+    page.write_text(rendered(REFUSED_TEMPLATE, {"number": _number}, data_style=own(DATA_STYLE), **words), encoding="utf-8")
+    return page
 
 
 def headline(facts: DataFacts) -> str:
@@ -146,11 +158,8 @@ def _label_bars(labels: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _matrix(facts: DataFacts) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return pair -> its counts in words, for every pair that report.json holds, and for the benchmark."""
-    matrix = [(_pair(pair), [(_words(name), _number(value)) for name, value in counts.items()]) for pair, counts in facts.report["leakage"].items()]
-    if facts.leakage:
-        found = {"texts looked for": facts.leakage.texts, "items found": facts.leakage.items, "train rows that hold one": facts.leakage.rows}
-        matrix.append(("train × benchmark", [(name, _number(value)) for name, value in found.items()]))
-    return matrix
+    pairs = {**facts.report["leakage"], **facts.benchmark}
+    return [(_pair(pair), [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()]) for pair, counts in pairs.items()]
 
 
 def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:

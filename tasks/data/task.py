@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from schemas.config import DataConfig
     from schemas.task_config import TaskConfig
+    from tasks.data.mending import MendedCopy
 
 PERSONAL = ("phonenumberslite", "python-stdnum", "detect-secrets")  # the extra `personal`; "missing" in the key where it is not installed
 
@@ -61,8 +62,16 @@ def write_data_report(
     return DataReportArtifact(headline=write_data_pages(facts, folder, bench.out))
 
 
-def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:
-    """Write a mended copy of the rows to `out`, never in place, and return how many rows each mend touched; no stage, since nobody builds on it."""
+def write_refused_report(name: str, bench: Path, headline: str) -> Path | None:
+    """Write a page on a data set that was refused into its stage's bench, and return its path; None where nothing lies there."""
+    from tasks.data.report_page import write_refused_page
+
+    refused = bench / "refused.parquet"
+    return write_refused_page(name, refused, headline) if refused.exists() else None
+
+
+def write_mended_copy(sources: Sources, out: Path) -> MendedCopy:
+    """Write a mended copy of the rows to `out`, never in place, and return what was done to how many rows; no stage, since nobody builds on it."""
     from tasks.data.mending import mend_rows
 
     return mend_rows(sources.rows, out)

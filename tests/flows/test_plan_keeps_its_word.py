@@ -1,0 +1,209 @@
+"""For every setting: the stages that `plan` names are the stages that `run` runs.
+
+The flow body, the keys, the look at the sources and the store are the real ones. The engines are stood in for by one that seals the
+digest of its arguments: a whole run takes a moment, and a changed input always changes the output, so that "depends" has to come true too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from flows.config_file import read_config
+from flows.finetune import finetune
+from schemas.artifacts import Artifact
+from schemas.config import RunConfig
+from schemas.section import Section
+from tasks.keys import digest_of
+from tasks.planning import planning
+from tasks.progress import Audience, audience
+from tasks.stage import Bench, Stage
+from tests.flows.conftest import small_config, write_rows
+from tests.tiny_model import write_tiny_model
+
+# Settings whose other value has to exist, or to fit others.
+EDITS: dict[str, Any] = {
+    "task.answer": {"format": "text", "max_characters": 99},
+    "data.source": "other.jsonl",
+    "data.corpus": "documents/*.md",
+    "data.checks": {"refusal": "drop"},
+    "base.model": "other model",
+    "training.targets": ["q_proj"],
+    "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
+    "base.revision": None,  # of hub ids only, which need the network
+    "benchmark.tasks": ["general_mini_grammar"],
+    "stages": {"train_adapter": {"retries": 1}},
+    "folder": None,  # where the files are; each run here has one
+}
+FACTS = {"is_sufficient": False, "promotes": True}
+
+
+class Listener(Audience):
+    """Notes which stages ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
+        """Note a stage that ran."""
+        if how == "ran":
+            self.ran.append(label)
+
+
+def every_setting(model: type[BaseModel] = RunConfig, before: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from every_setting(field.annotation, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+
+
+SETTINGS = [name for name in every_setting() if EDITS.get(name, ...) is not None]
+
+
+def edited(config: RunConfig, name: str) -> RunConfig | None:
+    """Return the config with another value of one setting, or None where none fits the rest."""
+    table = config.model_dump(mode="json")
+    *sections, last = name.split(".")
+    section = table
+    for part in sections:
+        section = section[part]
+    now = section[last]
+    for value in [EDITS[name]] if name in EDITS else others(RunConfig, name, now):
+        section[last] = value
+        try:
+            made = RunConfig.model_validate(table)
+        except ValidationError:
+            continue
+        if made != config:
+            return made
+    return None
+
+
+def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
+    """Return values that a setting of this kind may have, other than the one it has."""
+    first, _, rest = name.partition(".")
+    kind = model.model_fields[first].annotation
+    if rest:
+        assert isinstance(kind, type)
+        return others(kind, rest, now)
+    choices = [value for part in (kind, *get_args(kind)) for value in get_args(part) if isinstance(value, str)]
+    if isinstance(now, bool):
+        return [not now]
+    if isinstance(now, (int, float)):
+        return [now + 1, now * 0.9, now + 0.01]
+    if isinstance(now, list):
+        return [now[:-1], now[1:]]
+    if isinstance(now, str):
+        return [choice for choice in choices if choice != now] or [f"{now}-2"]
+    return [*choices, 3, 0.5, "group"]
+
+
+def stand_in(stage: Stage[Any]) -> Any:
+    """Return a function that seals what its key is made of, source and libraries aside."""
+
+    def function(*, bench: Bench, **arguments: Any) -> Artifact:
+        moves = {name: value for name, value in stage.ingredients(arguments).items() if not name.startswith(("source.tasks.", "source.schemas.", "library."))}
+        (bench.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
+        facts = {name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"}
+        return stage.returns.model_validate(facts)
+
+    function.__module__ = stage.function.__module__
+    function.__annotations__ = stage.function.__annotations__
+    return function
+
+
+def fact(name: str, kind: Any) -> Any:
+    """Return some value of this kind."""
+    if get_origin(kind) in (tuple, dict):
+        return get_origin(kind)()
+    return FACTS.get(name, {int: 1, float: 0.5, bool: False, str: "some"}.get(kind))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
+    """A sealed run, its engines stood in for, in a folder with the files that the edits name."""
+    folder = tmp_path_factory.mktemp("house")
+    for model in ("model", "other model"):
+        (folder / model).mkdir()
+        write_tiny_model(folder / model)
+    config_file = folder / "other model" / "config.json"
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
+    write_rows(folder / "rows.jsonl")
+    write_rows(folder / "other.jsonl", count=70)
+    (folder / "documents").mkdir()
+    (folder / "documents" / "one.md").write_text("A document.")
+    (folder / "small.yaml").write_text(yaml.safe_dump(small_config(folder / "model") | {"base": {"model": "model"}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEWORTHY_STORE", str(folder / "store"))
+        patch.setattr("tasks.stage.hand_back", lambda: None)  # nothing is held, and looking through all of torch's objects takes most of the time
+        rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
+        for stage in {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values():
+            patch.setattr(stage, "function", stand_in(stage))
+        config = read_config(folder / "small.yaml")
+        assert len(run(config)) > 12
+        yield config
+
+
+@pytest.fixture(autouse=True)
+def _in_the_house(_own_store: None, house: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here stands on the one sealed run."""
+    monkeypatch.setenv("TUNEWORTHY_STORE", str(Path(house.folder) / "store"))
+
+
+def run(config: RunConfig) -> list[str]:
+    """Run a config and return the stages that ran."""
+    listener = Listener()
+    token = audience.set(listener)
+    try:
+        finetune.fn(config)
+    finally:
+        audience.reset(token)
+    return listener.ran
+
+
+def assert_kept(config: RunConfig) -> list[str]:
+    """Plan, run, compare; return what ran."""
+    with planning() as plan:
+        finetune.fn(config)
+    named = [stage.label for stage in plan.stages if stage.outlook in ("will run", "depends")]
+    assert run(config) == named
+    with planning() as after:
+        finetune.fn(config)
+    assert after.is_all_hits
+    return named
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_a_plan_names_for_an_edit_of_one_setting_is_what_runs(house: RunConfig, name: str) -> None:
+    config = edited(house, name)
+    assert config is not None, f"no other value of {name} fits: add one to EDITS"
+    assert_kept(config)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))
+def test_what_a_plan_names_for_edits_of_several_settings_is_what_runs(house: RunConfig, names: list[str]) -> None:
+    config = house
+    for name in names:
+        config = edited(config, name) or config
+    assert_kept(config)
+
+
+def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: RunConfig) -> None:
+    before = assert_kept(house)
+    write_rows(Path(house.folder) / "rows.jsonl", count=61)
+    named = assert_kept(house)
+    assert before == []
+    assert named[0] == "validate_data"
+    assert "fetch_base" not in named
