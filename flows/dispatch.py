@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
-    from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
+    from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SECONDS_BEFORE_ANOTHER_TRY = 2.0  # doubled with each try, and up to half as much again by chance
 LINK = "worker-run"
 
 
-def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact) -> None:
+def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact, benchmark: BenchmarkFilesArtifact) -> None:
     """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named or needed.
 
     A worker's run that crashed or met a fault that may pass is sent again as often as `stages.train_adapter.retries` allows;
@@ -45,8 +45,9 @@ def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelAr
     call = train_adapter.call(config.training, rendering, base, data, config.seed)
     if call.recorded() is not None:
         return
-    settings = {"run": config.name, "training": config.training, "task": config.task, "arms": config.arms, "seed": config.seed}
-    order = TrainOrder(**settings, rendering=rendering, base=base, data=data, stages=config.stages)
+    settings = {"run": config.name, "training": config.training, "task": config.task, "arms": config.arms, "seed": config.seed, "stages": config.stages}
+    limits = {"benchmark_limit": config.benchmark.limit, "confidence": config.decision.confidence}
+    order = TrainOrder(**settings, **limits, rendering=rendering, base=base, data=data, benchmark=benchmark)
     retries = config.stages.get("train_adapter", StageLimits()).retries
     for tried in range(retries + 1):
         try:

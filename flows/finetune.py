@@ -16,7 +16,7 @@ from flows.sources import locate
 from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
-from tasks.benchmark.task import benchmark_adapter
+from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.data.task import check_leakage, check_rendering, validate_data
 from tasks.decision.task import decide
 from tasks.planning import enter_run
@@ -39,9 +39,10 @@ def finetune(config: RunConfig) -> ReportArtifact:
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained)
 
-    send_training(config, rendering, base, data)
+    questions = gather_benchmark(sources.benchmark)
+    send_training(config, rendering, base, data, questions)
     adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
-    benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, sources.benchmark)
+    benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions)
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark)

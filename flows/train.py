@@ -15,6 +15,7 @@ from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.errors import MachineLacks
 from schemas.orders import TrainOrder
+from tasks.benchmark.task import benchmark_adapter
 from tasks.planning import enter_run
 from tasks.training.task import train_adapter
 
@@ -22,12 +23,13 @@ from tasks.training.task import train_adapter
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
 @again_when_broken
 def train(order: TrainOrder) -> AdapterArtifact:
-    """Fit the adapter of a run and measure its arms beside it, sealed in the store; the run that ordered it finds them there."""
+    """Fit the adapter of a run, measure its arms and what it forgot beside the card, sealed in the store; the run that ordered it finds them there."""
     require_shared_store()
     enter_run(order.run, order.stages)
     with one_on_the_card():
         adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
         score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
+        benchmark_adapter(order.benchmark_limit, order.confidence, order.base, adapter, order.seed, order.benchmark)
     return adapter
 
 

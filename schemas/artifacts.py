@@ -164,6 +164,13 @@ class ArmArtifact(Artifact):
     seconds_per_row: float
 
 
+class BenchmarkFilesArtifact(Artifact):
+    """Task files, the code beside them and their data, as they lay to each other: files/, and sources.json (a BenchmarkSources, paths below files/)."""
+
+    kind: ClassVar[str] = "benchmark_files"
+    names: tuple[str, ...]
+
+
 class BenchmarkTask(BaseModel):
     """One benchmark task: accuracies, and the paired difference (tuned - base) with its interval."""
 

@@ -228,6 +228,7 @@ StageName = Literal[
     "score_arm",
     "check_leakage",
     "write_data_report",
+    "gather_benchmark",
     "train_adapter",
     "benchmark_adapter",
     "decide",

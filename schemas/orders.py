@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
+from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import ArmsConfig, StageLimits, StageName, TrainingConfig
 from schemas.task_config import TaskConfig
 
 
 class TrainOrder(BaseModel):
-    """One adapter to fit, and the trained arms to measure beside it; everything else is in the shared store."""
+    """One adapter to fit, the trained arms to measure and the benchmark to ask beside it; everything else is in the shared store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     run: str = Field(description="Name of the run that ordered it: for people only.")
@@ -20,5 +20,8 @@ class TrainOrder(BaseModel):
     base: ModelArtifact
     data: DataArtifact
     arms: ArmsConfig
+    benchmark: BenchmarkFilesArtifact
+    benchmark_limit: int | None
+    confidence: float
     seed: int
     stages: dict[StageName, StageLimits] = Field(default_factory=dict, description="Retries and time limits, as in the run that ordered it.")

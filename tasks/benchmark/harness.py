@@ -12,11 +12,10 @@ from typing import Any
 from unittest import mock
 
 from schemas.artifacts import BenchmarkSources
-from schemas.errors import ConfigRefused, TransientFault
+from schemas.errors import ConfigRefused
 from tasks.benchmark.packaged import library_root, task_library
 from tasks.benchmark.scoring import TreeLM
 from tasks.benchmark.task_files import Function, TaskFile, mapped, read_task_file, write_task_file
-from tasks.store import sha256_of
 
 # One is taken, in this order; a task without any of them keeps the first per-item number that it has.
 ACCURACIES = ("acc", "exact_match")
@@ -52,7 +51,6 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
 
     Raises:
         ConfigRefused: lm-eval cannot use a task.
-        TransientFault: a file changed since the run began.
     """
     import datasets
     from lm_eval.tasks import TaskManager
@@ -79,9 +77,6 @@ def _load(manager: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 def stage_tasks(sources: BenchmarkSources, folder: Path) -> None:
     """Write every task file into one folder, free of includes and relative paths; hub data is held at the version that was located."""
-    changed = [file.path for file in sources.files if sha256_of(Path(file.path)) != file.digest]
-    if changed:
-        raise TransientFault(f"Benchmark files changed while the run was going: {', '.join(changed)}. Run again.")
     folder.mkdir(parents=True, exist_ok=True)
     local = [read_task_file(Path(file.path), library_root()) for file in sources.files if file.suffix in (".yaml", ".yml")]
     packaged = [task_library().read(name) for name in sources.packaged]

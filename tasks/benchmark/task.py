@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkSources, ModelArtifact
+from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkFilesArtifact, BenchmarkSources, ModelArtifact
 from tasks.stage import Bench, stage
+
+
+@stage()
+def gather_benchmark(sources: BenchmarkSources, *, bench: Bench) -> BenchmarkFilesArtifact:
+    """Put the benchmark's files into the store, where the machine with the card finds them."""
+    from tasks.benchmark.gathering import gather_files
+
+    gather_files(sources, bench.out)
+    return BenchmarkFilesArtifact(names=sources.names)
 
 
 @stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets"))
 def benchmark_adapter(
-    limit: int | None, confidence: float, base: ModelArtifact, adapter: AdapterArtifact, seed: int, sources: BenchmarkSources, *, bench: Bench
+    limit: int | None, confidence: float, base: ModelArtifact, adapter: AdapterArtifact, seed: int, files: BenchmarkFilesArtifact, *, bench: Bench
 ) -> BenchmarkArtifact:
     """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired difference of every task."""
     import json
 
     from tasks.benchmark.forgetting import compare_tasks, write_items
+    from tasks.benchmark.gathering import gathered
     from tasks.benchmark.harness import load_harness
     from tasks.benchmark.measuring import measure_both
 
-    harness = load_harness(sources, bench.folder / "tasks", limit=limit, seed=seed)
+    harness = load_harness(gathered(bench.open(files)), bench.folder / "tasks", limit=limit, seed=seed)
     before, after = measure_both(harness, bench.open(base), bench.open(adapter) / "best", adapter.method, bench.audience)
     tasks = compare_tasks(before, after, harness.groups, confidence=confidence, seed=seed)
     write_items(before, after, bench.out / "items.parquet")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, TransientFault
+from tasks.benchmark.gathering import gather_files, gathered
 from tasks.benchmark.harness import Harness, load_harness
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.store import ArtifactStore
@@ -39,7 +41,8 @@ def parts(tiny_model: Path) -> tuple[Any, Any]:
 def load(folder: Path, store: ArtifactStore, task: dict[str, Any] | str, rows: list[dict[str, Any]] = CHOICES, limit: int | None = None) -> Harness:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "sums.yaml").write_text(task if isinstance(task, str) else json.dumps(task))
-    return load_harness(locate_benchmarks(BenchmarkConfig(tasks=("sums",)), folder, store), folder / "staged", limit=limit, seed=7)
+    gather_files(locate_benchmarks(BenchmarkConfig(tasks=("sums",)), folder, store), folder / "sealed")
+    return load_harness(gathered(folder / "sealed"), folder / "staged", limit=limit, seed=7)
 
 
 def measure(harness: Harness, parts: tuple[Any, Any]) -> dict[str, list[float]]:
@@ -150,9 +153,18 @@ def test_few_shot_examples_are_the_same_for_both_models(parts: tuple[Any, Any], 
     assert measure(harness, parts) == measure(harness, parts)
 
 
-def test_a_file_that_changes_between_locating_and_measuring_stops_the_run(store: ArtifactStore, tmp_path: Path) -> None:
+def test_what_was_gathered_is_asked_though_its_files_are_gone(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    scores = measure(load(tmp_path / "here", store, TASK), parts)
+    (tmp_path / "here" / "sealed").rename(tmp_path / "there")
+    shutil.rmtree(tmp_path / "here")
+    assert measure(load_harness(gathered(tmp_path / "there"), tmp_path / "staged", limit=None, seed=7), parts) == scores
+    assert str(tmp_path) not in (tmp_path / "there" / "sources.json").read_text()
+
+
+def test_a_file_that_changes_between_locating_and_gathering_stops_the_run(store: ArtifactStore, tmp_path: Path) -> None:
     load(tmp_path, store, TASK)
     sources = locate_benchmarks(BenchmarkConfig(tasks=("sums",)), tmp_path, store)
     (tmp_path / "rows.jsonl").write_text("{}\n")
     with pytest.raises(TransientFault, match=r"rows\.jsonl"):
-        load_harness(sources, tmp_path / "again", limit=None, seed=7)
+        gather_files(sources, tmp_path / "again")

@@ -8,7 +8,7 @@ from random_adapter import sealed_adapter, sealed_base
 from schemas.artifacts import BenchmarkArtifact
 from schemas.config import BenchmarkConfig
 from tasks.benchmark.locating import locate_benchmarks
-from tasks.benchmark.task import benchmark_adapter
+from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.stage import Bench
 from tasks.store import ArtifactStore
 
@@ -19,7 +19,7 @@ def run(store: ArtifactStore, tiny_model: Path, folder: Path, method: str, **set
     config = BenchmarkConfig(**({"limit": LIMIT, "margin": 0.05} | settings))
     base = sealed_base(store, tiny_model)
     adapter = sealed_adapter(store, base, folder / "adapter", method)
-    return benchmark_adapter(config.limit, 0.95, base, adapter, 7, locate_benchmarks(config, folder, store))
+    return benchmark_adapter(config.limit, 0.95, base, adapter, 7, gather_benchmark(locate_benchmarks(config, folder, store)))
 
 
 def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
@@ -54,6 +54,6 @@ def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(bench: Bench,
     base = sealed_base(bench.store, tiny_model)
     adapter = sealed_adapter(bench.store, base, tmp_path / "adapter")
     capfd.readouterr()
-    benchmark_adapter.function(config.limit, 0.95, base, adapter, 7, locate_benchmarks(config, tmp_path, bench.store), bench=bench)
+    benchmark_adapter.function(config.limit, 0.95, base, adapter, 7, gather_benchmark(locate_benchmarks(config, tmp_path, bench.store)), bench=bench)
     assert heard[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
     assert capfd.readouterr() == ("", "")

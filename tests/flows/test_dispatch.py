@@ -15,6 +15,7 @@ from flows.config_file import read_config
 from flows.sources import locate
 from schemas.orders import TrainOrder
 from tasks.base.task import fetch_base
+from tasks.benchmark.task import gather_benchmark
 from tasks.data.task import check_rendering, validate_data
 from tests.flows.conftest import ROOT, small_config, write_rows
 from tests.flows.team import gpu_worker, kill_flow_run, on_machine, run, servers, wait_until
@@ -59,7 +60,8 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
     assert "training was sent to train/gpu" in ordered.stderr
     assert [arm["arm"] for arm in json.loads(ordered.stdout)["verdict"]["arms"]][-1] == "tuned_retrieval"
     assert not list((tmp_path / "here" / "copies").glob("*/benches/train_adapter-*")), "the training ran here"
-    assert list((tmp_path / "there" / "copies").glob("*/records/train_adapter/*.json")), "the training did not run there"
+    for stage in ("train_adapter", "benchmark_adapter"):
+        assert list((tmp_path / "there" / "copies").glob(f"*/records/{stage}/*.json")), f"{stage} did not run there"
 
 
 def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(team: dict[str, str], small_run: Path, tmp_path: Path) -> None:
@@ -90,7 +92,9 @@ def test_an_order_holds_no_path_of_this_machine(small_run: Path, tiny_model: Pat
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length)
-    order = TrainOrder(run="small", training=config.training, task=config.task, rendering=rendering, base=base, data=data, arms=config.arms, seed=1)
+    made = {"rendering": rendering, "base": base, "data": data, "benchmark": gather_benchmark(sources.benchmark)}
+    settings = {"training": config.training, "task": config.task, "arms": config.arms, "stages": config.stages}
+    order = TrainOrder(run="small", seed=1, benchmark_limit=3, confidence=0.95, **settings, **made)
     text = order.model_dump_json()
     assert data.digest in text
     assert str(tmp_path) not in text
