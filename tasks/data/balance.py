@@ -18,6 +18,8 @@ from tasks.data.splitting import is_held_out
 SEEDS = 64  # seeds that are tried when an evener one is looked for
 TRIED = 20_000  # groups up to which it is looked for; with more, shares are close by their number alone
 SHIFT = 0.05  # difference of a label's shares from which on it is said
+WIDE = 2  # times more or less of a label held out than was asked for, from which on it is said
+FEWEST = 20  # rows of a label below which its share says nothing
 NAMED = 5
 
 
@@ -27,11 +29,22 @@ def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]
     return {label.strip(): int(counts.get(known, 0)) for label, known in zip(labels, fingerprint(pl.Series(labels)), strict=True)}
 
 
-def balance_of(train: dict[str, int], held_out: dict[str, int]) -> dict[str, Any]:
-    """Return the labels that stand on one side only, and the label whose share of the held-out rows is farthest from that of the train rows."""
+def balance_of(train: dict[str, int], held_out: dict[str, int], asked: float) -> dict[str, Any]:
+    """Return the labels that stand on one side only, the one whose share of the sides differs most, and those of which least and most is held out.
+
+    Args:
+        train: label -> rows.
+        held_out: label -> rows.
+        asked: the share that was to be held out.
+    """
     shares = {label: (train[label] / max(1, sum(train.values())), held_out[label] / max(1, sum(held_out.values()))) for label in train}
     farthest = max(shares, key=lambda label: abs(shares[label][1] - shares[label][0]))
+    both = [label for label in train if train[label] and held_out[label] and train[label] + held_out[label] >= FEWEST]
+    held = {label: round(held_out[label] / (train[label] + held_out[label]), 4) for label in both}
+    ends = (min(held, key=lambda label: held[label]), max(held, key=lambda label: held[label])) if held else ()
     return {
+        "asked": asked,
+        "held_out_of": [{"label": label, "share": held[label]} for label in ends],
         "not_measured": [label for label in train if train[label] and not held_out[label]],
         "not_learned": [label for label in train if held_out[label] and not train[label]],
         "farthest": {"label": farthest, "train": round(shares[farthest][0], 4), "held_out": round(shares[farthest][1], 4)},
@@ -73,6 +86,8 @@ def unbalanced(balance: dict[str, Any]) -> list[str]:
         lines.append(f"{_named(balance['not_learned'])} no train row, so it cannot be learned")
     if abs(farthest["train"] - farthest["held_out"]) > SHIFT:
         lines.append(f"{farthest['label']!r} is {farthest['train']:.1%} of the train rows and {farthest['held_out']:.1%} of the held-out rows")
+    wide = [end for end in balance["held_out_of"] if not balance["asked"] / WIDE <= end["share"] <= balance["asked"] * WIDE]
+    lines += [f"{end['share']:.0%} of the rows of {end['label']!r} are held out, {balance['asked']:.0%} was asked for" for end in wide]
     return [*lines, _advice(balance)] if lines else []
 
 

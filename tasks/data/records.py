@@ -11,17 +11,19 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import orjson
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
+from tasks.data.unpacking import unpacked
 
 Record = tuple[int, dict[str, Any] | Breach]
 
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 READ = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+SLICE = 500_000  # rows of a Parquet file that are in memory at once
 OTHER_ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -35,18 +37,19 @@ def read_records(path: Path, suffix: str) -> Iterator[Record]:
         yield from _parquet_records(path)
         return
     try:
-        with _opened(path, suffix) as stream:
-            start = stream.read(4)
+        with unpacked(path, suffix) as stream:
+            start = stream.peek(4)
             for mark, encoding in OTHER_ENCODINGS.items():
                 if start.startswith(mark):
                     raise DatasetRefused(f"{path.name} is in {encoding}, seen at byte 0. Save it as UTF-8.")
-            stream.seek(3 if start.startswith(codecs.BOM_UTF8) else 0)
-            yield from _records_in(stream, path, suffix.split(".")[1])
-    except (EOFError, OSError) as fault:
+            mark_bytes = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+            stream.read(mark_bytes)
+            yield from _records_in(stream, path, suffix.split(".")[1], mark_bytes)
+    except OSError as fault:
         raise DatasetRefused(f"{path.name} cannot be read: {fault}.") from fault
 
 
-def _records_in(stream: IO[bytes], path: Path, kind: str) -> Iterator[Record]:
+def _records_in(stream: IO[bytes], path: Path, kind: str, offset: int) -> Iterator[Record]:
     if kind in ("csv", "tsv"):
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         try:
@@ -56,23 +59,10 @@ def _records_in(stream: IO[bytes], path: Path, kind: str) -> Iterator[Record]:
     elif kind == "json":
         yield from _array_records(stream, path)
     else:
-        yield from _jsonl_records(stream)
+        yield from _jsonl_records(stream, offset)
 
 
-def _opened(path: Path, suffix: str) -> IO[bytes]:
-    if suffix.endswith(".gz"):
-        import gzip
-
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if suffix.endswith(".zst"):
-        import zstandard
-
-        return io.BytesIO(zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).readall())
-    return path.open("rb")
-
-
-def _jsonl_records(stream: IO[bytes]) -> Iterator[Record]:
-    offset = stream.tell()
+def _jsonl_records(stream: IO[bytes], offset: int) -> Iterator[Record]:
     for number, line in enumerate(stream, 1):
         if line.strip():
             yield number, _json_record(line, offset)
@@ -153,8 +143,10 @@ def _csv_record(header: list[str], fields: list[str]) -> dict[str, Any] | Breach
 def _parquet_records(path: Path) -> Iterator[Record]:
     import polars as pl
 
+    start = 0
     try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as fault:
+        while not (frame := pl.scan_parquet(path, glob=False).slice(start, SLICE).collect()).is_empty():
+            yield from enumerate(frame.iter_rows(named=True), start + 1)
+            start += SLICE
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as fault:
         raise DatasetRefused(f"{path.name} cannot be read as Parquet: {str(fault).splitlines()[0][:200]}.") from fault
-    yield from enumerate(frame.iter_rows(named=True), 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tasks.data.balance import balance_of, evener_seed, label_counts, unbalanced
+from tasks.data.balance import balance_of, evener_seed, label_counts
 from tasks.data.languages import language_counts
 from tasks.data.leakage import leakage_of
 from tasks.data.personal_libraries import missing_libraries
@@ -64,8 +64,7 @@ def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
 
 def _labels(train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...], share: float, out: Path) -> dict[str, Any]:
     counts = {"train": label_counts(train["answered"], labels), "held_out": label_counts(held_out["answered"], labels)}
-    balance = balance_of(**counts)
-    return {**counts, "balance": {**balance, "evener_seed": evener_seed(_labelled(out), share) if unbalanced(balance) else None}}
+    return {**counts, "balance": {**balance_of(**counts, asked=share), "evener_seed": evener_seed(_labelled(out), share)}}
 
 
 def _labelled(out: Path) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from tasks.data.detaching import detached
 from tasks.data.reasons import REASONS
 from tasks.data.veiling import excerpts
 
@@ -55,13 +56,13 @@ class Sieve:
         if out.height:
             self._take_out(out)
         if noted.height:
-            self.found.append(noted)
+            self.found.append(detached(noted))
 
     def _take_out(self, out: pl.DataFrame) -> None:
         taken = self.rows.join(out.select("row_id"), on="row_id", how="semi", maintain_order="left")
         texts = self.texts(taken)
         begun = pl.DataFrame([taken["row_id"], excerpts(texts["prompt"]), excerpts(texts["completion"])])
-        self.found.append(out.join(begun, on="row_id", how="left", maintain_order="left"))
+        self.found.append(detached(out.join(begun, on="row_id", how="left", maintain_order="left")))
         self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
 
     @property

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
 from schemas.rows import KeptRows
+from tasks.data.detaching import detached
 
 Places = NDArray[np.int64]
 
@@ -52,7 +53,7 @@ class Spool:
         if not places.size:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         number = np.searchsorted(np.asarray(self.starts), places, side="right") - 1
-        parts = [self._piece(int(one), columns)[places[number == one] - self.starts[one]] for one in np.unique(number)]
+        parts = [detached(self._piece(int(one), columns)[places[number == one] - self.starts[one]]) for one in np.unique(number)]
         found: pl.DataFrame = pl.concat(parts)[np.argsort(np.argsort(number, kind="stable"))]
         return found
 

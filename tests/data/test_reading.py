@@ -10,12 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.artifacts import SourceFile
 from schemas.config import DataConfig
 from schemas.errors import ConfigRefused, DatasetRefused
+from tasks.data import records
 from tasks.data.reading import read_rows
 from tests.data.conftest import Room, sound_rows
 
@@ -41,6 +43,8 @@ LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
         ("rows.jsonl", LINES),
         ("rows.jsonl", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n").rstrip()),
         ("rows.ndjson.gz", gzip.compress(LINES)),
+        ("rows.jsonl.zst", zstandard.compress(b"\xef\xbb\xbf" + LINES)),
+        ("rows.csv.zst", zstandard.compress(as_csv(",")[:500]) + zstandard.compress(as_csv(",")[500:])),
         ("rows.json", json.dumps(ROWS).encode()),
         ("rows.csv", as_csv(",")),
         ("rows.csv", b"\xef\xbb\xbf" + as_csv(";")),
@@ -88,6 +92,9 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
         ("rows.parquet", b"PAR1 or not", "cannot be read as Parquet"),
         ("rows.jsonl.gz", b"not packed", "rows.jsonl.gz cannot be read"),
         ("rows.jsonl.gz", gzip.compress(LINES)[:-20], "rows.jsonl.gz cannot be read"),
+        ("rows.jsonl.gz", gzip.compress(LINES)[:40] + b"\xff" * 200, "rows.jsonl.gz cannot be read: its packing is broken"),
+        ("rows.jsonl.zst", zstandard.compress(LINES)[:-20], "rows.jsonl.zst cannot be read: its packing is broken: it ends in the middle"),
+        ("rows.jsonl.zst", b"not packed", "rows.jsonl.zst cannot be read: its packing is broken"),
     ],
 )
 def test_a_file_that_is_of_no_use_is_refused_in_words(room: Room, name: str, content: bytes, words: str) -> None:
@@ -95,6 +102,15 @@ def test_a_file_that_is_of_no_use_is_refused_in_words(room: Room, name: str, con
     with pytest.raises(DatasetRefused) as refused:
         room.validate(source=name)
     assert words in str(refused.value)
+
+
+def test_a_parquet_file_of_several_slices_is_read_whole(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "SLICE", 7)
+    room.write(as_parquet(), "rows.parquet")
+    room.validate(source="rows.parquet")
+    both = pl.concat([room.table("train"), room.table("held_out")]).sort("row_id")
+    assert both["row_id"].to_list() == list(range(1, 61))
+    assert both.select("prompt", "completion").to_dicts() == ROWS
 
 
 def test_a_kind_of_file_that_is_not_read_is_refused_by_its_name(room: Room) -> None:

@@ -17,6 +17,7 @@ from schemas.errors import DatasetRefused
 from tasks.data.locating import locate_data
 from tasks.data.preparing import _compact
 from tasks.data.repeats import repeated
+from tasks.data.sieve import Sieve
 from tasks.data.spool import KEPT, Said, frames_in, spooling
 from tasks.data.task import validate_data
 from tests.data.conftest import Room, sound_rows
@@ -85,6 +86,23 @@ def test_what_stays_in_memory_of_a_row_is_as_many_bytes_as_is_told(room: Room, m
     monkeypatch.setattr("tasks.data.preparing._compact", kept)
     validate_data.function(config.task, config.data, config.seed, locate_data(config, room.bench.store), bench=room.bench)
     assert compacted[0].estimated_size() / 2000 == pytest.approx(80, abs=1)
+
+
+def held_bytes(texts: pl.Series) -> int:
+    """Return the size of everything that a column of texts keeps in memory."""
+    return sum(buffer.size for chunk in texts.get_chunks() for buffer in chunk.to_arrow(compat_level=pl.CompatLevel.newest()).buffers() if buffer)
+
+
+def test_few_rows_do_not_keep_the_texts_of_all_in_memory(tmp_path: Path) -> None:
+    many = pl.DataFrame({"row_id": range(1000), "prompt": ["long " * 100] * 1000, "completion": ["x" * 50] * 1000, "file": ["a long name of a file"] * 1000})
+    many = many.with_columns(line="row_id", reason=pl.lit("empty_answer"), detail=pl.col("prompt"))
+    sieve = Sieve(many, {}, 1000)
+    sieve.sift(many[[3, 500]])
+    assert all(held_bytes(sieve.found[0][name]) < 5000 for name in ("prompt", "completion", "file", "detail"))
+    with spooling(tmp_path / "spool") as spool:
+        for start in (0, 500):
+            spool.add(many[start : start + 500].with_columns([pl.lit("x").alias(name) for name in (*KEPT, "said") if name not in many.columns]))
+        assert held_bytes(spool.rows_at(np.array([3, 700]), "prompt")["prompt"]) < 5000
 
 
 def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> None:

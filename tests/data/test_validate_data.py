@@ -227,6 +227,20 @@ def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
     assert (room.bench.out / "answer.schema.json").read_bytes() == (room.folder / "s.json").read_bytes()
 
 
+def test_a_database_that_only_may_be_read_is_queried_all_the_same(room: Room) -> None:
+    with sqlite3.connect(room.folder / "d.sqlite") as database:
+        database.execute("create table t as select 'x' as name")
+    database.close()
+    room.write([{"prompt": f"row {n}?", "completion": f"SELECT name, {n} FROM t"} for n in range(120)] + [{"prompt": "none?", "completion": "DELETE FROM t"}])
+    (room.folder / "d.sqlite").chmod(0o444)
+    room.folder.chmod(0o555)
+    try:
+        data = room.validate({"answer": {"format": "sql", "database": "d.sqlite"}, "metric": "sql_execution"})
+    finally:
+        room.folder.chmod(0o755)
+    assert data.reasons == {"answer_does_not_run": 1}
+
+
 def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], Room]) -> None:
     room = make_room("demo")
     demo = Path(__file__).parents[2] / "configs" / "demo"

@@ -7,6 +7,7 @@ digest of its arguments: a whole run takes a moment, and a changed input always 
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ EDITS: dict[str, Any] = {
     "task.answer": {"format": "text", "max_characters": 99},
     "data.source": "other.jsonl",
     "data.corpus": "documents/*.md",
+    "data.checks_file": "checks.yaml",
+    "data.query": None,  # it goes with a database, and the next four with a database or the hub: the last test here
+    "data.password": None,
+    "data.revision": None,
+    "data.split": None,
+    "data.subset": None,
     "data.checks": {"refusal": "drop"},
     "base.model": "other model",
     "training.targets": ["q_proj"],
@@ -141,6 +148,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
     write_rows(folder / "rows.jsonl")
     write_rows(folder / "other.jsonl", count=70)
+    (folder / "checks.yaml").write_text("columns: {prompt: {str_length: {min_value: 1}}}")
     (folder / "documents").mkdir()
     (folder / "documents" / "one.md").write_text("A document.")
     (folder / "small.yaml").write_text(yaml.safe_dump(small_config(folder / "model") | {"base": {"model": "model"}}))
@@ -207,3 +215,20 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert before == []
     assert named[0] == "validate_data"
     assert "fetch_base" not in named
+
+
+def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(house: RunConfig) -> None:
+    def asking(query: str) -> RunConfig:
+        data = house.data.model_copy(update={"source": "sqlite:///rows.sqlite", "query": query})
+        return house.model_copy(update={"data": data})
+
+    rows = [json.loads(line) for line in (Path(house.folder) / "rows.jsonl").read_text().splitlines()]
+    with sqlite3.connect(Path(house.folder) / "rows.sqlite") as database:
+        database.execute('create table rows (prompt text, completion text, "group" text)')
+        database.executemany("insert into rows values (:prompt, :completion, :group)", rows)
+    assert assert_kept(asking("select * from rows"))[0] == "validate_data"
+    assert assert_kept(asking("select * from rows order by prompt desc")) == []
+    with database:
+        database.execute("update rows set completion = 'grey' where rowid = 7")
+    database.close()
+    assert assert_kept(asking("select * from rows"))[0] == "validate_data"
