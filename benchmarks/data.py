@@ -1,8 +1,12 @@
-"""The data room at size: ``python benchmarks/data.py [ROWS] [--datasketch]`` prints seconds, memory, recall and precision.
+"""The data room at size: ``python benchmarks/data.py [--rows 1000000 2000000 4000000]`` prints one table of seconds, memory, recall and precision.
 
 Rows are synthetic: 60 words out of 20,000, one in fifty a near-duplicate of an earlier one with one or two words changed, one in a hundred an
-exact repeat. Everything is made in a temporary folder. ``--datasketch`` measures that library's signatures and index on 50,000 of the same
-rows, beside this project's own on the same 50,000 in the same process (``pip install datasketch``).
+exact repeat. Everything is made in a temporary folder (TMPDIR), each number of rows in a process of its own; the last line tells how many bytes
+of memory each more row takes. "CPU s" counts all threads, and no other work on the machine. "digest" is how fast a source is digested that
+changed, beside "read" for reading it and nothing else; "unchanged" is what a source costs that did not: a stat and a look-up.
+
+``--datasketch`` measures that library's signatures and index on 50,000 of the same rows, beside this project's own on the same 50,000 in the same
+process (``pip install datasketch``).
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ import os
 import platform
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,28 +84,63 @@ class Stages(Audience):
 
     def say(self, line: str) -> None:
         """Print a line."""
-        print(f"  {time.monotonic() - self.started:6.1f} s  {line}", flush=True)
+        print(f"  {time.monotonic() - self.started:6.1f} s  {line}", file=sys.stderr, flush=True)
 
 
-def whole_stage(folder: Path, count: int) -> None:
-    """Make rows, run the stage's function on them, and print the table."""
-    (planted, repeats), making = timed(lambda: make_rows(folder / "rows.jsonl", count))
-    print(f"{count:,} rows, {(folder / 'rows.jsonl').stat().st_size / 1e6:.0f} MB, made in {making:.0f} s")
+def whole_stage(folder: Path, count: int) -> dict[str, float]:
+    """Make rows, run the stage's function on them, and return what was measured."""
+    planted, repeats = make_rows(folder / "rows.jsonl", count)
     store = ArtifactStore(folder / "store")
     sections: dict[str, Any] = {"task": {"instruction": "x"}, "data": {"source": "rows.jsonl"}, "base": {"model": "m"}, "registry": {"model": "m"}}
     config = RunConfig.model_validate({"name": "benchmark", "folder": str(folder), **sections})
     sources, digesting = timed(lambda: locate_data(config, store))
     _, again = timed(lambda: locate_data(config, store))
+    _, reading = timed(lambda: read_through(folder / "rows.jsonl"))
     store.folder("benches", "b", "out")
-    bench = Bench(store.folder("benches", "b"), store, Stages())
+    bench, before = Bench(store.folder("benches", "b"), store, Stages()), peak_gigabytes()
+    started = time.process_time()
     data, seconds = timed(lambda: validate_data.function(config.task, config.data, config.seed, sources, bench=bench))
+    cpu, peak = time.process_time() - started, peak_gigabytes()
     notes = pl.read_parquet(bench.out / "notes.parquet").filter(pl.col("reason").is_in(["near_duplicate", "near_held_out"]))
     found = set(notes["row_id"])
     # A planted row may be told by its twin where the two stand on different sides of the split, so both count as planted.
     known = set(planted) | set(planted.values())
-    print(f"digest {digesting:.2f} s, unchanged {again * 1000:.1f} ms; all checks {seconds:.1f} s; peak {peak_gigabytes():.2f} GB")
-    print(f"exact repeats found {data.reasons.get('exact_duplicate', 0)} of {repeats}; precision {len(found & known) / max(len(found), 1):.4f}")
-    print(f"near-duplicates found on one side or the other {recall(found, planted):.4f} of {len(planted)}")
+    megabytes = (folder / "rows.jsonl").stat().st_size / 1e6
+    return {
+        "rows": count,
+        "MB": megabytes,
+        "seconds": seconds,
+        "CPU s": cpu,
+        "GB before": before,
+        "GB peak": peak,
+        "digest MB/s": megabytes / digesting,
+        "read MB/s": megabytes / reading,
+        "unchanged ms": again * 1000,
+        "repeats found": data.reasons.get("exact_duplicate", 0) / max(repeats, 1),
+        "recall": recall(found, planted),
+        "precision": len(found & known) / max(len(found), 1),
+    }
+
+
+def read_through(path: Path) -> None:
+    """Read a file and do nothing with it: what a digest cannot be faster than."""
+    with path.open("rb", buffering=0) as stream:
+        while stream.read(1 << 20):
+            pass
+
+
+def table(counts: list[int]) -> None:
+    """Measure each number of rows in a process of its own and print the table, and what each more row takes."""
+    measured: list[dict[str, float]] = []
+    for count in counts:
+        done = subprocess.run([sys.executable, __file__, "--one", str(count)], stdout=subprocess.PIPE, text=True, check=True)
+        measured.append(json.loads(done.stdout.splitlines()[-1]))
+    print("  ".join(f"{name:>{max(len(name), 10)}}" for name in measured[0]))
+    for row in measured:
+        print("  ".join(f"{number:>{max(len(name), 10)}{',.0f' if number >= 1000 else ',.4f' if number < 10 else ',.1f'}}" for name, number in row.items()))
+    for less, more in pairwise(measured):
+        bytes_a_row = (more["GB peak"] - less["GB peak"]) * 1e9 / (more["rows"] - less["rows"])
+        print(f"from {less['rows']:,.0f} to {more['rows']:,.0f} rows: {bytes_a_row:.0f} bytes of memory a row, {more['MB'] * 1e6 / more['rows']:.0f} on disk")
 
 
 def recall(found: set[int], planted: Planted) -> float:
@@ -151,13 +192,14 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", type=int, nargs="?", default=1_000_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000], metavar="N", help="numbers of rows, a line of the table each")
     parser.add_argument("--datasketch", action="store_true", help="compare with datasketch on 50,000 rows instead")
+    parser.add_argument("--one", type=int, metavar="N", help="measure one number of rows in this process and print it as JSON")
     chosen = parser.parse_args()
-    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as made:
-        if chosen.datasketch:
-            against_datasketch(Path(made))
+        if chosen.one:
+            print(json.dumps(whole_stage(Path(made), chosen.one)))
         else:
-            whole_stage(Path(made), chosen.rows)
+            print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+            against_datasketch(Path(made)) if chosen.datasketch else table(chosen.rows)

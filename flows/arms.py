@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
-from schemas.config import ArmsConfig, TaskConfig
+from schemas.config import ArmsConfig
+from schemas.task_config import TaskConfig
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
 

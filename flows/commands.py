@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -25,14 +27,16 @@ from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
 from flows.mending import again_when_broken
+from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
-from flows.terminal import TerminalAudience, gate_table, plan_lines, seconds_in_words, verdict_table
-from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
+from flows.terminal import TerminalAudience, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
+from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
-from schemas.errors import MachineLacks, TuneworthyError
+from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy
+from tasks.data.matrix import matrix_lines
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
 from tasks.keys import digest_of, flatten, moved
 from tasks.planning import Plan, current_run, planning
 from tasks.progress import audience
@@ -81,11 +85,16 @@ def validate(arguments: argparse.Namespace) -> int:
     current_run.set(config.name)
     sources = locate(config)
     mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # told before the rows are judged, as they may be refused
+        print("\n".join(mended_lines(mended, arguments.fix)))
     shown = audience.set(TerminalAudience(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
-        leakage = check_leakage(data, sources.benchmark)
+        leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
+        page = report_data(config, data, rendering, leakage)
+    except DatasetRefused as refusal:
+        raise _with_page(refusal, config, sources) from refusal
     finally:
         audience.reset(shown)
     if arguments.json:
@@ -93,13 +102,19 @@ def validate(arguments: argparse.Namespace) -> int:
             "data": data.model_dump(mode="json"),
             "leakage": leakage.model_dump(mode="json"),
             "rendering": rendering and rendering.model_dump(mode="json"),
+            "report": str(_opened(page) / "report.html"),
         }
-        print(json.dumps(answer if mended is None else {**answer, "mended": mended}))
+        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
         return 0
-    _show_data(data, leakage, rendering)
-    if mended is not None:
-        print(f"mended copy: {arguments.fix} ({', '.join(f'{name} {count}' for name, count in mended.items()) or 'nothing to mend'})")
+    _show_data(data, leakage, rendering, page)
     return 0
+
+
+def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
+    """Return a refusal that also names a page with its rows, where it is about rows that were read."""
+    call = validate_data.call(config.task, config.data, config.seed, sources.data)
+    page = write_refused_report(config.name, call.store.root / "benches" / call.bench_name, str(refusal).partition(". ")[0])
+    return refusal if page is None else DatasetRefused(f"{refusal}\n  Some rows of each reason, to be looked at: {page}")
 
 
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
@@ -108,14 +123,21 @@ def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> Re
     return check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None) if base else None
 
 
-def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None) -> None:
+def _show_data(data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None, page: DataReportArtifact) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, {data.documents} documents.")
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
     console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    for line in matrix_lines(_opened(data), _opened(leakage)):
+        console.print(f"  {line}", markup=False)
     console.print(f"tokens: {rendering.in_words if rendering else 'not counted, as the base model is not in the store yet; a run puts it there'}.")
-    console.print(f"rows, reasons and the leakage matrix: {ArtifactStore.from_environment().open(data.digest)}")
+    console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
+    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
+
+
+def _opened(artifact: Artifact) -> Path:
+    return ArtifactStore.from_environment().open(artifact.digest)
 
 
 def _planned(config: RunConfig, flow: Any) -> Plan:
@@ -176,6 +198,7 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
     console.print(outcome.verdict.headline, style="bold")
     console.print(outcome.registration)
     console.print(f"report: {outcome.report}", soft_wrap=True)
+    console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
     when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"
     console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
 

@@ -12,7 +12,7 @@ from flows.arms import score_arms
 from flows.dispatch import send_training
 from flows.live import live_in_mlflow
 from flows.mending import again_when_broken
-from flows.reporting import report
+from flows.reporting import report, report_data
 from flows.sources import locate
 from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
@@ -33,13 +33,13 @@ def finetune(config: RunConfig) -> ReportArtifact:
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
+    report_data(config, data, rendering, check_leakage(data, sources.benchmark, sources.cached_items))
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained)
 
-    check_leakage(data, sources.benchmark)
     questions = gather_benchmark(sources.benchmark)
     send_training(config, rendering, base, data, questions)
     with live_in_mlflow(config.name):

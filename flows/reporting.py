@@ -1,18 +1,49 @@
-"""The end of every run: the report is written and shown, its numbers are tracked, and an adapter that earned it is registered."""
+"""What a run tells people: a report on its rows; at its end the verdict, shown and tracked, and an adapter that earned it is registered."""
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 from flows.sources import RunSources
-from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ModelArtifact, ReportArtifact, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    BenchmarkArtifact,
+    DataArtifact,
+    DataReportArtifact,
+    LeakageArtifact,
+    ModelArtifact,
+    RenderingArtifact,
+    ReportArtifact,
+    VerdictArtifact,
+)
 from schemas.config import RunConfig
+from tasks.data.earlier import earlier_data
+from tasks.data.task import write_data_report
 from tasks.decision.task import write_report
 from tasks.keys import digest_of, flatten
 from tasks.planning import current_plan
-from tasks.prefect_tasks import publish_markdown, publish_stages
+from tasks.prefect_tasks import publish_markdown, publish_stages, publish_table
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.store import ArtifactStore
+
+
+def report_data(
+    config: RunConfig, data: DataArtifact, rendering: RenderingArtifact | None = None, leakage: LeakageArtifact | None = None
+) -> DataReportArtifact:
+    """Write the report on the rows, and show it and the first rows that were taken out on the flow run's page."""
+    page = write_data_report(config.name, data, earlier_data(data), rendering, leakage)
+    if current_plan.get() is None:
+        publish_markdown("rows", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
+        refused = json.loads((_opened(page) / "refused.json").read_text(encoding="utf-8"))
+        publish_table("refused-rows", refused, f"The first {len(refused)} of {data.refused_rows} rows that were taken out, and how to mend them")
+    return page
+
+
+def _opened(page: DataReportArtifact | ReportArtifact) -> Path:
+    return ArtifactStore.from_environment().open(page.digest)
 
 
 def report(
@@ -28,7 +59,7 @@ def report(
     """Write the report, track it in MLflow, and register the adapter when the verdict promotes it."""
     page = write_report(config.name, verdict, data, base, arms, adapter, benchmark)
     if current_plan.get() is None:
-        publish_markdown("verdict", (ArtifactStore.from_environment().open(page.digest) / "summary.md").read_text(encoding="utf-8"))
+        publish_markdown("verdict", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
     destination = os.environ.get("MLFLOW_TRACKING_URI", "")
     tracked = track_verdict(config.name, verdict, page, data, base, arms, adapter, benchmark, destination)
     if verdict.promotes and adapter is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.artifacts import ArmArtifact, RegisteredVersion, ReportArtifact
+from schemas.artifacts import ArmArtifact, DataReportArtifact, RegisteredVersion, ReportArtifact
 from schemas.reports import Verdict
 from tasks.planning import Plan
 from tasks.store import ArtifactStore
@@ -17,10 +17,11 @@ SPARED_BY_AN_UNTRAINED_ARM = ("train_adapter", "score_arm[tuned]", "score_arm[tu
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict with what a person asks next: the report, the registered version, what each stage took."""
+    """A verdict with what a person asks next: the reports on it and on the rows, the registered version, what each stage took."""
 
     verdict: Verdict
     report: Path
+    data_report: Path
     plan: Plan
 
     @property
@@ -53,6 +54,7 @@ class Outcome:
             "verdict": self.verdict.model_dump(mode="json"),
             "is_all_hits": is_all_hits,
             "report": str(self.report),
+            "data_report": str(self.data_report),
             "registered": version,
             "stages": stages,
         }
@@ -60,11 +62,11 @@ class Outcome:
 
 def outcome_of(plan: Plan) -> Outcome | None:
     """Return the outcome that a plan's hits hold, or None while there is no report."""
-    page = next((found for found in plan.artifacts.values() if isinstance(found, ReportArtifact)), None)
-    if page is None:
+    page, rows = (next((found for found in plan.artifacts.values() if isinstance(found, kind)), None) for kind in (ReportArtifact, DataReportArtifact))
+    if page is None or rows is None:
         return None
-    folder = ArtifactStore.from_environment().open(page.digest)
-    return Outcome(Verdict.model_validate_json((folder / "verdict.json").read_text(encoding="utf-8")), folder / "report.html", plan)
+    folder, data = (ArtifactStore.from_environment().open(found.digest) for found in (page, rows))
+    return Outcome(Verdict.model_validate_json((folder / "verdict.json").read_text(encoding="utf-8")), folder / "report.html", data / "report.html", plan)
 
 
 def spared_stages(plan: Plan) -> list[str]:

@@ -10,11 +10,11 @@ from typing import TypeVar, cast
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from schemas.artifacts import BaseSource, BenchmarkSources, Sources
+from schemas.artifacts import BaseSource, BenchmarkSources, SourceFile, Sources
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from tasks.base.sources import locate_base
-from tasks.benchmark.locating import locate_benchmarks
+from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.store import ArtifactStore
 
@@ -22,12 +22,13 @@ T = TypeVar("T")
 
 
 class RunSources(BaseModel):
-    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks."""
+    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data that is cached here."""
 
     model_config = ConfigDict(frozen=True)
     data: Sources
     base: BaseSource
     benchmark: BenchmarkSources
+    cached_items: dict[str, tuple[SourceFile, ...]]
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -45,7 +46,30 @@ def locate(config: RunConfig) -> RunSources:
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
     if data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    return RunSources(data=data, base=base, benchmark=benchmark)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
+
+
+def password_at(place: str | None) -> str | None:
+    """Return the password that is kept in an environment variable (env:NAME) or in a Secret block of Prefect (prefect:NAME).
+
+    Raises:
+        MachineLacks: nothing is kept there.
+    """
+    if place is None:
+        return None
+    keeper, _, name = place.partition(":")
+    if keeper == "env":
+        if name not in os.environ:
+            raise MachineLacks(f"data.password: the environment variable {name} is not set here. Set it where this command or the worker runs.")
+        return os.environ[name]
+    from prefect.blocks.system import Secret
+
+    try:
+        return str(cast("Secret[str]", Secret.load(name)).get())
+    except ValueError:
+        raise MachineLacks(f"data.password: Prefect has no Secret block named {name}. Make one in its UI (Blocks, Secret), or set env:NAME.") from None
+    except httpx.TransportError as fault:
+        raise MachineLacks(f"data.password: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME.") from None
 
 
 def password_at(place: str | None) -> str | None:

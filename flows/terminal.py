@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -15,7 +17,12 @@ from schemas.reports import ArmReport, Verdict
 from tasks.planning import Plan, PlannedStage
 from tasks.progress import Audience
 
+if TYPE_CHECKING:
+    from tasks.data.mending import MendedCopy
+
 SECONDS_BETWEEN_LINES = 30.0
+ROWS_SHOWN = 5  # of a table
+CHARACTERS_SHOWN = 60  # of a row's request
 OUTLOOKS = {"hit": ("✓", "green"), "will run": ("●", "yellow"), "depends": ("○", "cyan"), "spared": ("-", "dim")}
 STANDINGS = {"good": "green", "unclear": "yellow", "short": "red"}
 
@@ -66,6 +73,11 @@ class TerminalAudience(Audience):
         """Show a decision of the running stage."""
         self.console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Show the first rows, one line each; whoever shows them all says where they lie."""
+        for row in rows[:ROWS_SHOWN]:
+            self.console.print(f"  [dim]{escape(_row_in_a_line(row))}[/]", highlight=False)
+
     def advance(self, done: float, total: float, note: str = "") -> None:
         """Move the bar, or write a line every half minute where there is no terminal."""
         if self.console.is_terminal:
@@ -92,6 +104,24 @@ class TerminalAudience(Audience):
         if self.bar is not None:
             self.bar.stop()
         self.bar = self.bar_task = None
+
+
+def _row_in_a_line(row: dict[str, Any]) -> str:
+    begun = f' "{row["prompt"][:CHARACTERS_SHOWN]}"' if row["prompt"] else ""
+    return f"{row['file']}:{row['line']} {row['reason']}:{begun} {row['detail'] or ''}. {row['mend']}"
+
+
+def mended_lines(mended: MendedCopy, out: Path) -> list[str]:
+    """Return what a mended copy differs in: counts, then each mend with its rows and a few of them before and after."""
+    lines = [f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: {out.with_name(f'{out.stem}.changes.jsonl')}"]
+    for mend, count in mended.counts.most_common():
+        lines.append(f"  {mend:<28} {count}")
+        lines += [f'    {edit.place}  "{edit.before}" {_became(edit.after)}' for edit in mended.examples if edit.mend == mend]
+    return lines if mended.counts else [*lines, "  nothing to mend"]
+
+
+def _became(after: str | None) -> str:
+    return "left out" if after is None else f'-> "{after}"'
 
 
 def plan_lines(plan: Plan, spared: list[str]) -> list[Text]:

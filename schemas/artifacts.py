@@ -73,7 +73,8 @@ class DataArtifact(Artifact):
     Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and answers before the prompt,
     oldest first), prompt, completion, group (all str).
     Columns of corpus.parquet: document, text (str).
-    Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action.
+    Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action; of
+    refused.parquet also mend (what the row's owner can do) and the beginning of prompt and completion, personal data and secrets covered.
     """
 
     kind: ClassVar[str] = "data"
@@ -85,12 +86,16 @@ class DataArtifact(Artifact):
 
 
 class LeakageArtifact(Artifact):
-    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds)."""
+    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds, kind: exact or near).
+
+    templates.parquet has the same columns for rows that hold an item but for its numbers and quoted texts; leakage.json counts rows per file.
+    """
 
     kind: ClassVar[str] = "leakage"
     texts: int = Field(description="Texts of benchmark items that were looked for.")
     items: int = Field(description="Items of which a text stands in a train row.")
     rows: int = Field(description="Train rows that hold one.")
+    templates: int = Field(0, description="Train rows that hold one but for its numbers and quoted texts.")
     unread: tuple[str, ...] = Field(description="Benchmark data that was not looked at: on the hub, or of a kind that is not read.")
 
 
@@ -98,7 +103,7 @@ class RenderingArtifact(Artifact):
     """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids), sample.json (what is supervised).
 
     Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included),
-    control_tokens (those that the row's own text holds, beside the template's).
+    control_tokens (those that the row's own text holds, beside the template's), request_tokens (those of the prompt's own text).
     """
 
     kind: ClassVar[str] = "rendering"
@@ -120,8 +125,15 @@ class RenderingArtifact(Artifact):
         )
 
 
+class DataReportArtifact(Artifact):
+    """What a person reads of the rows: report.html (self-contained), summary.md, refused.json (the first rows that were taken out)."""
+
+    kind: ClassVar[str] = "data_report"
+    headline: str
+
+
 class AdapterArtifact(Artifact):
-    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json."""
+    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json, golden.json."""
 
     kind: ClassVar[str] = "adapter"
     method: str

@@ -7,29 +7,11 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from schemas.addresses import BELONG, faults_of
-from schemas.contracts import Answer, TextAnswer
 from schemas.section import NOT_IN_KEY, Section
+from schemas.task_config import TaskConfig
 
-Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
-
-
-class TaskConfig(Section):
-    """What is asked of the model, what an answer has to look like, and how it is scored."""
-
-    instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
-    answer: Answer = Field(default_factory=TextAnswer, description="The contract: training and model answers alike must meet it.")
-    metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
-
-    @model_validator(mode="after")
-    def metric_fits_format(self) -> TaskConfig:
-        """Refuse a metric that cannot read this kind of answer."""
-        needs = {"json_fields": "json", "sql_execution": "sql"}.get(self.metric)
-        if needs and self.answer.format != needs:
-            raise ValueError(f'metric "{self.metric}" needs answer.format "{needs}", not "{self.answer.format}"')
-        return self
-
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
@@ -252,6 +234,7 @@ StageName = Literal[
     "check_rendering",
     "score_arm",
     "check_leakage",
+    "write_data_report",
     "gather_benchmark",
     "train_adapter",
     "benchmark_adapter",

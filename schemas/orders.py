@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
-from schemas.config import ArmsConfig, StageLimits, StageName, TaskConfig, TrainingConfig
+from schemas.config import ArmsConfig, StageLimits, StageName, TrainingConfig
+from schemas.task_config import TaskConfig
 
 
 class TrainOrder(BaseModel):

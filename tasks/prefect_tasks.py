@@ -155,6 +155,12 @@ def publish_markdown(key: str, markdown: str) -> None:
     create_markdown_artifact(markdown, key=key)
 
 
+def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """Show rows as a table on the flow run's page; nothing is done outside a flow run, or without rows."""
+    if in_flow_run() and rows:
+        create_table_artifact(rows, key=key, description=description)
+
+
 def publish_link(key: str, address: str | None, description: str) -> None:
     """Show a link on the flow run's page; outside a flow run, or without an address, nothing is done."""
     if in_flow_run() and address:
@@ -182,6 +188,10 @@ class FlowRunPage(Audience):
     def say(self, line: str) -> None:
         """Log the line."""
         get_run_logger().info(line)
+
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Show the rows on the flow run's page."""
+        publish_table(key, rows, description)
 
     def advance(self, done: float, total: float, note: str = "") -> None:
         """Move the progress artifact."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 
 class Audience:
@@ -25,6 +26,9 @@ class Audience:
 
     def say(self, line: str) -> None:
         """One line that stays: a decision of the running stage and its reason."""
+
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Rows that stay, such as those that were refused; `key` names the table in lower-case letters and dashes."""
 
 
 class Several(Audience):
@@ -62,6 +66,11 @@ class Several(Audience):
         """Pass on."""
         for audience in self.audiences:
             audience.say(line)
+
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.table(key, rows, description)
 
 
 NOBODY = Audience()

@@ -105,6 +105,11 @@ class StageCall(Generic[A]):
         self.ingredients = self.stage.ingredients(self.arguments)
         self.key = digest_of(self.ingredients)[:40]
 
+    @property
+    def bench_name(self) -> str:
+        """The name of this use's bench in the store; what a failed stage left lies there."""
+        return f"{self.stage.name}-{self.key}"
+
     def recorded(self) -> A | None:
         """Return the recorded artifact if its promise holds."""
         record = self.store.record(self.stage.name, self.key)
@@ -146,7 +151,7 @@ class StageCall(Generic[A]):
         hears = audience.get()
         found = self.recorded()
         if found is None:
-            with self.store.holding(f"{self.stage.name}-{self.key}", lambda owner: hears.say(f"{self.label} waits: {owner} is at it")):
+            with self.store.holding(self.bench_name, lambda owner: hears.say(f"{self.label} waits: {owner} is at it")):
                 found = self.recorded()
                 if found is None:
                     return self._make(hears)
@@ -155,7 +160,7 @@ class StageCall(Generic[A]):
 
     def _make(self, hears: Audience) -> A:
         hears.stage_started(self.label, self.why())
-        bench = Bench(self.store.folder("benches", f"{self.stage.name}-{self.key}"), self.store, hears)
+        bench = Bench(self.store.folder("benches", self.bench_name), self.store, hears)
         shutil.rmtree(bench.out, ignore_errors=True)
         self.store.folder("benches", bench.folder.name, "out")
         started = time.monotonic()

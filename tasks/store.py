@@ -174,6 +174,13 @@ class ArtifactStore:
         own = self._read_record(folder / f"{label}@{run}.json")
         return own or self._read_record(folder / f"{label}.json")
 
+    def records(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield every record of a stage, in the order of their keys; whether an artifact is whole is not looked at."""
+        for name in self.names("records", stage):
+            record = self._read_record(self.root / "records" / stage / name)
+            if record is not None:
+                yield record
+
     def write_record(self, stage: str, key: str, record: dict[str, Any]) -> None:
         """Write a record in one piece, and note it as the stage's latest."""
         text = json.dumps({"schema": RECORD_SCHEMA, **record}, indent=1)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
-from schemas.config import RegistryConfig, TaskConfig
+from schemas.config import RegistryConfig
 from schemas.reports import ArmReport, Verdict
+from schemas.task_config import TaskConfig
 from tasks.progress import Audience, audience
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.store import ArtifactStore

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from schemas.artifacts import AdapterArtifact, ModelArtifact
+from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.store import ArtifactStore
 
 
@@ -50,11 +52,16 @@ def seal_folder(store: ArtifactStore, kind: str, source: Path) -> str:
     return store.seal(kind, aside)
 
 
-def sealed_base(store: ArtifactStore, folder: Path) -> ModelArtifact:
-    """Seal a base model's folder into a store."""
+def tokenizer_of(folder: Path) -> Any:
+    """Return a base's tokenizer."""
     from transformers import AutoTokenizer
 
-    template = AutoTokenizer.from_pretrained(folder).chat_template
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def sealed_base(store: ArtifactStore, folder: Path) -> ModelArtifact:
+    """Seal a base model's folder into a store."""
+    template = tokenizer_of(folder).chat_template
     return ModelArtifact(digest=seal_folder(store, "model", folder), name="tiny", parameters=1, template_digest=hashlib.sha256(template.encode()).hexdigest())
 
 
@@ -64,6 +71,7 @@ def sealed_adapter(
     """Seal a random adapter for a sealed base into a store; `folder` is a scratch folder."""
     (write_full if method == "full" else write_adapter)(store.open(base.digest), folder, scale=scale, seed=seed)
     (folder / "log.jsonl").write_text(log, encoding="utf-8")
+    seal_golden([GoldenRow("train", 1, "hi", "you"), GoldenRow("held_out", 2, "and you?", "me")], "Be brief.", tokenizer_of(store.open(base.digest)), folder)
     return AdapterArtifact(
         digest=seal_folder(store, "adapter", folder),
         method=method,

@@ -17,7 +17,7 @@ from flows.sources import password_at
 from schemas.config import StageLimits
 from schemas.errors import MachineLacks, TimeLimitReached, TransientFault
 from tasks.planning import enter_run
-from tasks.prefect_tasks import publish_markdown, publish_stages
+from tasks.prefect_tasks import FlowRunPage, publish_markdown, publish_stages, publish_table
 from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters
 
@@ -45,6 +45,24 @@ def count_twice(text: str) -> str:
     first = count_letters(text, {}, subject="first")
     publish_markdown("verdict", "# done")
     return first.digest + count_letters(text, {}, subject="again").digest
+
+
+@flow
+def show_rows(rows: list[dict[str, object]]) -> None:
+    """Show rows as a stage does that refuses them."""
+    FlowRunPage("validate_data").table("refused-rows", rows, "The first rows")
+
+
+def test_refused_rows_are_a_table_on_the_flow_runs_page() -> None:
+    from prefect.artifacts import Artifact
+
+    rows: list[dict[str, object]] = [{"row_id": 3, "file": "rows.jsonl", "reason": "empty_answer", "mend": "Write the answer.", "prompt": None}]
+    publish_table("refused-rows", rows, "outside a flow run there is no page")
+    assert Artifact.get("refused-rows") is None
+    show_rows(rows)
+    shown = Artifact.get("refused-rows")
+    assert shown is not None
+    assert (shown.type, shown.description, json.loads(str(shown.data))) == ("table", "The first rows", rows)
 
 
 def last_two_states() -> dict[str, str]:
@@ -90,6 +108,15 @@ def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
     with pytest.raises(ValueError, match="a fault of the code"):
         count_twice("broken")
     assert runs() == 1
+
+
+def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
+    from prefect.blocks.system import Secret
+
+    Secret(value="s3cret").save("tickets")  # type: ignore[unused-coroutine]
+    assert password_at("prefect:tickets") == "s3cret"
+    with pytest.raises(MachineLacks, match="Prefect has no Secret block named nothing"):
+        password_at("prefect:nothing")
 
 
 @flow

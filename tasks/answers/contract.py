@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import ConfigRefused, TuneworthyError
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
-    from schemas.contracts import ChoiceAnswer, JsonAnswer, SqlAnswer, TextAnswer
+    from schemas.task_config import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer
 
 DATABASE = "answer.sqlite"
 JSON_SCHEMA = "answer.schema.json"

@@ -17,13 +17,14 @@ from tasks.arms.retrieval import Passage, cut
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
 from tasks.inference.decoding import Generated, generate
+from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.rendering import render_prompt
 from tasks.inference.suiting import unsuited
 from tasks.progress import Audience
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
+    from schemas.task_config import TaskConfig
 
 LOWER = {
     "few_shot": "arms.few_shot.shots or arms.max_new_tokens",
@@ -34,7 +35,7 @@ LOWER = {
 
 @dataclass(frozen=True)
 class ArmInputs:
-    """The opened folders that an arm reads; `method` is the adapter's."""
+    """The opened folders that an arm reads; `method` is the adapter's, whose golden rows are rendered again before it answers."""
 
     base: Path
     data: Path
@@ -62,7 +63,7 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
 
     Raises:
         ConfigRefused: a prompt does not fit the model's window, or more examples are wanted than there are.
-        TuneworthyError: a tuned arm without an adapter, or an untrained one with it.
+        TuneworthyError: a tuned arm without an adapter, or an untrained one with it; or rows are rendered otherwise than the adapter learned them.
     """
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
@@ -70,8 +71,10 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
     train, passages = _shown(arm, inputs)
     requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
     messages = prompts_of(arm, task.instruction, requests, train, passages, seed)
-    adapter = AdapterFolder(inputs.adapter, inputs.method or "") if inputs.adapter else None
+    adapter = AdapterFolder(inputs.adapter / "best", inputs.method or "") if inputs.adapter else None
     loaded = load_model(inputs.base, adapter=adapter)
+    if inputs.adapter is not None:
+        verify_golden(inputs.adapter, loaded.tokenizer)
     prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
     check_window(arm, prompts, rows["row_id"].to_list(), loaded)
     audience.say(f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens a prompt, {decoder_in_words(loaded, prompts)}; {loaded.reason}")

@@ -9,7 +9,7 @@ from tasks.arms.slicing import ArmSlice
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
-    from schemas.config import TaskConfig
+    from schemas.task_config import TaskConfig
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
@@ -22,7 +22,7 @@ def score_arm(
     folders = ArmInputs(
         base=bench.open(base),
         data=bench.open(data),
-        adapter=bench.open(adapter) / "best" if adapter else None,
+        adapter=bench.open(adapter) if adapter else None,
         method=adapter.method if adapter else None,
         has_documents=data.documents > 0,
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources
+from schemas.artifacts import BenchmarkSources, SourceFile
 from schemas.errors import ConfigRefused, MachineLacks
-from tasks.benchmark.packaged import hub_version, library_root, task_library
+from tasks.benchmark.packaged import cached_files, hub_version, library_root, task_library
 from tasks.benchmark.task_files import TaskFile, read_task_file
 from tasks.sources import source_file
 
@@ -57,6 +57,16 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
     return BenchmarkSources(
         names=tuple(dict.fromkeys(names)), files=tuple(source_file(path, store) for path in files), packaged=tuple(sorted(search.packaged)), hub=hub
     )
+
+
+def locate_cached_items(benchmark: BenchmarkSources, store: ArtifactStore) -> dict[str, tuple[SourceFile, ...]]:
+    """Return hub data set -> its files in this machine's cache, for those of the benchmark's that are there.
+
+    They are no part of what a benchmark reads: its key names their version, so that machines with and without them share results. Only the search
+    for items in train rows needs the bytes.
+    """
+    found = {name: tuple(source_file(path, store) for path in cached_files(name)) for name in sorted(benchmark.hub)}
+    return {name: files for name, files in found.items() if files}
 
 
 def _find(setting: str, folder: Path, search: Search) -> list[str]:

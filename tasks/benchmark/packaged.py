@@ -90,11 +90,20 @@ def _cache() -> Path:
 
 
 def _cached_version(name: str) -> str | None:
+    versions = sorted(_cached_folders(name), key=lambda path: path.stat().st_mtime)
+    return versions[-1].name if versions else None
+
+
+def cached_files(name: str) -> list[Path]:
+    """Return the files (arrow) of a hub data set that are in this machine's cache, of every part of it: CACHE/OWNER___NAME/PART/VERSION/HASH/FILE."""
+    return sorted(path for folder in _cached_folders(name) for path in folder.glob("*.arrow"))
+
+
+def _cached_folders(name: str) -> list[Path]:
     *owner, short = name.split("/")
     spaced = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
     folder = _cache() / "___".join([*owner, spaced])
-    versions = sorted((path for path in folder.glob("*/*/*") if path.is_dir() and not path.name.endswith(".incomplete")), key=lambda path: path.stat().st_mtime)
-    return versions[-1].name if versions else None
+    return [path for path in folder.glob("*/*/*") if path.is_dir() and not path.name.endswith(".incomplete")]
 
 
 def _version_on_hub(name: str) -> str | None:

@@ -54,4 +54,4 @@ def _others(rows: pl.DataFrame) -> Iterator[tuple[int, str, str]]:
 def language_counts(sides: Iterable[pl.DataFrame], column: str) -> dict[str, int]:
     """Return language -> rows of a column (prompt or completion), the most frequent first."""
     told = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
-    return dict(told.group_by("code").len().sort(["len", "code"], descending=[True, False]).iter_rows())
+    return dict(told.group_by("code").len().with_columns(pl.col("code").cast(pl.String)).sort(["len", "code"], descending=[True, False]).iter_rows())

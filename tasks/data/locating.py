@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from schemas.addresses import kind_of
 from schemas.artifacts import SourceFile, Sources
 from schemas.errors import ConfigRefused
+from tasks.data.personal_libraries import require_libraries
 from tasks.sources import source_files
 
 if TYPE_CHECKING:
-    from schemas.config import DataConfig, RunConfig, TaskConfig
+    from schemas.config import DataConfig, RunConfig
+    from schemas.task_config import TaskConfig
     from tasks.store import ArtifactStore
 
 # What tasks.data.records reads; named here as well, as that module loads what only a run needs.
@@ -59,6 +61,7 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     Raises:
         ConfigRefused: files are missing or of a kind that is not read; the message names every one.
         DatasetMissing: the rows are elsewhere and not to be had.
+        LibraryMissing: data.checks asks for personal data, and what looks for it is not installed.
     """
     search = Search(Path(config.folder), store)
     rows = _rows(config.data, search, password)
@@ -67,6 +70,7 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     checks = search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
+    require_libraries(config.data.checks)
     return Sources(rows=rows, corpus=corpus, answer=answer, checks=checks)
 
 

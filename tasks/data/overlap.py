@@ -1,22 +1,33 @@
-"""Rows that say the same: repeats, conflicts, and train rows whose request stands in the held-out set."""
+"""Rows that say the same: repeats, conflicts, and train rows whose request stands in the held-out set.
+
+Rows are compared by fingerprints of 64 bits (`with_keys`), which is all that stays in memory of their texts.
+"""
 
 from __future__ import annotations
 
 import polars as pl
 
+from tasks.data.repeats import rows_repeating
 from tasks.data.sieve import FINDING
-from tasks.data.speech import evened, lettered, spoken
+from tasks.data.speech import evened, lettered
 
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add 64-bit fingerprints: `asked` of the spoken request (column `said`), `lettered` of it without marks, `answered` of the answer."""
-    return rows.with_columns(asked=rows["said"].hash(seed=1), lettered=lettered(rows["said"]).hash(seed=1), answered=evened(rows["completion"]).hash(seed=2))
+    """Add fingerprints: `asked` of the spoken request (column `said`), `answered` of the answer, `repeats` of both with the request's marks left out."""
+    keyed = rows.with_columns(asked=rows["said"].hash(seed=1), answered=fingerprint(rows["completion"]), lettered=lettered(rows["said"]).hash(seed=1))
+    return keyed.with_columns(repeats=pl.struct("lettered", "answered").hash(seed=3)).drop("lettered")
+
+
+def fingerprint(answers: pl.Series) -> pl.Series:
+    """Return a fingerprint of each answer, white space apart."""
+    return evened(answers).hash(seed=2)
 
 
 def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every row that gives an earlier one's answer to the same request, marks aside: with one answer they cannot have meant two things."""
-    first = pl.col("row_id").first().over("lettered", "answered")
-    return _pointing(rows.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "exact_duplicate", "repeats row {}")
+    first = pl.col("row_id").first().over("repeats")
+    found = rows_repeating(rows.select("row_id", "repeats"), "repeats").with_columns(other=first).filter(pl.col("row_id") != pl.col("other"))
+    return _pointing(found, "exact_duplicate", "repeats row {}")
 
 
 def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
@@ -24,35 +35,36 @@ def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
     first, last = pl.col("row_id").first().over("asked"), pl.col("row_id").last().over("asked")
     several = pl.col("answered").n_unique().over("asked") > 1
     other = pl.when(pl.col("row_id") == first).then(last).otherwise(first)
-    return _pointing(rows.filter(several).with_columns(other=other), "conflicting_answers", "answers the request of row {} otherwise")
+    found = rows_repeating(rows.select("row_id", "asked", "answered"), "asked").filter(several).with_columns(other=other)
+    return _pointing(found, "conflicting_answers", "answers the request of row {} otherwise")
 
 
-def in_held_out(train: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
+def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every train row whose request is also asked of the model when it is measured."""
-    asked = held_out.select("asked", other="row_id").unique("asked", keep="first", maintain_order=True)
-    return _pointing(train.join(asked, on="asked", how="inner", maintain_order="left"), "in_held_out", "asks what held-out row {} asks")
+    again = rows_repeating(rows.select("row_id", "asked", "is_held_out"), "asked")
+    asked = again.filter("is_held_out").select("asked", other="row_id").unique("asked", keep="first", maintain_order=True)
+    found = again.filter(~pl.col("is_held_out")).join(asked, on="asked", how="inner", maintain_order="left")
+    return _pointing(found, "in_held_out", "asks what held-out row {} asks")
 
 
-def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, held_out: pl.DataFrame, is_choice: bool) -> pl.DataFrame:
+def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, is_choice: bool) -> pl.DataFrame:
     """Return the findings that near-duplicate requests give.
 
     A train row that is like a held-out row is near_held_out; of two rows on one side the later is a near_duplicate; among choices, one
     whose twin has another label is a label_doubt too.
 
     Args:
-        rows: need row_id, answered.
+        rows: need row_id, answered, is_held_out.
         pairs: positions in `rows` (tasks.data.nearness.near_pairs).
-        held_out: the held-out rows.
         is_choice: the answer is a label.
     """
-    side = rows["row_id"].is_in(held_out["row_id"].implode())
     first, second = pairs["first"], pairs["second"]
     both = pl.DataFrame(
         {
             "one": rows["row_id"].gather(first),
             "other": rows["row_id"].gather(second),
-            "one_held": side.gather(first),
-            "other_held": side.gather(second),
+            "one_held": rows["is_held_out"].gather(first),
+            "other_held": rows["is_held_out"].gather(second),
             "differs": rows["answered"].gather(first) != rows["answered"].gather(second),
             "alike": (pairs["similarity"] * 100).floor().cast(pl.Int64),
         }
@@ -75,22 +87,18 @@ def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
 
 
 def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return every row whose id (column `id`, null where it has none) an earlier row has."""
+    """Return every row whose id (column `id`, null where it has none; left out where data.id is) an earlier row has."""
+    if "id" not in rows.columns:
+        return pl.DataFrame(schema=FINDING)
     first = pl.col("row_id").first().over("id")
-    return _pointing(rows.drop_nulls("id").with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "duplicate_id", "has the id of row {}")
+    named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
+    return _pointing(named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")), "duplicate_id", "has the id of row {}")
 
 
 def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every row with a key (column `extra`) that most rows of its file do not have."""
     detail = pl.format("has {}, which most rows of its file do not have", "extra")
     return rows.drop_nulls("extra").select("row_id", reason=pl.lit("extra_key"), detail=detail).select(list(FINDING))
-
-
-def answers_in(corpus: pl.DataFrame, held_out: pl.DataFrame) -> int:
-    """Return how many held-out rows have an answer that stands word for word in a document: what retrieval may find, and training must not see."""
-    documents = "\n".join(f" {text} " for text in spoken(corpus["text"]))
-    answers = spoken(held_out["completion"]).alias("said").to_frame().group_by("said").len()
-    return sum(count for said, count in answers.iter_rows() if f" {said} " in documents)
 
 
 def _pointing(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:

@@ -11,7 +11,6 @@ import polars as pl
 
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
-from schemas.rows import KeptRows
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data import overlap
 from tasks.data.balance import unbalanced
@@ -28,12 +27,14 @@ from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.reporting import report_of
 from tasks.data.sieve import Sieve, tally
 from tasks.data.speech import spoken
-from tasks.data.splitting import own_group, split
+from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
+from tasks.data.spool import Said, Spool, spooling, write_sides
 from tasks.data.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
-    from schemas.config import DataConfig, TaskConfig
+    from schemas.config import DataConfig
+    from schemas.task_config import TaskConfig
     from tasks.stage import Bench
 
 ADVISED = 500  # train rows; fewer often teach the form only, which is advice and no reason to refuse
@@ -50,17 +51,20 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
     _check_unchanged(sources, bench)
     _copy_contract(task, sources, bench.out)
     corpus = read_corpus(sources.corpus) if sources.corpus else None
-    sieve, train, held_out = _sifted(task, data, seed, sources, bench)
-    _write_rows(train, held_out, sieve, bench.out)
+    with spooling(bench.folder / "spool") as spool:
+        sieve = _sifted(task, data, seed, sources, spool, bench)
+        write_sides(spool, sieve.rows, bench.out)
+    refused = sieve.refused
+    _write(refused, bench.out / "refused.parquet")
+    _write(sieve.notes, bench.out / "notes.parquet")
     if corpus is not None:
         _write(corpus, bench.out / "corpus.parquet")
-    report = report_of(sieve, train, held_out, corpus, task)
+    report = report_of(sieve, corpus, task, data.held_out, bench.out)
     _write_json(report, bench.out / "report.json")
-    _tell(sieve, train, held_out, report, bench)
-    refused = sieve.refused
+    _tell(sieve, report, bench)
     return DataArtifact(
-        train_rows=train.height,
-        held_out_rows=held_out.height,
+        train_rows=report["rows"]["train"],
+        held_out_rows=report["rows"]["held_out"],
         refused_rows=refused.height,
         reasons=tally(refused),
         documents=0 if corpus is None else corpus.height,
@@ -78,22 +82,56 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
         shutil.copyfile(sources.answer.path, out / (DATABASE if task.answer.format == "sql" else JSON_SCHEMA))
 
 
-def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> tuple[Sieve, pl.DataFrame, pl.DataFrame]:
-    """Return the sieve with every finding in it, the train rows, and the held-out rows."""
-    check, name = contract_of(task, bench.out), dataset_name(sources.rows)
-    own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
-    read, layouts = read_rows(sources.rows, data, own)
-    bench.audience.say(f"data: {name}: {read.height} rows, layout {' and '.join(layouts)}")
-    sieve = Sieve(read, {str(reason): action for reason, action in data.checks.items()})
-    _sift_rows(sieve, task, data, check, bench)
+def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, bench: Bench) -> Sieve:
+    """Return the sieve with every finding in it; what is left has fingerprints (`_compact`), and its texts are in the spool."""
+    name = dataset_name(sources.rows)
+    sieve = _sifted_alone(task, data, seed, sources, spool, bench)
     _sift_repeats(sieve)
-    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
-    train, held_out = split(sieve.rows, seed, data.held_out)
-    sieve.sift(overlap.in_held_out(train, held_out))
-    pairs = near_pairs(sieve.rows["said"], data.near_duplicate, lambda done, total: bench.audience.advance(done, total, "rows compared"))
-    sieve.sift(overlap.near_rows(sieve.rows, pairs, held_out, task.answer.format == "choice"))
-    refuse_if_above(sieve, name, data.refuse_above, bench.folder)
-    return sieve, _standing(train, sieve, "train"), _standing(held_out, sieve, "held-out")
+    refuse_if_above(sieve, name, data.refuse_above, bench)
+    refuse_one_sided(sieve.rows, data.held_out)
+    whole = _sides(sieve)
+    sieve.sift(overlap.in_held_out(sieve.rows))
+    texts = Said(spool, sieve.rows["place"])
+    pairs = near_pairs(texts, data.near_duplicate, lambda done, total: bench.audience.advance(done, total, "rows compared"))
+    sieve.sift(overlap.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
+    refuse_if_above(sieve, name, data.refuse_above, bench)
+    _refuse_emptied(whole, sieve)
+    return sieve
+
+
+def _sifted_alone(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, bench: Bench) -> Sieve:
+    """Judge the rows piece by piece, each row by itself, and put those that stand into the spool."""
+    check, actions = contract_of(task, bench.out), {str(reason): action for reason, action in data.checks.items()}
+    whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
+    own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
+    for piece in read_rows(sources.rows, data, own):
+        layouts[piece.layout] = None
+        sieve = Sieve(piece.rows, actions, piece.rows.height)
+        _sift_rows(sieve, task, data, check, bench)
+        left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
+        whole.read, whole.found = whole.read + sieve.read, whole.found + sieve.found
+    whole.rows = pl.concat(left)
+    bench.audience.say(f"data: {dataset_name(sources.rows)}: {whole.read} rows, layout {' and '.join(layouts)}")
+    return whole
+
+
+def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
+    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its languages and lengths; 80 bytes with an id."""
+    return overlap.with_keys(rows).select(
+        "row_id",
+        pl.col("file").cast(pl.Categorical),
+        "line",
+        "asked",
+        "answered",
+        "repeats",
+        *(["id"] if data.id else []),
+        pl.col("prompt_language", "completion_language").cast(pl.Categorical),
+        grouped=pl.col("group").hash(seed=4),
+        is_held_out=held_out_of(rows["group"], seed, data.held_out),
+        place=places,
+        prompt_characters=pl.col("prompt").str.len_chars(),
+        completion_characters=pl.col("completion").str.len_chars(),
+    )
 
 
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, bench: Bench) -> None:
@@ -110,31 +148,25 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
     sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
     sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
-    sieve.sift(other_languages(sieve.rows))
 
 
 def _sift_repeats(sieve: Sieve) -> None:
-    """Judge rows by the rows before and after them."""
+    """Judge rows by all others."""
+    sieve.sift(other_languages(sieve.rows))
     sieve.sift(overlap.repeated_ids(sieve.rows))
-    sieve.rows = overlap.with_keys(sieve.rows)
     sieve.sift(overlap.exact_duplicates(sieve.rows))
     sieve.sift(overlap.conflicting_answers(sieve.rows))
 
 
-def _standing(side: pl.DataFrame, sieve: Sieve, what: str) -> pl.DataFrame:
-    left = side.join(sieve.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
-    if left.is_empty():
-        raise DatasetRefused(f"The {what} set is empty: all of its {side.height} rows were taken out after the split. {by_reason(sieve.refused)}.")
-    return left
+def _sides(sieve: Sieve) -> dict[str, int]:
+    held = int(sieve.rows["is_held_out"].sum())
+    return {"train": sieve.rows.height - held, "held-out": held}
 
 
-def _write_rows(train: pl.DataFrame, held_out: pl.DataFrame, sieve: Sieve, out: Path) -> None:
-    for side, rows in (("train", train), ("held_out", held_out)):
-        kept = rows.select(list(KeptRows.to_schema().columns))
-        KeptRows.validate(kept)
-        _write(kept, out / f"{side}.parquet")
-    _write(sieve.refused, out / "refused.parquet")
-    _write(sieve.notes, out / "notes.parquet")
+def _refuse_emptied(before: dict[str, int], sieve: Sieve) -> None:
+    for what, left in _sides(sieve).items():
+        if not left:
+            raise DatasetRefused(f"The {what} set is empty: all of its {before[what]} rows were taken out after the split. {by_reason(sieve.refused)}.")
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
@@ -146,13 +178,17 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tell(sieve: Sieve, train: pl.DataFrame, held_out: pl.DataFrame, report: dict[str, Any], bench: Bench) -> None:
-    bench.audience.say(f"data: {sieve.read} rows read, {train.height} to train on, {held_out.height} held out, {sieve.refused.height} taken out")
+def _tell(sieve: Sieve, report: dict[str, Any], bench: Bench) -> None:
+    rows = report["rows"]
+    bench.audience.say(f"data: {rows['read']} rows read, {rows['train']} to train on, {rows['held_out']} held out, {rows['refused']} taken out")
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             bench.audience.say(f"data: {what}: {by_reason(table)}")
-    if train.height < ADVISED:
-        bench.audience.say(f"data: {train.height} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")
+    if report["personal_data"]["missing"]:
+        missing = ", ".join(report["personal_data"]["missing"])
+        bench.audience.say(f"data: not searched for personal data and secrets: {missing} not installed (extra `personal`)")
+    if rows["train"] < ADVISED:
+        bench.audience.say(f"data: {rows['train']} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")
     for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:
         bench.audience.say(f"data: labels: {line}")
     before = last_time(bench.store)

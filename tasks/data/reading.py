@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -43,15 +43,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class ReadFile:
-    """A file's rows with SCHEMA's columns, and the layout that they had."""
+class ReadPiece:
+    """Some of a file's rows with SCHEMA's columns, and the layout that they have."""
 
-    rows: list[pl.DataFrame]
+    rows: pl.DataFrame
     layout: str
 
 
-def read_rows(files: Iterable[SourceFile], data: DataConfig, own: OwnChecks | None = None) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return every row of the files, with SCHEMA's columns, and the layouts that were found.
+def read_rows(files: Iterable[SourceFile], data: DataConfig, own: OwnChecks | None = None) -> Iterator[ReadPiece]:
+    """Yield every row of the files, CHUNK at a time and at least one piece a file.
 
     `reason` and `detail` say why a row could not be read, `own` which of the team's own checks it fails, `extra` which keys it alone has; `id` is the
     fingerprint of data.id. Rows are numbered through all files;
@@ -60,33 +60,53 @@ def read_rows(files: Iterable[SourceFile], data: DataConfig, own: OwnChecks | No
     Raises:
         DatasetRefused: a file cannot be read as a whole, lacks a column in every row, or has no row.
     """
-    frames: list[pl.DataFrame] = []
-    layouts: list[str] = []
+    before = 0
     for file in files:
-        read = _read_file(Path(file.path), file.suffix, data, own, before=int(frames[-1]["row_id"][-1]) if frames else 0)
-        frames += read.rows
-        layouts.append(read.layout)
-    return pl.concat(frames, rechunk=False), tuple(dict.fromkeys(layouts))
+        last = before
+        for piece in _read_file(Path(file.path), file.suffix, data, own, before):
+            last = int(piece.rows["row_id"][-1])
+            yield piece
+        before = last
 
 
-def _read_file(path: Path, suffix: str, data: DataConfig, own: OwnChecks | None, before: int) -> ReadFile:
+def _read_file(path: Path, suffix: str, data: DataConfig, own: OwnChecks | None, before: int) -> Iterator[ReadPiece]:
     records = read_records(path, suffix)
     first = list(islice(records, JUDGED))
     layout = data.layout if data.layout != "detected" else detected([record for _, record in first if isinstance(record, dict)], data)
     columns = columns_of(layout, data) | _named(data) | (own.needed if own else {})
     usual = _usual_keys([record for _, record in first if isinstance(record, dict)]) | {*columns.values(), *OPTIONAL}
     convert = converter(layout, data)
-    every, seen, frames = chain(first, records), set[str](), list[pl.DataFrame]()
+    every, seen, is_empty = chain(first, records), set[str](), not first
     while chunk := list(islice(every, CHUNK)):
         seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
         records_of = [record for _, record in chunk]
         frame = _frame(chunk, path.name, convert, data.group, before)
         frame = frame.with_columns(own.failures(frame, records_of)) if own else frame
-        frames.append(frame.with_columns(_extra_keys(records_of, usual), _ids(records_of, data.id)))
-    if not frames:
+        yield ReadPiece(frame.with_columns(_extra_keys(records_of, usual), _ids(records_of, data.id)), layout)
+    if is_empty:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
-    return ReadFile(frames, layout)
+
+
+def _named(data: DataConfig) -> dict[str, str]:
+    return {f"data.{role}": column for role, column in (("group", data.group), ("id", data.id)) if column}
+
+
+def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
+    counts = Counter(key for record in records for key in record)
+    return {key for key, count in counts.items() if count * 2 >= len(records)}
+
+
+def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str]) -> pl.Series:
+    extra = [None if isinstance(record, Breach) or record.keys() <= usual else _listed(sorted(record.keys() - usual)) for record in records]
+    return pl.Series("extra", extra, dtype=pl.String)
+
+
+def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Series:
+    if column is None:
+        return pl.Series("id", [None] * len(records), dtype=pl.UInt64)
+    names = pl.Series("id", [None if isinstance(record, Breach) else _group(record.get(column)) for record in records], dtype=pl.String)
+    return names.to_frame().select(pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash(seed=3)))["id"]
 
 
 def _named(data: DataConfig) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -14,16 +14,20 @@ from tasks.data.sieve import Sieve, tally
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
+    from tasks.stage import Bench
+
+REFUSED_ROWS = "refused-rows"  # the table's name on the flow run's page
+TABLED = 50
 
 
-def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, bench: Path) -> None:
+def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, bench: Bench) -> None:
     """Refuse the data set when more rows were refused than the config allows, or none is left.
 
     Args:
         sieve: what was found.
         name: of the data set, for people.
         refuse_above: the share of refused rows that is still accepted.
-        bench: a folder that survives; refused.parquet is written there before refusing.
+        bench: refused.parquet is written into its folder, which survives, and the first rows are shown before refusing.
 
     Raises:
         DatasetRefused: with counts and row numbers per reason, and where refused.parquet lies.
@@ -31,11 +35,17 @@ def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, bench: Path) -
     refused, counted = sieve.refused, sieve.counted
     if sieve.rows.height and counted <= refuse_above * sieve.read:
         return
-    path = bench / "refused.parquet"
+    path = bench.folder / "refused.parquet"
     refused.write_parquet(path)
     shown = refused if not sieve.rows.height else refused.filter(pl.col("action") == "refuse")
+    bench.audience.table(REFUSED_ROWS, first_rows(shown), f"The first of {shown.height} rows for which the data set was refused, and how to mend them")
     step = "Mend them." if not sieve.rows.height else f"Mend them, or raise data.refuse_above ({refuse_above:g})."
     raise DatasetRefused(f"Dataset {name} refused: {shown.height} of {sieve.read} rows. {by_reason(shown)}.\n  The rows and their reasons: {path}. {step}")
+
+
+def first_rows(refused: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the first TABLED rows of a table of refused rows, as people see them."""
+    return refused.select("row_id", "file", "line", "reason", "action", "detail", "mend", "prompt").head(TABLED).to_dicts()
 
 
 def by_reason(table: pl.DataFrame) -> str:

@@ -12,8 +12,8 @@ import polars as pl
 
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
-from tasks.data.personal import masked
 from tasks.data.refusing import row_numbers
+from tasks.data.veiling import veiled
 from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.inference.rendering import render_prompt, render_row, row_messages, template_facts
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tasks.stage import Bench
 
 SIDES = ("train", "held_out")
-LENGTHS = {"side": pl.String, "row_id": pl.Int64, "prompt_tokens": pl.Int64, "answer_tokens": pl.Int64, "control_tokens": pl.Int64}
+COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens")
+LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64)}
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
@@ -103,7 +104,8 @@ def _measured(rows: pl.DataFrame, tokenizer: Any, instruction: str, bench: Bench
             if len(rendered.answer_ids) < 2:
                 raise DatasetRefused("Its answer has no token but the stop token, so nothing could be learned from it.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
-            lengths.append((row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more))
+            request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
+            lengths.append((row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more, request))
         except DatasetRefused as problem:
             wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
         if done % EVERY == 0 or done == rows.height:
@@ -145,9 +147,13 @@ def _write(rows: pl.DataFrame, lengths: pl.DataFrame, tokenizer: Any, instructio
         "leading_bos": leading_bos(tokenizer),
         "stop": facts.stop_text,
         **{side: _distribution(lengths.filter(pl.col("side") == side), limits.of(side)) for side in SIDES},
+        "roles": _roles(lengths.filter(pl.col("side") == "train"), len(tokenizer(instruction, add_special_tokens=False)["input_ids"])),
     }
     _write_json(report, out / "rendering.json")
-    golden = [GoldenRow(row["side"], row["row_id"], row["prompt"], row["completion"], tuple(row["history"])) for row in _picked(rows, lengths, GOLDEN_ROWS)]
+    golden = [
+        GoldenRow(row["side"], row["row_id"], veiled(row["prompt"]), veiled(row["completion"]), tuple(map(veiled, row["history"])))
+        for row in _picked(rows, lengths, GOLDEN_ROWS)
+    ]
     seal_golden(golden, instruction, tokenizer, out)
     _write_json(list(_masked(_picked(rows, lengths, SAMPLE_ROWS), tokenizer, instruction)), out / "sample.json")
 
@@ -168,6 +174,14 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
     }
 
 
+def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
+    """Return role -> the tokens of all train rows that are its, and how many of them are supervised; the template's marks have a line of their own."""
+    asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
+    tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
+    tokens["template"] = max(0, asked - sum(tokens.values()))
+    return {**{role: {"tokens": count, "supervised": 0} for role, count in tokens.items()}, "assistant": {"tokens": answered, "supervised": answered}}
+
+
 def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[str, Any]]:
     """Return this many rows at even distances from the shortest to the longest, so that both ends are among them."""
     order = lengths.with_columns(tokens=pl.col("prompt_tokens") + pl.col("answer_tokens")).sort("tokens", "side", "row_id")
@@ -180,7 +194,7 @@ def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Ite
     """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no personal data."""
     for row in rows:
         rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
-        read, learned = (masked(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
+        read, learned = (veiled(tokenizer.decode(ids, skip_special_tokens=False)) for ids in (rendered.prompt_ids, rendered.answer_ids))
         yield {"side": row["side"], "row_id": row["row_id"], "read": read, "supervised": learned, "supervised_tokens": len(rendered.answer_ids)}
 
 

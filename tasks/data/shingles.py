@@ -68,11 +68,16 @@ def _combined(words: Hashes, starts: Counts, ends: Counts) -> Hashes:
     return hashes
 
 
+def sampled(count: int) -> Counts:
+    """Return which of so many texts are looked at to tell the template: evenly spaced ones."""
+    return np.arange(0, count, max(1, count // SAMPLE), dtype=np.int64)[:SAMPLE]
+
+
 def template_of(texts: pl.Series) -> Hashes:
     """Return the shingles, sorted, that stand in at least half of the texts, judged by evenly spaced ones."""
     if len(texts) < FEWEST:
         return np.array([], dtype=np.uint64)
-    sample = texts.gather_every(max(1, len(texts) // SAMPLE)).head(SAMPLE)
+    sample = texts.gather(sampled(len(texts)))
     distinct = [np.fromiter(found, dtype=np.uint64) for found in shingles_of(sample).sets()]
     hashes, counts = np.unique(np.concatenate(distinct), return_counts=True)
     return np.asarray(hashes[counts >= SHARED * len(sample)], dtype=np.uint64)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, Sources
+from schemas.artifacts import BenchmarkSources, DataArtifact, DataReportArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, SourceFile, Sources
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from schemas.config import DataConfig, TaskConfig
+    from schemas.config import DataConfig
+    from schemas.task_config import TaskConfig
+    from tasks.data.mending import MendedCopy
+
+PERSONAL = ("phonenumberslite", "python-stdnum", "detect-secrets")  # the extra `personal`; "missing" in the key where it is not installed
 
 
-@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy"))
+@stage(libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL))
 def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, bench: Bench) -> DataArtifact:
     """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
     from tasks.data.preparing import prepare_data
@@ -21,12 +25,15 @@ def validate_data(task: TaskConfig, data: DataConfig, seed: int, sources: Source
     return prepare_data(task, data, seed, sources, bench)
 
 
-@stage(libraries=("polars", "orjson", "numpy"))
-def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, *, bench: Bench) -> LeakageArtifact:
-    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again."""
+@stage(libraries=("polars", "orjson", "numpy", "pyarrow"))
+def check_leakage(data: DataArtifact, benchmark: BenchmarkSources, cached: dict[str, tuple[SourceFile, ...]], *, bench: Bench) -> LeakageArtifact:
+    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be checked again.
+
+    `cached` are the files of the benchmark's hub data that are on this machine, by data set.
+    """
     from tasks.data.benchmark_items import find_leaks
 
-    return find_leaks(bench.open(data), benchmark, bench.out, bench.audience)
+    return find_leaks(bench.open(data), benchmark, cached, bench.out, bench.audience)
 
 
 @stage(libraries=("transformers", "tokenizers", "jinja2", "polars"))
@@ -37,8 +44,34 @@ def check_rendering(task: TaskConfig, base: ModelArtifact, data: DataArtifact, m
     return check_rows(bench.open(base), bench.open(data), task.instruction, max_length, bench)
 
 
-def write_mended_copy(sources: Sources, out: Path) -> dict[str, int]:
-    """Write a mended copy of the rows to `out`, never in place, and return how many rows each mend touched; no stage, since nobody builds on it."""
+@stage(libraries=("polars", "matplotlib", "jinja2", "numpy"))
+def write_data_report(
+    name: str, data: DataArtifact, earlier: DataArtifact | None, rendering: RenderingArtifact | None, leakage: LeakageArtifact | None, *, bench: Bench
+) -> DataReportArtifact:
+    """Write what a person reads of the rows; `earlier` is the data that the run had before, `rendering` None where no base is at hand."""
+    from tasks.data.report_page import gather, write_data_pages
+
+    folder = bench.open(data)
+    facts = gather(
+        name,
+        (data, folder),
+        bench.open(earlier) if earlier else None,
+        (rendering, bench.open(rendering)) if rendering else None,
+        (leakage, bench.open(leakage)) if leakage else None,
+    )
+    return DataReportArtifact(headline=write_data_pages(facts, folder, bench.out))
+
+
+def write_refused_report(name: str, bench: Path, headline: str) -> Path | None:
+    """Write a page on a data set that was refused into its stage's bench, and return its path; None where nothing lies there."""
+    from tasks.data.report_page import write_refused_page
+
+    refused = bench / "refused.parquet"
+    return write_refused_page(name, refused, headline) if refused.exists() else None
+
+
+def write_mended_copy(sources: Sources, out: Path) -> MendedCopy:
+    """Write a mended copy of the rows to `out`, never in place, and return what was done to how many rows; no stage, since nobody builds on it."""
     from tasks.data.mending import mend_rows
 
     return mend_rows(sources.rows, out)

@@ -1,48 +1,24 @@
-"""The report's plots as SVG text: equal numbers give equal bytes, and the page's own colours, light or dark, show through.
-
-Plots are drawn at a phone's width with text at reading size; on a wide screen two stand side by side.
-"""
+"""The verdict report's plots."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from schemas.reports import GateReport, Verdict
+from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNTRAINED, canvas, svg
 
-# Stand-ins that become CSS variables of the page, so that one plot serves light and dark.
-INK, MUTED, GRID, UNTRAINED, TUNED, TARGET, BAD = "#000001", "#000002", "#000003", "#000004", "#000005", "#000006", "#000007"
-VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", UNTRAINED: "--plain", TUNED: "--tuned", TARGET: "--target", BAD: "--bad"}
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "path.simplify": False,
-}
-WIDTH = 4.7  # inches: 338 points in the picture's own measure
 TRAINED = ("tuned", "tuned_retrieval")
 
 
 def arms_chart(verdict: Verdict) -> str:
     """Return every arm's mean score with its interval, against the target."""
     arms = list(reversed(verdict.arms))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _canvas(0.42 * len(arms) + 0.95)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure, axes = canvas(0.42 * len(arms) + 0.95)
         for place, arm in enumerate(arms):
             _interval(axes, place, (arm.low, arm.score, arm.high), TUNED if arm.arm in TRAINED else UNTRAINED)
             _beside(axes, place, f"{arm.score:.3f}")
@@ -50,14 +26,14 @@ def arms_chart(verdict: Verdict) -> str:
         _rows(axes, [arm.arm for arm in arms])
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel(f"mean score with its {verdict.confidence:.0%} interval")
-        return _svg(figure, "arms", f"Mean score of each arm with its interval, against a target of {verdict.target:g}")
+        return svg(figure, "arms", f"Mean score of each arm with its interval, against a target of {verdict.target:g}")
 
 
 def before_after_chart(gate: GateReport) -> str:
     """Return every benchmark task's accuracy before (hollow) and after (filled) tuning."""
     tasks = list(reversed(gate.tasks))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _canvas(0.42 * len(tasks) + 0.95)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
             color = TUNED if task.is_passed else BAD
             axes.plot([task.base, task.tuned], [place, place], color=color, linewidth=3.2, alpha=0.45, solid_capstyle="round", zorder=2)
@@ -67,14 +43,14 @@ def before_after_chart(gate: GateReport) -> str:
         _rows(axes, [task.task for task in tasks])
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel("accuracy")
-        return _svg(figure, "accuracy", "Accuracy on each benchmark task before and after tuning")
+        return svg(figure, "accuracy", "Accuracy on each benchmark task before and after tuning")
 
 
 def change_chart(gate: GateReport) -> str:
     """Return what changed on every benchmark task, with its interval, against the margin."""
     tasks = list(reversed(gate.tasks))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _canvas(0.42 * len(tasks) + 0.95)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
             _interval(axes, place, (task.low, task.difference, task.high), TUNED if task.is_passed else BAD)
             _beside(axes, place, signed(task.difference))
@@ -84,15 +60,15 @@ def change_chart(gate: GateReport) -> str:
         reach = 1.08 * max([gate.margin, 0.02, *(abs(bound) for task in tasks for bound in (task.low, task.high))])
         axes.set_xlim(-reach, reach)
         axes.set_xlabel("accuracy lost or won by tuning")
-        return _svg(figure, "change", "Change of accuracy on each benchmark task, tuned against base, with its interval")
+        return svg(figure, "change", "Change of accuracy on each benchmark task, tuned against base, with its interval")
 
 
 def loss_chart(log: Sequence[Mapping[str, Any]]) -> str:
     """Return the training loss by step, and the validation loss where it was measured, with its lowest point marked."""
     train = [(entry["step"], entry["loss"]) for entry in log if "loss" in entry]
     validation = [(entry["step"], entry["validation_loss"]) for entry in log if "validation_loss" in entry]
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _canvas(2.9)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure, axes = canvas(2.9)
         if train:
             axes.plot(*zip(*train, strict=True), color=UNTRAINED, linewidth=1.2, marker="." if len(train) == 1 else "", label="train")
         if validation:
@@ -107,17 +83,12 @@ def loss_chart(log: Sequence[Mapping[str, Any]]) -> str:
         axes.set_ylabel("loss")
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.legend(frameon=False, loc="upper right", handlelength=1.4)
-        return _svg(figure, "loss", "Training and validation loss by step")
+        return svg(figure, "loss", "Training and validation loss by step")
 
 
 def signed(value: float) -> str:
     """Return a difference with its sign; the minus is as wide as the plus."""
     return f"{value:+.3f}".replace("-", "−")
-
-
-def _canvas(height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def _interval(axes: Any, place: int, bounds: tuple[float, float, float], color: str) -> None:
@@ -142,30 +113,3 @@ def _rows(axes: Any, names: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-
-
-def _svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an <svg> element: no date, no address, ids of its own, the page's colours and the page's font."""
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.id": name}):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = stream.getvalue()
-    for pattern, wanted in _CLEANING:
-        text = pattern.sub(wanted, text)
-    for color, variable in VARIABLES.items():
-        text = text.replace(color, f"var({variable})")
-    # Two plots on one page must not share ids.
-    text = re.sub(rf'id="(?!{name}")', f'id="{name}-', text)
-    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
-
-
-_CLEANING = [
-    (re.compile(r"^.*?(?=<svg)", re.DOTALL), ""),
-    (re.compile(r"\s*<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL), ""),
-    (re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL), ""),
-    (re.compile(r' xmlns(?::xlink)?="[^"]*"| (?:width|height)="[\d.]+pt"'), ""),
-    (re.compile(r"xlink:href"), "href"),
-    (re.compile(r"(?:font-family: )?'DejaVu Sans'(?:, [^;\"]*)?;? ?"), ""),
-    (re.compile(r"font: ([\d.]+px) ?"), r"font-size: \1"),
-]

@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
 from tasks.decision.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
-from tasks.decision.page_style import STYLE
 from tasks.decision.page_template import TEMPLATE
 from tasks.decision.samples import Sample
+from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
-LONGEST_TEXT = 1500  # characters of a prompt or an answer that are shown
 STANDINGS = {"good": "met", "unclear": "unclear", "short": "missed"}
 
 
@@ -46,14 +42,12 @@ class ReportPage:
 
 def render_report(page: ReportPage) -> str:
     """Return the report. Equal input gives equal bytes; nothing in it points outside."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    environment.filters |= _FILTERS
     gate = page.verdict.gate
     charts = {
-        "arms": _own(arms_chart(page.verdict)),
-        "accuracy": _own(before_after_chart(gate)) if gate else "",
-        "change": _own(change_chart(gate)) if gate else "",
-        "loss": _own(loss_chart(page.log)) if page.log else "",
+        "arms": own(arms_chart(page.verdict)),
+        "accuracy": own(before_after_chart(gate)) if gate else "",
+        "change": own(change_chart(gate)) if gate else "",
+        "loss": own(loss_chart(page.log)) if page.log else "",
     }
     headline, _, numbers = page.verdict.headline.partition(". ")
     words = {
@@ -64,12 +58,7 @@ def render_report(page: ReportPage) -> str:
         "moods": MOODS,
         "standings": STANDINGS,
     }
-    return environment.from_string(TEMPLATE).render(page=page, verdict=page.verdict, charts=charts, style=_own(STYLE), **words)
-
-
-def _own(text: str) -> Markup:
-    """Let markup through that was made here; everything else on the page is escaped."""
-    return Markup(text)  # noqa: S704
+    return rendered(TEMPLATE, _FILTERS, page=page, verdict=page.verdict, charts=charts, **words)
 
 
 def _mood(verdict: Verdict) -> str:
@@ -93,17 +82,11 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     return facts
 
 
-def _cut(text: str) -> str:
-    """Return a text, or its beginning and how much is left out."""
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … (+{len(text) - LONGEST_TEXT} characters)"
-
-
 _FILTERS: dict[str, Any] = {
     "two": lambda value: f"{value:.2f}",
     "three": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:g}",
     "signed": signed,
-    "cut": _cut,
     "percent": lambda value: f"{value:.0%}",
     "whole": lambda value: f"{value:.0f}",
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from tasks.inference.golden import copy_golden
 from tasks.registry.served_facts import ServedFacts
 
 ENTRY = "tasks.registry.served"
@@ -25,14 +26,15 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts) -> None:
 
     Args:
         folder: where; it must not exist.
-        adapter: sealed adapter (best/).
+        adapter: opened adapter artifact; its best/ and its golden rows go into the model.
         facts: what the model answers with.
     """
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-    shutil.copytree(adapter, folder / "adapter")
+    shutil.copytree(adapter / "best", folder / "adapter")
+    copy_golden(adapter, folder / "adapter")
     package = copy_code(folder / "code")
     _write_requirements(folder, facts.method)
     text = Schema([ColSpec("string")])

@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
+from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, load_model
 from tasks.inference.rendering import render_prompt, row_messages
 from tasks.registry.served_facts import ServedFacts
@@ -27,10 +28,12 @@ class AdaptedModel:
 
         Raises:
             ModelMissing: the base is not in this machine's store.
+            TuneworthyError: the golden rows are rendered otherwise here than when they were learned.
             ArtifactBroken: the base's chat template is not the one that the adapter was fitted with.
         """
         self.facts = facts
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
+        verify_golden(adapter, self.loaded.tokenizer)
         found = hashlib.sha256(str(self.loaded.tokenizer.chat_template).encode()).hexdigest()
         if found != facts.template_digest:
             wanted = facts.template_digest[:12]

@@ -18,7 +18,8 @@ from schemas.artifacts import (
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
-    from schemas.config import RegistryConfig, TaskConfig
+    from schemas.config import RegistryConfig
+    from schemas.task_config import TaskConfig
 
 
 @stage()
@@ -68,7 +69,10 @@ def register_adapter(
     """Make the adapter one version of the registered model, and champion when it won its verdict and no better one stands there."""
     import json
 
+    from transformers import AutoTokenizer
+
     from schemas.reports import Verdict
+    from tasks.inference.golden import verify_golden
     from tasks.registry.connection import open_registry
     from tasks.registry.mlflow_registry import Candidate, place, register
     from tasks.registry.packaging import build_model
@@ -79,8 +83,9 @@ def register_adapter(
     served = ServedFacts(task.instruction, adapter.method, max_new_tokens, base.name, base.digest, base.template_digest)
     candidate = Candidate(registry.model, adapter.digest, version_tags(whole, adapter, base, data, verdict, config_digest), describe(whole), tracked.run_id)
     fitted = bench.open(adapter)
+    verify_golden(fitted, AutoTokenizer.from_pretrained(str(bench.open(base)), trust_remote_code=False, local_files_only=True))
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
-        version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted / "best", served))
+        version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served))
         placed = place(reached, registry.model, version, is_verdict=whole.verdict.startswith("finetune"))
         megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
     bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB")

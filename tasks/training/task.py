@@ -21,7 +21,7 @@ def train_adapter(
     """
     from transformers import AutoTokenizer
 
-    from tasks.inference.golden import verify_golden
+    from tasks.inference.golden import copy_golden, verify_golden
     from tasks.memory import make_room
     from tasks.training.fitting import BaseModel, fit_adapter
 
@@ -29,4 +29,5 @@ def train_adapter(
     origin = BaseModel(bench.open(base), base.name, base.revision)
     instruction = verify_golden(bench.open(rendering), AutoTokenizer.from_pretrained(str(origin.folder), trust_remote_code=False, local_files_only=True))
     fitted = fit_adapter(training, instruction, origin, bench.open(data) / "train.parquet", seed, bench)
+    copy_golden(bench.open(rendering), bench.out)
     return AdapterArtifact(method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from schemas.config import TaskConfig
 from schemas.errors import ConfigRefused, TuneworthyError
+from schemas.task_config import TaskConfig
 from tasks.answers.contract import Check, contract_of
 
 SCHEMA = {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import TaskConfig
+from schemas.task_config import TaskConfig
 from tasks.answers.scoring import Scored, Scorer, exact, json_fields, token_f1
 
 PEOPLE = "create table t(name text, size int, share real); insert into t values ('a', 1, 0.1), ('b', 2, 0.2), ('b', 2, 0.2), ('c', 3, 0.3);"

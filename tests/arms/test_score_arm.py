@@ -8,10 +8,12 @@ from pathlib import Path
 import polars
 import pytest
 from random_adapter import sealed_adapter, sealed_base
+from tampered_base import tampered
 
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
-from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig, TaskConfig
+from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused, TuneworthyError
+from schemas.task_config import TaskConfig
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
 from tasks.progress import Audience, audience
@@ -136,6 +138,16 @@ def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, bas
     plain, after = (score_arm(arm_slice("prompt", ARMS), TASK, base, sealed_data(store, before=before), None, 7) for before in ([], ["hello", "what is it?"]))
     assert after.prompt_tokens > plain.prompt_tokens
     assert answers(store, after)["output"].to_list() != answers(store, plain)["output"].to_list()
+
+
+@pytest.mark.parametrize("how", ["tokenizer", "template"])
+def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learned(
+    store: ArtifactStore, base: ModelArtifact, tiny_model: Path, tmp_path: Path, how: str
+) -> None:
+    other = sealed_base(store, tampered(tiny_model, tmp_path / "other", how))
+    adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(update={"base_digest": base.digest, "template_digest": base.template_digest})
+    with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
+        score_arm(arm_slice("tuned", ARMS), TASK, base, sealed_data(store), adapter, 7)
 
 
 @pytest.mark.model

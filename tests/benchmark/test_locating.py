@@ -10,7 +10,7 @@ import pytest
 from schemas.artifacts import BenchmarkSources
 from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, MachineLacks
-from tasks.benchmark.locating import locate_benchmarks
+from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.keys import flatten
 from tasks.store import ArtifactStore
 
@@ -100,6 +100,23 @@ def test_a_built_in_task_whose_data_is_cached_is_keyed_by_the_datas_version(stor
     assert found.packaged == ("arc_easy",)
 
 
+def test_cached_files_of_every_part_are_found_and_are_no_part_of_the_benchmarks_key(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    folder = tmp_path / "allenai___ai2_arc" / "ARC-Easy" / "0.0.0"
+    (folder / ("a" * 40)).mkdir(parents=True)
+    (folder / f"{'b' * 40}.incomplete").mkdir()
+    (folder / f"{'b' * 40}.incomplete" / "ai2_arc-test.arrow").write_bytes(b"half")
+    before = locate(tmp_path / "elsewhere", store, "arc_easy")
+    assert locate_cached_items(before, store) == {}
+    (folder / ("a" * 40) / "ai2_arc-test.arrow").write_bytes(b"items")
+    after = locate(tmp_path / "elsewhere", store, "arc_easy")
+    found = locate_cached_items(after, store)
+    assert {name: [Path(file.path).name for file in files] for name, files in found.items()} == {"allenai/ai2_arc": ["ai2_arc-test.arrow"]}
+    assert dict(flatten("benchmark", before)) == dict(flatten("benchmark", after))
+
+
 def test_a_built_in_task_can_be_put_on_local_data(store: ArtifactStore, tmp_path: Path) -> None:
     changes = "task: NAME\ndataset_path: json\ndataset_name: null\ndataset_kwargs: {data_files: {test: NAME.jsonl}}\n"
     write_task(tmp_path, "local_arc", f"include: arc/arc_easy.yaml\n{changes}")
@@ -145,7 +162,7 @@ def test_a_task_file_that_cannot_be_used_is_refused_by_name(text: str, told: str
 def test_locating_imports_neither_torch_nor_lm_eval(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from schemas.config import BenchmarkConfig; from tasks.store import ArtifactStore;"
-        "from tasks.benchmark.locating import locate_benchmarks; import tasks.benchmark.task;"
+        "from tasks.benchmark.locating import locate_benchmarks, locate_cached_items; import tasks.benchmark.task;"
         "locate_benchmarks(BenchmarkConfig(), Path('.'), ArtifactStore(Path('store')));"
         "print([name for name in ('torch', 'lm_eval', 'transformers', 'datasets') if name in sys.modules])"
     )

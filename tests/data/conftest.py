@@ -25,10 +25,15 @@ class Listener(Audience):
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.tables: dict[str, list[dict[str, Any]]] = {}
 
     def say(self, line: str) -> None:
         """Keep a line."""
         self.lines.append(line)
+
+    def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
+        """Keep the rows."""
+        self.tables[key] = rows
 
 
 @dataclass

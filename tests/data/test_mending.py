@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.terminal import mended_lines
 from schemas.artifacts import SourceFile
 from schemas.errors import DatasetRefused
 from tasks.data.mending import _mended, mend_rows
@@ -31,7 +32,7 @@ def sources(path: Path) -> list[SourceFile]:
 def test_what_can_be_mended_is_and_what_was_done_is_listed(room: Room) -> None:
     path = room.write(BAD)
     before = path.read_bytes()
-    counts = mend_rows(sources(path), room.folder / "mended.jsonl")
+    done = mend_rows(sources(path), room.folder / "mended.jsonl")
     rows = [json.loads(line) for line in (room.folder / "mended.jsonl").read_text().splitlines()]
     assert [(row["instruction"], row["input"], row["output"]) for row in rows] == [
         ("Say it.", "", "it"),
@@ -39,10 +40,48 @@ def test_what_can_be_mended_is_and_what_was_done_is_listed(room: Room) -> None:
         ("ab", "", "x"),
         ("spaced", "", "x"),
     ]
-    assert counts == {"placeholder_input": 1, "damaged_encoding": 1, "control_characters": 1, "outer_white_space": 1, "exact_duplicate": 1, "unreadable": 1}
+    assert (done.read, done.written) == (6, 4)
+    assert done.counts == {
+        "placeholder_input": 1,
+        "damaged_encoding": 1,
+        "control_characters": 1,
+        "outer_white_space": 1,
+        "exact_duplicate": 1,
+        "unreadable": 1,
+    }
     changes = [json.loads(line) for line in (room.folder / "mended.changes.jsonl").read_text().splitlines()]
     assert [change["line"] for change in changes] == [1, 2, 3, 4, 5, 6]
     assert path.read_bytes() == before
+
+
+def test_each_mend_is_shown_before_and_after_and_what_is_left_out_says_so(room: Room) -> None:
+    done = mend_rows(sources(room.write(BAD)), room.folder / "mended.jsonl")
+    assert mended_lines(done, Path("mended.jsonl"))[1:] == [
+        "  placeholder_input            1",
+        '    rows.jsonl:1  "< noinput >" -> ""',
+        "  damaged_encoding             1",
+        '    rows.jsonl:2  "Un cafÃ©" -> "Un café"',
+        "  control_characters           1",
+        '    rows.jsonl:3  "a\\u0000b" -> "ab"',
+        "  outer_white_space            1",
+        '    rows.jsonl:4  " spaced " -> "spaced"',
+        "  exact_duplicate              1",
+        '    rows.jsonl:5  "{\\"instruction\\":\\"spaced\\",\\"input\\":\\"\\",\\"output\\":\\"x\\"}" left out',
+        "  unreadable                   1",
+        f'    rows.jsonl:6  "{done.examples[-1].before}" left out',
+    ]
+
+
+def test_two_rows_of_each_mend_are_shown_around_the_place_and_without_secrets(room: Room) -> None:
+    secret = "AKIA" + "IOSFODNN7EXAMPLE"
+    rows = [{"instruction": f"{n} {secret} " + "word " * 40 + "a\x00b" + " more" * 40, "output": "x"} for n in range(5)]
+    done = mend_rows(sources(room.write(rows)), room.folder / "mended.jsonl")
+    assert done.counts == {"control_characters": 5}
+    assert [edit.place for edit in done.examples] == ["rows.jsonl:1", "rows.jsonl:2"]
+    assert all("a\\u0000b more" in edit.before and "ab more" in str(edit.after) and edit.before.startswith("…") for edit in done.examples)
+    beginning = mend_rows(sources(room.write([{"instruction": f"a\x00b {secret}", "output": "x"}], "two.jsonl")), room.folder / "other.jsonl")
+    assert "[SECRET]" in beginning.examples[0].before
+    assert secret not in str(beginning)
 
 
 def test_mended_rows_are_refused_no_more(room: Room) -> None:

@@ -112,10 +112,3 @@ def test_a_higher_threshold_finds_fewer(room: Room) -> None:
     room.write(near_twins(30))
     room.validate(near_duplicate=1.0)
     assert room.table("notes").is_empty()
-
-
-def test_answers_that_stand_in_the_corpus_are_counted(room: Room) -> None:
-    room.write([{"prompt": f"where is {n}?", "completion": f"Shelf {n}"} for n in range(60)])
-    room.write("# Shelves\n\nOn shelf 1, shelf 2, and so on: " + ", ".join(f"shelf {n}" for n in range(60)), "a.md")
-    data = room.validate(corpus="*.md")
-    assert room.report()["leakage"]["corpus x held_out"]["answers_word_for_word"] == data.held_out_rows

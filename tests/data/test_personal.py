@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.config import Personal
-from schemas.errors import DatasetRefused
+from schemas.errors import DatasetRefused, LibraryMissing
+from tasks.data import personal_libraries
 from tasks.data.personal import KINDS, masked, masked_rows, personal_rows
+from tasks.data.veiling import EXCERPT, LOOKS, excerpts, veiled
 from tests.data.conftest import Room, sound_rows
 
 # Written in two parts, so that no scanner of secrets takes this file for a leak; none was ever valid.
@@ -26,6 +28,20 @@ TOKENS = [
     "eyJhbGciOiJI" + "UzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27u",
     "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
     "postgresql" + "://admin:hunter22@",
+    "AccountKey=" + "a1B2" * 22,
+    "MTAxMDEw" + "MTAxMDEwMTAxMDEw.abcdef." + "aB3" * 9,
+    "glpat-" + "a1B2c3D4e5" * 2,
+    "0123456789abcdef" * 2 + "-us12",
+    "//registry.npmjs.org" + "/:_authToken=" + "1234abcd-" + "12ab-34cd-56ef-1234567890ab",
+    "pypi-" + "AgEIcHlwaS5vcmc" + "a1B2" * 20,
+    "SG." + "a1" * 11 + "." + "b" * 43,
+    "https://hooks.slack.com" + "/services/T0001/B0001/abcdef",
+    "sq0csp-" + "a" * 43,
+    "rk_live_" + "a1B2" * 6,
+    "123456789:" + "aB3_-" * 7,
+    "SK" + "0123456789abcdef" * 2,
+    "aws_secret_key = '" + "a1B2" * 10 + "'",
+    "AIza" + "a1B2c3D" * 5,
 ]
 FOUND = {
     "secret": TOKENS,
@@ -47,6 +63,11 @@ NOTHING = [
     "+12345",
     "task-force-of-the-european-union, sk-8",
     "https://firm.de/a:b@c",
+    "+99 123 456789",  # no such country
+    "+1 200 000 0000",  # no such number in that one
+    "XX89 3704 0044 0532 0130 00",  # no country that has IBANs
+    "eyJhbGciOi.is-no-json",
+    "the skull-and-crossbones-of-the-seven-seas",
 ]
 CASES = [(kind, text) for kind, texts in FOUND.items() for text in texts]
 
@@ -91,6 +112,52 @@ def test_a_hint_never_hides_what_the_pattern_would_find(before: str, case: tuple
     by_pattern = {name for name, kind in KINDS.items() if any(kind.part(match.group()) for match in kind.pattern.finditer(text))}
     assert set(personal_rows(rows(text))["reason"]) == by_pattern
     assert case[0] in by_pattern
+
+
+@given(before=st.text(max_size=15), case=st.sampled_from(CASES), after=st.text(max_size=15))
+def test_whatever_is_personal_is_covered_where_it_is_shown(before: str, case: tuple[str, str], after: str) -> None:
+    text = f"{before} {case[1]} {after}"
+    assert case[1] not in veiled(text)
+    assert LOOKS[case[0]][0] in veiled(text)
+
+
+def test_an_excerpt_shows_no_half_of_what_it_cuts_through() -> None:
+    texts = pl.Series("prompt", ["x" * (EXCERPT - 9) + " 4111 1111 1111 1111 and more" * 3, None, "short", "y" * 30_000])
+    cut, none, short, long = excerpts(texts).to_list()
+    assert "4111" not in cut
+    assert cut.endswith("[CARD] a…")
+    assert (none, short, len(long)) == (None, "short", EXCERPT + 1)
+
+
+def test_dates_and_numbers_are_shown_as_they_are() -> None:
+    text = "On 2026-11-24 12:30 the order 46400 of 1 000 000 pieces went out, 3 + 4 = 7"
+    assert veiled(text) == text
+
+
+def test_a_private_key_without_its_end_is_covered_to_its_last_line() -> None:
+    key = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEAAAAA\n" * 3 + "and so on"
+    assert veiled(key) == masked(key) == "[SECRET]\nand so on"
+
+
+@pytest.fixture
+def _without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(personal_libraries.LIBRARIES, "no_such_package", "no-such-library")
+
+
+@pytest.mark.usefixtures("_without_the_extra")
+def test_without_the_extra_a_check_that_is_asked_for_is_an_error_that_names_the_next_step(room: Room) -> None:
+    room.write(sound_rows(60))
+    with pytest.raises(LibraryMissing, match=r"data\.checks: iban cannot be looked for, as no-such-library is not installed.*\[personal\]"):
+        room.validate(group="group", checks={"iban": "note", "refusal": "note"})
+
+
+@pytest.mark.usefixtures("_without_the_extra")
+def test_without_the_extra_it_is_said_once_that_nothing_was_looked_for(room: Room) -> None:
+    room.write([*sound_rows(60), {"prompt": "Write to jo@firm.de now", "completion": "done", "group": "x"}])
+    room.validate(group="group")
+    assert room.table("notes").is_empty()
+    assert room.report()["personal_data"] == {"is_looked_for": False, "missing": ["no-such-library"]}
+    assert len([line for line in room.listener.lines if "not searched for personal data and secrets: no-such-library" in line]) == 1
 
 
 def test_a_row_with_a_secret_is_refused_and_the_secret_stands_nowhere(room: Room) -> None:

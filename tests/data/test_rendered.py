@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tasks.inference.rendering import render_row
 from tasks.stage import Bench
 from tasks.store import ArtifactStore
 from tests.data.conftest import Listener, Room, sound_rows
+from tests.tampered_base import with_template
 
 Row = tuple[str, str]
 Check = Callable[..., RenderingArtifact]
@@ -42,14 +42,6 @@ def check(tmp_path: Path, tiny_model: Path, bench: Bench) -> Check:
         return check_rows(base, tmp_path, "Be brief.", max_length, bench)
 
     return rendered
-
-
-def with_template(tiny_model: Path, folder: Path, change: Callable[[str], str]) -> Path:
-    """Return a copy of the tiny model whose chat template is changed."""
-    made = shutil.copytree(tiny_model, folder)
-    template = made / "chat_template.jinja"
-    template.write_text(change(template.read_text(encoding="utf-8")), encoding="utf-8")
-    return made
 
 
 def test_the_tokens_counted_are_those_that_training_will_see(check: Check, tiny_model: Path, bench: Bench) -> None:
@@ -105,6 +97,37 @@ def test_a_template_that_begins_twice_is_refused(check: Check, tiny_model: Path,
     base = with_template(tiny_model, tmp_path / "twice", lambda text: "{{ '<|im_start|>' }}" + text)
     with pytest.raises(ConfigRefused, match=r"beginning-of-text token '<\|im_start\|>' 2 times"):
         check(base=base)
+
+
+def test_one_row_that_begins_twice_is_named_though_the_template_is_sound(check: Check, tiny_model: Path, tmp_path: Path) -> None:
+    twice = "{% if 'again' in messages[-1]['content'] %}{{ '<|im_start|>' }}{% endif %}"
+    base = with_template(tiny_model, tmp_path / "sometimes", lambda text: twice + text)
+    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its prompt begins with 2 beginning-of-text tokens, the base has 1\."):
+        check(train=[*SOUND, ("say it again", "answer")], base=base)
+
+
+def test_a_row_without_anything_to_learn_is_named(check: Check) -> None:
+    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its answer has no token but the stop token"):
+        check(train=[*SOUND, ("question", "")])
+
+
+def test_of_every_row_the_answer_and_one_stop_token_at_its_end_are_supervised(check: Check, tiny_model: Path, bench: Bench) -> None:
+    check()
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    for row in json.loads((bench.out / "golden.json").read_text())["rows"]:
+        assert tokenizer.decode(row["answer_ids"], skip_special_tokens=False) == row["completion"] + "<|im_end|>"
+        assert row["answer_ids"].count(tokenizer.convert_tokens_to_ids("<|im_end|>")) == 1
+        assert row["prompt_ids"].count(tokenizer.bos_token_id) == 3
+        assert row["prompt_ids"][0] == tokenizer.bos_token_id != row["prompt_ids"][1]
+
+
+def test_golden_rows_hold_no_personal_data_and_are_rendered_as_they_stand(check: Check, tiny_model: Path, bench: Bench) -> None:
+    check(train=[("Who is jo@firm.de?", "Call +49 30 901820.")], held_out=[("Which state?", "ohio")])
+    golden = (bench.out / "golden.json").read_text()
+    assert "jo@firm.de" not in golden
+    assert "901820" not in golden
+    assert "Who is [EMAIL]?" in golden
+    verify_golden(bench.out, AutoTokenizer.from_pretrained(tiny_model))
 
 
 def test_twenty_golden_rows_hold_the_shortest_and_the_longest(check: Check, tiny_model: Path, bench: Bench) -> None:

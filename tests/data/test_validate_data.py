@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
-from tasks.store import ArtifactStore
+from tasks.store import ArtifactStore, sha256_of
 from tests.data.conftest import Room, sound_rows
 
 
@@ -203,6 +204,20 @@ def test_a_source_that_changed_since_it_was_located_is_an_error(room: Room) -> N
         validate_data.function(config.task, config.data, config.seed, sources, bench=room.bench)
 
 
+def test_an_unchanged_source_is_not_read_again_and_a_changed_one_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("tasks.store.sha256_of", lambda path: (read.append(path.name), sha256_of(path))[1])
+    path = room.write(sound_rows(60))
+    first = locate_data(room.config(), room.bench.store).rows[0].digest
+    again = locate_data(room.config(), ArtifactStore(room.bench.store.root)).rows[0].digest
+    assert (read, again) == (["rows.jsonl"], first)
+    stat = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 2"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as long, and as old by its own account
+    assert locate_data(room.config(), room.bench.store).rows[0].digest != first
+    assert read == ["rows.jsonl", "rows.jsonl"]
+
+
 def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
     room.write(json.dumps({"type": "object", "required": ["a"]}), "s.json")
     rows = [{"prompt": f"p{n}", "completion": json.dumps({"a": n})} for n in range(120)]
@@ -237,3 +252,22 @@ def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], 
     )
     assert (data.refused_rows, data.reasons) == (0, {})
     assert data.documents == len(list((demo / "policies").glob("*.md")))
+
+
+def test_rows_that_are_out_stand_in_a_table_with_place_mend_and_how_they_begin(room: Room) -> None:
+    secret = "AKIA" + "IOSFODNN7EXAMPLE"
+    broken = [{"prompt": f"use {secret} for {'x' * 300}", "completion": "a", "group": "s"}, *({"prompt": f"q {n}", "completion": ""} for n in range(60))]
+    room.write([*sound_rows(20), *broken])
+    with pytest.raises(DatasetRefused):
+        room.validate()
+    shown = room.listener.tables["refused-rows"]
+    assert len(shown) == 50
+    assert (shown[0]["row_id"], shown[0]["file"], shown[0]["line"], shown[0]["reason"]) == (21, "rows.jsonl", 21, "secret")
+    assert shown[0]["prompt"].startswith("use [SECRET] for xxx")
+    assert len(shown[0]["prompt"]) == 201
+    assert shown[1]["mend"] == "Write the answer, or leave the row out."
+    room.validate(refuse_above=1.0)
+    refused = room.table("refused")
+    assert refused.height == 61
+    assert refused["mend"].null_count() == 0
+    assert secret not in refused.write_json()

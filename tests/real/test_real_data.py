@@ -10,10 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from schemas.artifacts import BenchmarkSources, SourceFile
+from schemas.config import BenchmarkConfig
 from schemas.errors import DatasetRefused
-from tasks.data.benchmark_items import benchmark_texts, leaks_of
+from tasks.benchmark.locating import locate_benchmarks
+from tasks.data.locating import locate_data
 from tasks.data.speech import spoken
+from tasks.data.task import check_leakage, validate_data
+from tasks.data.templates import shared_templates
 from tests.data.conftest import Room, make_room, room
 from tests.real import geoquery
 
@@ -57,6 +60,15 @@ def test_a_split_by_template_shares_no_template_where_the_question_split_shares_
     rows = list(geoquery.rows(shared("geoquery")))
     known = {row["completion"] for row in rows if row["question_split"] == "train"}
     assert sum(row["completion"] in known for row in rows if row["question_split"] == "test") == 118
+
+
+def test_templates_of_geoquery_are_shared_under_the_question_split_and_not_under_ours(geography: Room) -> None:
+    geography.validate(SQL, source="geoquery.jsonl", group="group", refuse_above=0.05)
+    assert geography.report()["leakage"]["few_shot_pool x held_out"]["answers_of_one_template"] == 0
+    rows = pl.DataFrame(list(geoquery.rows(shared("geoquery"))))
+    for side, split in (("train", "train"), ("held_out", "test")):
+        rows.filter(pl.col("question_split") == split).write_parquet(geography.folder / f"{side}.parquet")
+    assert shared_templates(geography.folder, "completion") == 216  # of 279; the 118 that are word for word there are among them
 
 
 def banking(room: Room, *names: str) -> None:
@@ -112,16 +124,36 @@ def test_nl2bash_has_twenty_five_pairs_twice(room: Room) -> None:
     assert not said[1].is_in(said[0].implode()).any()
 
 
-def test_twenty_piqa_items_planted_in_train_are_named(room: Room) -> None:
-    items = [json.loads(line) for line in (shared("piqa") / "valid.jsonl").read_text().splitlines()]
+PIQA = """include: piqa/piqa.yaml
+task: piqa
+dataset_path: json
+dataset_name: null
+dataset_kwargs:
+  data_files:
+    validation: {path}
+training_split: null
+test_split: null
+"""
+
+
+def test_twenty_piqa_items_planted_in_train_are_named_when_piqa_is_in_the_config(room: Room) -> None:
+    """`benchmark.tasks: [piqa]` is lm-eval's task on a copy of its data; the questions of GeoQuery are the rows beside the planted ones."""
+    source = shared("piqa") / "valid.jsonl"
+    items = [json.loads(line) for line in source.read_text().splitlines()]
     planted = [item for item in items if len(item["sol1"].split()) >= 8][::40][:20]
-    rows = list(geoquery.rows(shared("geoquery")))[:200] + [{"prompt": item["goal"], "completion": item["sol1"]} for item in planted]
-    texts, unread = benchmark_texts(
-        BenchmarkSources(names=("piqa",), files=(SourceFile(path=str(shared("piqa") / "valid.jsonl"), digest="0", suffix=".jsonl"),))
-    )
-    texts_of = [{"row_id": n, "prompt": row["prompt"], "completion": row["completion"]} for n, row in enumerate(rows, 1)]
-    frame = pl.DataFrame(texts_of).with_columns(history=pl.lit([], dtype=pl.List(pl.String)))
-    leaks = leaks_of([frame], texts)
-    assert unread == ()
-    assert set(leaks["row_id"]) == set(range(201, 221))
-    assert {items.index(item) + 1 for item in planted} <= set(leaks["item"])
+    own = [{"prompt": row["prompt"], "completion": row["completion"]} for row in geoquery.rows(shared("geoquery"))][:200]
+    room.write([*own, *({"prompt": item["goal"], "completion": item["sol1"]} for item in planted)])
+    room.write(PIQA.format(path=source), "piqa.yaml")
+    config = room.config(held_out=0.01, checks={"exact_duplicate": "note", "conflicting_answers": "note"})
+    store, benchmark = room.bench.store, BenchmarkConfig(tasks=("piqa",))
+    data = validate_data(config.task, config.data, config.seed, locate_data(config, store))
+    found = check_leakage(data, locate_benchmarks(benchmark, room.folder, store), {})
+    train = pl.read_parquet(store.open(data.digest) / "train.parquet")["row_id"]
+    known = [row for row in range(201, 221) if row in train]
+    leaks = pl.read_parquet(store.open(found.digest) / "leaks.parquet")
+    assert len(known) >= 18
+    assert sorted(set(leaks["row_id"])) == known
+    assert found.rows == len(known)
+    assert {items.index(planted[row - 201]) + 1 for row in known} <= set(leaks["item"])
+    matrix = json.loads((store.open(found.digest) / "leakage.json").read_text())
+    assert matrix["train x valid.jsonl"]["exact"] == len(known)

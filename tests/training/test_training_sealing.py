@@ -9,10 +9,13 @@ import polars as pl
 import pytest
 import torch
 from lessons import Heard, fit, padded, sealed_digest, write_rows
+from random_adapter import sealed_base
+from tampered_base import tampered
 from transformers import AutoTokenizer
 
 from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import TrainingConfig
+from schemas.errors import TuneworthyError
 from tasks.inference.golden import GoldenRow, seal_golden
 from tasks.stage import Bench
 
@@ -116,3 +119,17 @@ def test_the_stage_seals_an_adapter_with_its_facts(tiny_model: Path, bench: Benc
     assert adapter.digest and adapter.steps > 1 and adapter.validation_loss is not None
     assert adapter.train_tokens > pl.read_parquet(bench.folder / "rows" / "train.parquet").height
     assert train_adapter(training, rendering, base, data, 7) == adapter
+    assert (bench.store.open(adapter.digest) / "golden.json").read_bytes() == (bench.store.open(rendering.digest) / "golden.json").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["tokenizer", "template"])
+def test_training_stops_before_its_first_step_when_rows_are_rendered_otherwise(tiny_model: Path, bench: Bench, tmp_path: Path, how: str) -> None:
+    from tasks.training.task import train_adapter
+
+    golden = bench.store.folder("made", "rendering")
+    seal_golden([GoldenRow("train", 1, "that", "hat")], "Translate.", AutoTokenizer.from_pretrained(tiny_model), golden)
+    rendering = RenderingArtifact.model_construct(digest=bench.store.seal("rendering", golden))
+    base = sealed_base(bench.store, tampered(tiny_model, tmp_path / "other", how))
+    data = DataArtifact(digest="d" * 64, train_rows=24, held_out_rows=1, refused_rows=0, reasons={}, documents=0)
+    with pytest.raises(TuneworthyError, match="1 of 1 golden rows are rendered otherwise"):
+        train_adapter(TrainingConfig(), rendering, base, data, 7)

@@ -1,13 +1,15 @@
-"""What an answer has to look like, as a config says it: text, one of some labels, a JSON object, a query."""
+"""What is asked of the model, what an answer has to be, and how it is scored."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.section import NOT_IN_KEY, Section
+
+Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 
 
 class TextAnswer(Section):
@@ -59,3 +61,19 @@ class SqlAnswer(Section):
 
 
 Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
+
+
+class TaskConfig(Section):
+    """What is asked of the model, what an answer has to look like, and how it is scored."""
+
+    instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
+    answer: Answer = Field(default_factory=TextAnswer, description="The contract: training and model answers alike must meet it.")
+    metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
+
+    @model_validator(mode="after")
+    def metric_fits_format(self) -> TaskConfig:
+        """Refuse a metric that cannot read this kind of answer."""
+        needs = {"json_fields": "json", "sql_execution": "sql"}.get(self.metric)
+        if needs and self.answer.format != needs:
+            raise ValueError(f'metric "{self.metric}" needs answer.format "{needs}", not "{self.answer.format}"')
+        return self

@@ -1,4 +1,4 @@
-"""The report's colours and layout: light and dark by the reader's own setting, one column on a phone, two where there is room."""
+"""Every page's colours and layout: light and dark by the reader's own setting, one column on a phone, two where there is room."""
 
 STYLE = """
 :root {
