@@ -1,6 +1,6 @@
 """Layouts: how a record holds a request and its answer, made into one kind of row.
 
-prompt_completion   two columns, named by data.prompt and data.completion
+prompt_completion   two columns, named by data.prompt and data.completion: texts, or messages of which the completion holds the last
 messages            a list of {role, content}: an optional system message, then user and assistant in turn. The last answer is the row's, the last
                     request its prompt; what was said before is its history
 sharegpt            the same as a list of {from, value}, under `conversations`

@@ -38,6 +38,13 @@ def test_the_last_answer_is_the_rows_and_the_turns_before_it_are_its_history(roo
     assert rows == [([first, second], third, fourth) for first, second, third, fourth in TALKS]
 
 
+def test_two_columns_may_hold_messages(room: Room) -> None:
+    said = [talk(*turns, system="Answer.")["messages"] for turns in TALKS]
+    room.write([{"prompt": turns[:-1], "completion": turns[-1:] if n % 2 else turns[-1]["content"]} for n, turns in enumerate(said)])
+    assert room.validate().refused_rows == 0
+    assert kept(room).select("history", "prompt", "completion").row(7) == (list(TALKS[7][:2]), *TALKS[7][2:])
+
+
 def test_the_same_request_after_other_turns_is_another_request(room: Room) -> None:
     room.write([talk(f"town {n}", "yes?", "how old is it?", f"{n} hundred years") for n in range(60)])
     assert room.validate().reasons == {}
