@@ -84,7 +84,7 @@ def noting(trainer: type[Any]) -> type[Any]:
 
 def with_engine(training: TrainingConfig, base: Path, dtype: Any, rows: Sequence[TokenRow], arguments: argparse.Namespace, out: Path) -> Any:
     """Train with this project's engine and return the trainer."""
-    from transformers import AutoConfig, set_seed
+    from transformers import set_seed
 
     from tasks.progress import Audience
     from tasks.training import memory, trainer
@@ -100,8 +100,9 @@ def with_engine(training: TrainingConfig, base: Path, dtype: Any, rows: Sequence
     steps = [Step(0, tuple(range(start, start + arguments.rows_per_step)), 0.0, is_epoch_end=False) for start in starts]
     lesson = Lesson(rows, [], steps, common_prefix(rows), patience=1)
     lengths = [sum(rows[index].tokens for index in step.rows) for step in steps]
-    per_token = memory.activation_bytes(AutoConfig.from_pretrained(base), dtype.itemsize)
-    room = memory.room_for_packs(base, training.method, "cpu")
+    shape, name = memory.read_shape(base), "bf16" if dtype.itemsize == 2 else "fp32"
+    per_token = memory.token_bytes(shape, training, name, max(row.tokens for row in rows))
+    room = memory.room_for_packs(memory.weight_bytes(shape, training.method, name), "cpu")
     capacity = memory.pack_capacity("cpu", per_token, room, max(row.tokens for row in rows), lengths)
     settings = trainer.arguments(out, training.learning_rate, len(steps), SEED, is_cpu=True, has_autocast=False)
     with answering(model) as head:
