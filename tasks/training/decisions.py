@@ -12,10 +12,10 @@ import torch
 from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
 from tasks.training.memory import (
-    HOLES,
     Estimate,
     Pack,
     estimate,
+    holes,
     in_gigabytes,
     pack_capacity,
     read_shape,
@@ -65,7 +65,7 @@ def decide(bench: Bench, base: Path, training: TrainingConfig, lesson: Lesson, p
     room = room_for_packs(estimate(shape, training, chosen.name, chosen.device, usual).held, chosen.device)
     longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])
     checkpointing, why = choose_checkpointing(training, shape, chosen, usual.row, longest, room)
-    per_token = int(HOLES[chosen.device] * token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing))
+    per_token = int(holes(training.method, chosen.name, chosen.device) * token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing))
     limit = known_limit(bench.store, size_key(base, training, longest, chosen.device))
     capacity = pack_capacity(chosen.device, per_token, room, longest, _step_lengths(lesson))
     decisions = Decisions(chosen.device, chosen.name, min(capacity, limit or capacity), checkpointing)
@@ -97,7 +97,7 @@ def choose_checkpointing(training: TrainingConfig, shape: Shape, precision: Prec
     """Tell whether layers are computed again instead of being kept, and why."""
     if training.gradient_checkpointing != "auto":
         return training.gradient_checkpointing == "on", f"{training.gradient_checkpointing}, as the config says"
-    needed = int(HOLES[precision.device] * longest * token_bytes(shape, training, precision.name, row))
+    needed = int(holes(training.method, precision.name, precision.device) * longest * token_bytes(shape, training, precision.name, row))
     compared = f"the longest row needs {in_gigabytes(needed)} for its passes, and {in_gigabytes(room)} may be taken"
     return (True, f"on: {compared}") if needed > room else (False, f"off: {compared}")
 

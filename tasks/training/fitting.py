@@ -103,7 +103,7 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
     args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
     args.optim = OPTIMIZERS[training.optimizer]
     if decisions.checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     checkpoint = newest_whole(bench.folder)
     with answering(model) as head, stoppable() as stop:
         check_packing(model, head, [*lesson.rows, *lesson.validation])

@@ -22,8 +22,11 @@ WIDTHS = {"bf16": 2, "fp32": 4}
 CHUNK = 256
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
-# Resident bytes for one that was asked for, in the ten steps between two trims of the heap. Measured on SmolLM2-135M: 1.3 after one step, 1.7 after six.
-HOLES = {"cpu": 1.5, "cuda": 1.1}
+# Resident bytes for one that a pass asked for, in the ten steps between two trims of the heap. Measured on SmolLM2-135M: 1.3 after one step, 1.8 (bf16)
+# and 1.5 (fp32) after six, 1.3 for full, where most of a step stands in large pieces. On a card PyTorch's own allocator rounds up (not measured).
+HOLES = {"bf16": 1.8, "fp32": 1.5}
+HOLES_FULL = 1.3
+HOLES_ON_CARD = 1.1
 # bytes of the optimiser's states for one trained number
 STATES = {"adamw": 8, "adamw_8bit": 2, "paged_adamw": 8, "paged_adamw_8bit": 2}
 # On a CPU a product over more tokens than this is no faster (2.0 ms a token in packs of 800 and of 1,500, 2.1 in packs of 500), only larger.
@@ -151,9 +154,16 @@ def estimate(shape: Shape, training: TrainingConfig, dtype: str, device: str, pa
         optimizer=STATES[training.optimizer] * trained,
         activations=activations,
         logits=logits,
-        holes=int((HOLES[device] - 1) * (activations + logits)),
+        holes=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
         loading=weights + (shape.stored if device == "cpu" else 0),
     )
+
+
+def holes(method: str, dtype: str, device: str) -> float:
+    """Return the bytes that the allocator takes for each one that a pass asks for."""
+    if device != "cpu":
+        return HOLES_ON_CARD
+    return HOLES_FULL if method == "full" else HOLES[dtype]
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,7 @@ def _layer_bytes(shape: Shape, training: TrainingConfig, dtype: str, row: int) -
     feed_forward = 4 * width * shape.inner  # gate, its activation, up, their product
     scores = width * shape.heads * row
     if training.method == "full" and dtype == "bf16":  # fp32 states, and a bf16 copy in front of each product
-        return 28 * shape.hidden + feed_forward + 4 * shape.queries + 6 * shape.keys + scores
+        return 28 * shape.hidden + feed_forward + 2 * shape.queries + 4 * shape.keys + scores
     norms = (2 * 4 + 2 * width + (8 if training.method == "full" else 0)) * shape.hidden
     attention = width * (2 * shape.queries + 2 * shape.keys)
     return norms + attention + feed_forward + scores + _branch_bytes(shape, training, width)
