@@ -140,7 +140,7 @@ class TrainingConfig(Section):
         description="Kind of branch (qlora, lora). rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
         "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often better at a low rank, slower. "
         "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice the rank; not with qlora. "
-        "loftq: starts from what the 4 bits took away; qlora only.",
+        "loftq: starts from the main part of what 4 bits took away; qlora only; no gain was measured on a model of 135M.",
     )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None, min_length=1, description="Ends of the names of the layers that get a branch, such as q_proj; all linear layers when left out, which learns best."
