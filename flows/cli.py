@@ -13,6 +13,8 @@ from typing import Any
 
 # Threads of torch that wait for work by spinning starve each other where other work shares the cores: 740 tokens/s fell to 35. Read once, by libgomp.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# oneDNN keeps the code of 1024 products; packs and prompts of many lengths fill it with 300 MB that are hardly asked for again. Read at its first product.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 DESCRIPTION = """Is this task worth fine-tuning for, and did the tuning earn its place?
 

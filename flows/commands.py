@@ -25,6 +25,7 @@ from rich.console import Console
 from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
+from flows.costs import costs_table, training_costs
 from flows.finetune import finetune
 from flows.mending import again_when_broken
 from flows.reporting import report_data
@@ -56,17 +57,21 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
-    found = _planned(read_config(arguments.config, arguments.set), finetune)
-    spared = spared_stages(found)
+    config = read_config(arguments.config, arguments.set)
+    found = _planned(config, finetune)
+    spared, costs = spared_stages(found), training_costs(config, found)
     differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
     if arguments.json:
         answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
+        answer |= {"training": costs.as_json()} if costs else {}
         print(json.dumps(answer if differences is None else {**answer, "against": differences}))
         return 0
     console = Console(soft_wrap=True, highlight=False)
     for line in plan_lines(found, spared):
         console.print(line)
     console.print(_summary(found))
+    if costs:
+        console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
     for label, difference in (differences or {}).items():
         console.print(f"against {arguments.against}: {label:<26} {difference}", markup=False)
     return 0

@@ -1,4 +1,4 @@
-"""What is decided once per fit, with its reason: number format and pack size. A resumed fit keeps what was decided, or its bits would differ."""
+"""What is decided once per fit, with its reason: number format, pack size, checkpointing. A resumed fit keeps what was decided, or its bits would differ."""
 
 from __future__ import annotations
 
@@ -9,24 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
-from tasks.progress import Audience
-from tasks.training.memory import activation_bytes, pack_capacity, room_for_packs
+from tasks.training.memory import (
+    Estimate,
+    Pack,
+    estimate,
+    holes,
+    in_gigabytes,
+    pack_capacity,
+    read_shape,
+    resident_bytes,
+    room_for_packs,
+    token_bytes,
+)  # fmt: skip
 from tasks.training.packing import Lesson, own_length
+from tasks.training.remembering import known_limit, note_floor, size_key
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
+    from tasks.stage import Bench
+    from tasks.training.memory import Shape
 
 DECISIONS = "decisions.json"
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """Where and how the passes are computed."""
+    """Where and how the passes are computed; `checkpointing`: layers are computed again in the backward pass instead of being kept."""
 
     device: str
     dtype: str
     capacity: int
+    checkpointing: bool = False
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -34,22 +49,68 @@ class Decisions:
         return {"bf16": torch.bfloat16, "fp32": torch.float32}[self.dtype]
 
 
-def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, lesson: Lesson, audience: Audience, precision: Precision | None) -> Decisions:
-    """Return the decisions of this fit, made now or when it was first started, and say them with their reasons."""
-    path = folder / DECISIONS
+def decide(bench: Bench, base: Path, training: TrainingConfig, lesson: Lesson, precision: Precision | None) -> Decisions:
+    """Return the decisions of this fit, made now or when it was first started, and say them with their reasons.
+
+    Raises:
+        MachineLacks: the config asks for an optimiser that needs a CUDA card, and there is none.
+    """
+    path = bench.folder / DECISIONS
     if path.exists():
         return Decisions(**json.loads(path.read_text(encoding="utf-8")))
     chosen = precision or best_precision()
-    per_token = activation_bytes(config, 2 if chosen.name == "bf16" else 4)
-    lengths = [lesson.prefix + sum(own_length(lesson.rows[index], lesson.prefix) for index in step.rows) for step in lesson.steps]
+    refuse_without_card(training.optimizer, chosen.device)
+    note_floor(bench.store, resident_bytes())
+    shape, usual = read_shape(base), usual_pack(lesson)
+    room = room_for_packs(estimate(shape, training, chosen.name, chosen.device, usual).held, chosen.device)
     longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])
-    room = room_for_packs(base, training.method, chosen.device)
-    decisions = Decisions(chosen.device, chosen.name, pack_capacity(chosen.device, per_token, room, longest, lengths))
-    audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
-    audience.say(_packing_line(lesson, decisions.capacity, per_token, room))
-    audience.say("compile: off; it would save a tenth of each step after minutes of compiling (docs/decisions/0005)")
+    checkpointing, why = choose_checkpointing(training, shape, chosen, usual.row, longest, room)
+    per_token = int(holes(training.method, chosen.name, chosen.device) * token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing))
+    limit = known_limit(bench.store, size_key(base, training, longest, chosen.device))
+    capacity = pack_capacity(chosen.device, per_token, room, longest, _step_lengths(lesson))
+    decisions = Decisions(chosen.device, chosen.name, min(capacity, limit or capacity), checkpointing)
+    pack = Pack(decisions.capacity, usual.answers * decisions.capacity // usual.tokens, usual.row)
+    expected = estimate(shape, training, chosen.name, chosen.device, pack, is_checkpointed=checkpointing)
+    remembered = "; memory ran out with larger packs here before" if limit and limit < capacity else ""
+    bench.audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
+    bench.audience.say(_packing_line(lesson, decisions.capacity, expected, room) + remembered)
+    bench.audience.say(memory_line(expected))
+    bench.audience.say(f"checkpointing: {why}")
+    bench.audience.say("compile: off; it would save a tenth of each step after minutes of compiling (docs/decisions/0005)")
     _write(path, decisions.__dict__)
     return decisions
+
+
+def refuse_without_card(optimizer: str, device: str) -> None:
+    """Refuse an optimiser whose states are 8-bit or paged where there is no CUDA card.
+
+    Raises:
+        MachineLacks: the optimiser needs a card.
+    """
+    if optimizer != "adamw" and device != "cuda":
+        raise MachineLacks(
+            f'training.optimizer "{optimizer}" needs a CUDA card, and this machine trains on its {device}. Set "adamw", or train on a GPU worker.'
+        )
+
+
+def choose_checkpointing(training: TrainingConfig, shape: Shape, precision: Precision, row: int, longest: int, room: int) -> tuple[bool, str]:
+    """Tell whether layers are computed again instead of being kept, and why."""
+    if training.gradient_checkpointing != "auto":
+        return training.gradient_checkpointing == "on", f"{training.gradient_checkpointing}, as the config says"
+    needed = int(holes(training.method, precision.name, precision.device) * longest * token_bytes(shape, training, precision.name, row))
+    compared = f"the longest row needs {in_gigabytes(needed)} for its passes, and {in_gigabytes(room)} may be taken"
+    return (True, f"on: {compared}") if needed > room else (False, f"off: {compared}")
+
+
+def usual_pack(lesson: Lesson) -> Pack:
+    """Return all rows as if they were one pass, with the mean row's tokens: what shares of tokens are taken from."""
+    rows = lesson.rows
+    tokens = lesson.prefix + sum(own_length(row, lesson.prefix) for row in rows)
+    return Pack(max(1, tokens), sum(len(row.answer_ids) for row in rows), sum(row.tokens for row in rows) // len(rows))
+
+
+def _step_lengths(lesson: Lesson) -> list[int]:
+    return [lesson.prefix + sum(own_length(lesson.rows[index], lesson.prefix) for index in step.rows) for step in lesson.steps]
 
 
 def remember_capacity(folder: Path, capacity: int) -> None:
@@ -64,12 +125,20 @@ def _write(path: Path, decisions: dict[str, Any]) -> None:
     aside.replace(path)
 
 
-def _packing_line(lesson: Lesson, capacity: int, per_token: int, room: int) -> str:
+def memory_line(expected: Estimate) -> str:
+    """Return the estimate in words, by its parts."""
+    floor = resident_bytes()
+    parts = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "holes")
+    named = ", ".join(f"{part} {getattr(expected, part) / 1e9:.2f}" for part in parts if getattr(expected, part))
+    return f"memory: about {in_gigabytes(floor + expected.total)} at its peak, {floor / 1e9:.2f} of them held already ({named})"
+
+
+def _packing_line(lesson: Lesson, capacity: int, expected: Estimate, room: int) -> str:
     counts = [lesson.packs_of(position, capacity) for position in range(min(len(lesson.steps), 50))]
     packs = sum(len(step) for step in counts)
     computed = sum(pack for step in counts for pack in step)
     row_tokens = sum(lesson.rows[index].tokens for step in lesson.steps[: len(counts)] for index in step.rows)
-    needed = f"{capacity * per_token / 2**30:.1f} of {room / 2**30:.1f} GiB that it may take"
+    needed = f"{in_gigabytes(expected.total - expected.held)} of {in_gigabytes(room)} that it may take"
     micro = f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / len(counts):.1f} a step"
     shares = f"packing: {computed:,} computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%}), a prefix of {lesson.prefix} tokens once a pack"
     return f"{micro}; {shares}"

@@ -16,13 +16,15 @@ from schemas.errors import TrainingStopped
 from tasks.inference.precision import Precision
 from tasks.progress import Audience
 from tasks.training.checking import check_packing
-from tasks.training.decisions import DECISIONS, decide
+from tasks.training.decisions import DECISIONS, Decisions, decide, remember_capacity
 from tasks.training.loss import answering
-from tasks.training.methods import load_model
+from tasks.training.methods import OPTIMIZERS, load_model
 from tasks.training.origin import origin_of, refuse_other_origin
 from tasks.training.pace import Pace
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.principal import START, keep_start, subtract_start
+from tasks.training.probing import confirmed_capacity
+from tasks.training.remembering import note_limit, size_key
 from tasks.training.resuming import newest_whole, read_state, step_folder
 from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
 from tasks.training.sealing import count_parameters, seal_weights, write_json
@@ -101,10 +103,7 @@ def train_together(
     training: TrainingConfig, instruction: str, base: Path, rows: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None
 ) -> Path:
     """Train as `train` does, on several devices at once; return the last checkpoint."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
+    decisions = decide(bench, base, training, lesson, precision)
     refuse_too_many(training.devices, decisions.device)
     bench.audience.say(f"devices: {training.devices} processes on {decisions.device}, each with its share of every step's rows")
     job = Job(training.model_dump(mode="json"), instruction, str(base), str(rows), seed, str(bench.folder), str(bench.store.root))
@@ -113,26 +112,44 @@ def train_together(
 
 def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None = None, stop: Stop | None = None) -> Path:
     """Train from the newest checkpoint, or from the start, to the end; return the last checkpoint."""
-    from transformers import AutoConfig, set_seed
+    from transformers import set_seed
 
-    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-    decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
+    decisions = decide(bench, base, training, lesson, precision)
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
     if training.adapter == "pissa" and os.environ.get("RANK", "0") == "0":
         keep_start(model, bench.folder)
     has_autocast = training.method == "full" and decisions.dtype == "bf16"
     args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
+    args.optim = OPTIMIZERS[training.optimizer]
+    if decisions.checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
     checkpoint = newest_whole(bench.folder)
     with answering(model) as head, contextlib.nullcontext(stop) if stop else stoppable() as asked:
         check_packing(model, head, [*lesson.rows, *lesson.validation])
+        capacity = decisions.capacity
+        if checkpoint is None and training.devices == 1:  # processes that found different sizes would wait for each other for ever
+            capacity = confirmed_capacity(model, head, lesson, capacity, has_autocast, bench.audience.say)
+            remember_capacity(bench.folder, capacity)
         if checkpoint:
             bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
         set_seed(seed)
         pace = Pace(lesson, training.checkpoint_minutes, bench.audience, asked)
-        trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, bench.folder, pace)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer = PackedTrainer(model, args, lesson, capacity, head, bench.folder, pace)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            if training.devices == 1:
+                _note_smaller(bench, base, training, lesson, decisions)
     return _finished(bench.folder, lesson, asked.is_asked)
+
+
+def _note_smaller(bench: Bench, base: Path, training: TrainingConfig, lesson: Lesson, decisions: Decisions) -> None:
+    """Remember for later fits of this kind that memory ran out with the packs that were decided on."""
+    capacity = json.loads((bench.folder / DECISIONS).read_text(encoding="utf-8"))["capacity"]
+    if capacity < decisions.capacity:
+        longest = max(row.tokens for row in [*lesson.rows, *lesson.validation])
+        note_limit(bench.store, size_key(base, training, longest, decisions.device), capacity)
 
 
 def _finished(folder: Path, lesson: Lesson, is_asked: bool) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-CHUNK = 256
+from tasks.training.memory import CHUNK
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -32,6 +32,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             if any(needed):
                 slope = odds.div_(norm).scatter_add_(1, wanted, torch.full_like(norm, -1.0)).to(hidden.dtype)
                 _add_grads(ctx.grads, slope, part, weight, slice(start, start + chunk))
+                del slope
+            del logits, odds  # or two chunks would stand in memory at once
         return total
 
     @staticmethod

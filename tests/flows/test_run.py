@@ -48,6 +48,18 @@ def test_a_plan_of_a_finished_run_is_all_hits(finished: tuple[Path, Path, Any]) 
     assert json.loads(plan.stdout)["is_all_hits"] is True
 
 
+def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_torch(finished: tuple[Path, Path, Any]) -> None:
+    path, store, _ = finished
+    plan = tuneworthy("plan", path, "--set", "training.rank=8", "--json", store=store, code=NO_TORCH)
+    assert plan.returncode == 0, plan.stderr
+    methods = {line["method"]: line for line in json.loads(plan.stdout)["training"]["methods"]}
+    assert list(methods) == ["full", "lora", "qlora"]
+    assert methods["lora"]["minutes"] > 0 and methods["full"]["minutes"] is None
+    assert methods["lora"]["process_bytes"] > 100e6
+    shown = tuneworthy("plan", path, "--set", "training.rank=8", store=store, code=NO_TORCH)
+    assert "lora *" in shown.stdout and "unknown" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("override", "first_to_run"),
     [
@@ -60,6 +72,7 @@ def test_a_plan_of_a_finished_run_is_all_hits(finished: tuple[Path, Path, Any]) 
         ("data.held_out=0.4", {"validate_data"}),
         ("registry.model=other", set()),
         ("training.checkpoint_minutes=1", set()),
+        ("training.gradient_checkpointing=on", set()),
     ],
 )
 def test_a_changed_setting_runs_only_what_reads_it(

@@ -17,7 +17,7 @@ from tasks.training.packing import pack_rows
 from tasks.training.passes import pack_loss
 from tasks.training.rows import TokenRow, common_prefix
 
-METHODS = ["lora", "qlora", "full", "lora dora", "lora rslora", "lora pissa", "qlora dora", "qlora rslora"]
+METHODS = ["lora", "qlora", "full", "qlora loftq", "lora dora", "lora rslora", "lora pissa", "qlora dora", "qlora rslora"]
 
 
 @pytest.fixture(params=METHODS)
