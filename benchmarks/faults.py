@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -183,6 +184,7 @@ def prepare(folder: Path) -> tuple[RunConfig, Path]:
     import mlflow
     import peft
     import torch
+    from tqdm import tqdm
 
     torch.set_num_threads(1)
     model = folder / "model"
@@ -193,6 +195,8 @@ def prepare(folder: Path) -> tuple[RunConfig, Path]:
     template = folder / "template"
     template.mkdir()
     mlflow.MlflowClient(f"sqlite:///{template / 'mlflow.db'}").search_experiments()
+    # The lock that tqdm makes is one semaphore for a process and all forked from it: a run killed while it holds it would stop every later one.
+    tqdm.set_lock(threading.RLock())
     gc.freeze()  # what is loaded stays: the forked runs need not look through it after each stage
     tell(f"loaded {', '.join(library.__name__ for library in (lm_eval, matplotlib, mlflow, peft, torch))}")
     return read_config(folder / "small.yaml"), template

@@ -1,16 +1,19 @@
-"""Training beside the usual trainers: ``python benchmarks/training.py [ROWS.jsonl] [--steps N] [--rounds N] [--only NAME ...]`` prints one table.
+"""Training beside the usual trainers: ``python benchmarks/training.py [ROWS.jsonl ...] [--steps N] [--rounds N] [--only NAME ...] [--curve]``.
 
-Every line is the same model, the same rows in the same steps, the same low-rank branches from the same seed, the same optimiser and answer-only
-loss: this engine; transformers' Trainer on padded batches; and, where trl is installed (``pip install trl``), its SFTTrainer, padded and
-padding-free. Each measurement is a process of its own, and a round measures every line once before the next begins. A line says
+Every line of a table is the same model, the same rows in the same steps, the same low-rank branches from the same seed, the same optimiser and
+answer-only loss: this engine, and where trl is installed (``pip install trl``) its SFTTrainer, padded, padding-free and packing; transformers'
+own Trainer ("plain") where it is not. Each measurement is a process of its own, and a round measures every line of every table once before the
+next begins. Without ROWS the tables are the demo's tickets and, where the shared data lies beside the checkout, GeoQuery. A line says
 
     tokens/s    row tokens (request and answer, no padding) of all steps but the first, over their seconds; the median of the rounds
-    loss        of the first and the last step: equal steps on equal rows must have equal losses
+    loss        of the first and the last step: equal steps on equal rows must have equal losses (packing has steps of its own)
+    held out    mean loss of held-out answer tokens after the last step
     peak        resident memory while training, at its highest
     of limit    what the frozen layers' products of these tokens need at least (two passes over them, and the output layer for answer tokens),
                 over what this processor's products reach in that number format; a prefix shared by rows is computed once and may lift it over 1
 
-ROWS has a `prompt` and a `completion` in each line; the demo's tickets when left out. The base is the demo's, or the folder that --base names.
+and under each table stands what the bars ask for. ROWS has a `prompt` and a `completion` in each line. The base is the demo's, or the folder that
+--base names. --curve prints, instead, what an epoch of 100 to 3,200 rows costs on this base and on a seeded random Llama of 360M parameters.
 """
 
 from __future__ import annotations
@@ -22,144 +25,45 @@ import itertools
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402 - found on the path above
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
     from tasks.training.rows import TokenRow
 
 INSTRUCTION = "Answer the request. Answer with one line and nothing else."
-SEED = 7
-TRAINERS = ("engine", "plain", "trl-padded", "trl-padding-free")
-LINES = [f"{trainer}/{method}/{dtype}" for method, dtype, trainer in itertools.product(("lora", "qlora"), ("fp32", "bf16"), TRAINERS)]
+TICKETS = ROOT / "configs" / "demo" / "tickets.jsonl"
+TRL = ("trl-padded", "trl-padding-free", "trl-packing")
+LINES = [f"{trainer}/{method}/{dtype}" for method, dtype, trainer in itertools.product(("lora", "qlora"), ("fp32", "bf16"), ("engine", "plain", *TRL))]
+# In fp32 one pair is enough: it shows that the losses are equal, step by step.
+TABLE = [line for line in LINES if "/bf16" in line or line in ("engine/lora/fp32", "plain/lora/fp32", "trl-padded/lora/fp32")]
+CURVE_ROWS = (100, 400, 1600, 3200)
 
 
-def read_rows(arguments: argparse.Namespace, base: Path) -> list[TokenRow]:
-    """Return the rows of all steps as tokens, in their order."""
+def read_rows(arguments: argparse.Namespace, count: int) -> list[TokenRow]:
+    """Return `count` rows as tokens, in an order drawn by the seed, again from the beginning where the file has fewer."""
     from transformers import AutoTokenizer
 
     from tasks.inference.rendering import render_row
     from tasks.training.rows import TokenRow
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    lines = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines()]
-    count = arguments.steps * arguments.rows_per_step
+    tokenizer = AutoTokenizer.from_pretrained(arguments.base)
+    lines = [json.loads(line) for line in arguments.rows[0].read_text(encoding="utf-8").splitlines()]
+    random.Random(SEED).shuffle(lines)
     rendered = [render_row(tokenizer, INSTRUCTION, line["prompt"], line["completion"]) for line in itertools.islice(itertools.cycle(lines), count)]
     return [TokenRow(number, str(number), list(row.prompt_ids), list(row.answer_ids)) for number, row in enumerate(rendered, start=1)]
-
-
-def noting(trainer: type[Any]) -> type[Any]:
-    """Return the trainer with its steps in the order of the rows; it notes each step's loss and the time at its end."""
-    from torch.utils.data import SequentialSampler
-
-    class Noting(trainer):
-        """Notes losses and times."""
-
-        losses: list[float]
-        ends: list[float]
-
-        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
-            return SequentialSampler(self.train_dataset)
-
-        def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            """Compute a step as the trainer does."""
-            self.ends.append(time.perf_counter())  # the end of the step before, its optimiser's part included
-            loss = super().training_step(*args, **kwargs)
-            self.losses.append(loss.item())
-            return loss
-
-    Noting.losses, Noting.ends = [], []
-    return Noting
-
-
-def with_engine(training: TrainingConfig, base: Path, dtype: Any, rows: Sequence[TokenRow], arguments: argparse.Namespace, out: Path) -> Any:
-    """Train with this project's engine and return the trainer."""
-    from transformers import AutoConfig, set_seed
-
-    from tasks.progress import Audience
-    from tasks.training import memory, trainer
-    from tasks.training.loss import answering
-    from tasks.training.methods import load_model
-    from tasks.training.packing import Lesson, Step
-    from tasks.training.rows import common_prefix
-    from tasks.training.stopping import Stop
-
-    set_seed(SEED)
-    model = load_model(base, training, dtype, "cpu")
-    starts = range(0, len(rows), arguments.rows_per_step)
-    steps = [Step(0, tuple(range(start, start + arguments.rows_per_step)), 0.0, is_epoch_end=False) for start in starts]
-    lesson = Lesson(rows, [], steps, common_prefix(rows), patience=1)
-    lengths = [sum(rows[index].tokens for index in step.rows) for step in steps]
-    per_token = memory.activation_bytes(AutoConfig.from_pretrained(base), dtype.itemsize)
-    room = memory.room_for_packs(base, training.method, "cpu")
-    capacity = memory.pack_capacity("cpu", per_token, room, max(row.tokens for row in rows), lengths)
-    settings = trainer.arguments(out, training.learning_rate, len(steps), SEED, is_cpu=True, has_autocast=False)
-    with answering(model) as head:
-        set_seed(SEED)
-        pace = trainer.Pace(lesson, 1e9, Audience(), Stop())
-        made = noting(trainer.PackedTrainer)(model, settings, lesson, capacity, head, out, pace)
-        made.train()
-    return made
-
-
-def usual_model(training: TrainingConfig, base: Path, dtype: Any) -> Any:
-    """Return the base with peft's branches, nothing of ours in it."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
-    folded = {"quantization_config": four_bits} if training.method == "qlora" else {}
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, device_map={"": "cpu"}, use_safetensors=True, **folded)
-    model.config.use_cache = False
-    torch.manual_seed(SEED)
-    config = LoraConfig(r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    return get_peft_model(model, config)
-
-
-def with_usual(kind: str, training: TrainingConfig, base: Path, dtype: Any, rows: Sequence[TokenRow], arguments: argparse.Namespace, out: Path) -> Any:
-    """Train with transformers' Trainer, or with trl's, and return the trainer."""
-    import torch
-    from datasets import Dataset
-    from transformers import AutoTokenizer, DataCollatorForSeq2Seq, Trainer, set_seed
-
-    from tasks.training import trainer
-
-    set_seed(SEED)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    lines = [{"input_ids": row.prompt_ids + row.answer_ids, "labels": [-100] * len(row.prompt_ids) + row.answer_ids} for row in rows]
-    settings = trainer.arguments(out, training.learning_rate, arguments.steps, SEED, is_cpu=True, has_autocast=False).to_dict()
-    chosen = {name: value for name, value in settings.items() if name in SAME} | {"per_device_train_batch_size": arguments.rows_per_step}
-    places: dict[str, Any] = {"model": usual_model(training, base, dtype), "train_dataset": Dataset.from_list(lines), "processing_class": tokenizer}
-    if kind == "plain":
-        from transformers import TrainingArguments
-
-        places |= {"args": TrainingArguments(**chosen), "data_collator": DataCollatorForSeq2Seq(tokenizer)}
-        made = noting(Trainer)(**places)
-    else:
-        from trl import SFTConfig, SFTTrainer
-
-        usual = {"bf16": dtype == torch.bfloat16, "max_length": None, "gradient_checkpointing": False, "padding_free": kind == "trl-padding-free"}
-        made = noting(SFTTrainer)(args=SFTConfig(**chosen, **usual), **places)
-    made.train()
-    return made
-
-
-# Settings of the engine's own that every trainer gets.
-SAME = (
-    "output_dir", "seed", "use_cpu", "num_train_epochs", "optim", "weight_decay", "max_grad_norm", "learning_rate", "lr_scheduler_type", "warmup_steps",
-    "save_strategy", "eval_strategy", "logging_strategy", "report_to", "disable_tqdm", "dataloader_pin_memory",
-)  # fmt: skip
 
 
 def product_rate(dtype: Any, inner: int, columns: int) -> float:
@@ -176,7 +80,7 @@ def product_rate(dtype: Any, inner: int, columns: int) -> float:
 
 
 def least_work(base: Path, rows: Sequence[TokenRow]) -> float:
-    """Return the operations that the frozen layers' products need for these rows: forward, and backward to their inputs."""
+    """Return the operations a row token that the frozen layers' products need: forward, and backward to their inputs."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -184,7 +88,7 @@ def least_work(base: Path, rows: Sequence[TokenRow]) -> float:
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
     head = model.get_output_embeddings()
     layers = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head)
-    return 4.0 * (layers * sum(row.tokens for row in rows) + head.weight.numel() * sum(len(row.answer_ids) for row in rows))
+    return 4.0 * (layers + head.weight.numel() * sum(len(row.answer_ids) for row in rows) / sum(row.tokens for row in rows))
 
 
 def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -197,29 +101,33 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     kind, method, dtype = line.split("/")
     number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
-    training = TrainingConfig(method=method, rank=arguments.rank, learning_rate=1e-3)
-    rows = read_rows(arguments, arguments.base)
+    training = TrainingConfig(method=method, rank=arguments.rank, learning_rate=1e-3, checkpoint_minutes=1440)
+    count = arguments.steps * arguments.rows_per_step
+    started = time.perf_counter()
+    rows = read_rows(arguments, count + arguments.held_out)
     hand_back()
     with tempfile.TemporaryDirectory() as folder, peak_memory() as peak:
-        common = (training, arguments.base, number, rows, arguments, Path(folder))
-        made = with_engine(*common) if kind == "engine" else with_usual(kind, *common)
-        ends = [*made.ends, time.perf_counter()]
-    later = rows[arguments.rows_per_step :]
-    seconds = ends[-1] - ends[1]
+        contest = Contest(arguments.base, training, number, rows[:count], rows[count:], arguments.rows_per_step, Path(folder))
+        figures = with_engine(contest) if kind == "engine" else with_usual(kind, contest)
     config = AutoConfig.from_pretrained(arguments.base)
     rate = product_rate(number, config.hidden_size, config.intermediate_size)
-    share = least_work(arguments.base, later) / seconds / rate
-    return {"tokens_per_s": sum(row.tokens for row in later) / seconds, "losses": made.losses, "peak": peak.bytes, "share": share, "rate": rate}
+    return {
+        "tokens_per_s": figures.rate, "losses": figures.losses, "held_out": figures.held_out, "peak": peak.bytes, "rate": rate,
+        "share": figures.rate * least_work(arguments.base, rows) / rate, "tokens_a_row": sum(row.tokens for row in rows) / len(rows),
+        "start": figures.ends[0] - started,
+    }  # fmt: skip
 
 
-def spawned(line: str, arguments: argparse.Namespace, base: Path) -> dict[str, Any]:
+def spawned(line: str, arguments: argparse.Namespace, base: Path, rows: Path) -> dict[str, Any]:
     """Measure one line in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, str(arguments.rows), "--line", line, "--base", str(base), "--rank", str(arguments.rank)]
-    command += ["--steps", str(arguments.steps), "--rows-per-step", str(arguments.rows_per_step)]
+    command = [sys.executable, "-W", "ignore", __file__, str(rows), "--line", line, "--base", str(base)]
+    for name in ("rank", "steps", "rows_per_step", "held_out"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False)
     if done.returncode:
         sys.exit(f"{line} failed:\n{done.stderr[-3000:]}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{rows.stem} {line}: {figures['tokens_per_s']:.0f} tokens/s", file=sys.stderr, flush=True)
     return figures
 
 
@@ -235,14 +143,70 @@ def demo_base(folder: Path) -> Path:
     return folder / "base"
 
 
-def table(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterable[str]:
-    """Yield the table's lines."""
-    yield f"{'line':32}{'tokens/s':>10}{'loss, first':>13}{'loss, last':>12}{'peak GiB':>10}{'GFLOP/s':>9}{'of limit':>10}"
+def random_base(folder: Path, base: Path) -> Path:
+    """Return a Llama of 360M seeded random parameters (the shape of SmolLM2-360M) with the base's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    shape = {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 15, "num_key_value_heads": 5}
+    torch.manual_seed(SEED)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape))
+    model.to(torch.bfloat16).save_pretrained(folder / "random")
+    tokenizer.save_pretrained(folder / "random")
+    return folder / "random"
+
+
+def geoquery(folder: Path) -> list[Path]:
+    """Return GeoQuery as rows, where the shared data is to be had."""
+    from tests.real.geoquery import ROWS, SOURCE, convert
+
+    if not (SOURCE / ROWS).exists():
+        return []
+    convert(folder / "rows")
+    return [folder / "rows" / "geoquery.jsonl"]
+
+
+def table(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield a table's lines, and what the bars ask for."""
+    yield f"{'line':28}{'tokens/s':>9}{'loss, first':>12}{'loss, last':>11}{'held out':>9}{'peak GiB':>9}{'GFLOP/s':>8}{'of limit':>9}"
     for line in rounds[0]:
-        each = [measured[line] for measured in rounds]
-        speed, rate, share = (statistics.median(figures[name] for figures in each) for name in ("tokens_per_s", "rate", "share"))
-        first, last, peak = each[0]["losses"][0], each[0]["losses"][-1], max(figures["peak"] for figures in each) / 2**30
-        yield f"{line:32}{speed:>10.0f}{first:>13.4f}{last:>12.4f}{peak:>10.2f}{rate / 1e9:>9.0f}{share:>10.0%}"
+        losses, held_out = rounds[0][line]["losses"], rounds[0][line]["held_out"]
+        speed, rate, share, peak = (middle(rounds, line, name) for name in ("tokens_per_s", "rate", "share", "peak"))
+        yield f"{line:28}{speed:>9.0f}{losses[0]:>12.4f}{losses[-1]:>11.4f}{held_out:>9.4f}{peak / 2**30:>9.2f}{rate / 1e9:>8.0f}{share:>9.0%}"
+    yield from bars(rounds)
+
+
+def middle(rounds: Sequence[dict[str, dict[str, Any]]], line: str, name: str) -> float:
+    """Return the median of the rounds."""
+    return statistics.median(measured[line][name] for measured in rounds)
+
+
+def bars(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield the comparisons with trl that the lines at hand allow."""
+    first = rounds[0]
+    for method in ("lora", "qlora"):
+        ours, others = f"engine/{method}/bf16", [f"{name}/{method}/bf16" for name in TRL]
+        if ours not in first or not all(line in first for line in others):
+            continue
+        speeds = {line: middle(rounds, line, "tokens_per_s") for line in [ours, *others]}
+        best = max(others, key=speeds.__getitem__)
+        peak, loss = (middle(rounds, ours, name) / middle(rounds, others[1], name) for name in ("peak", "held_out"))
+        versus = f"{speeds[ours] / speeds[best]:.2f}x trl's best ({best}), {speeds[ours] / speeds[others[0]]:.2f}x its padded one"
+        yield f"{method}, bf16: {versus}; peak {peak:.2f}x and held-out loss {loss:.3f}x padding-free's"
+    pair = [line for line in ("engine/lora/fp32", "trl-padded/lora/fp32", "plain/lora/fp32") if line in first][:2]
+    if len(pair) == 2:
+        apart = max(abs(one - other) for one, other in zip(*(first[line]["losses"] for line in pair), strict=True))
+        yield f"fp32: {pair[0]} and {pair[1]} are at most {apart:.1e} apart in a step's loss"
+
+
+def curve(arguments: argparse.Namespace, bases: dict[str, Path], rows: Path) -> Iterable[str]:
+    """Yield what an epoch costs by number of rows: measured start and measured speed of some steps, the rest by their product."""
+    yield f"{'base':10}{'line':20}{'tokens/s':>9}{'peak GiB':>9}" + "".join(f"{f'{count:,} rows':>12}" for count in CURVE_ROWS) + "   (minutes an epoch)"
+    for (name, base), line in itertools.product(bases.items(), ("engine/qlora/bf16", "engine/lora/bf16")):
+        figures = spawned(line, arguments, base, rows)
+        minutes = [(figures["start"] + count * figures["tokens_a_row"] / figures["tokens_per_s"]) / 60 for count in CURVE_ROWS]
+        yield f"{name:10}{line:20}{figures['tokens_per_s']:>9.0f}{figures['peak'] / 2**30:>9.2f}" + "".join(f"{each:>12.1f}" for each in minutes)
 
 
 def processor() -> str:
@@ -255,13 +219,15 @@ def processor() -> str:
 def parsed() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("rows", nargs="?", type=Path, default=ROOT / "configs" / "demo" / "tickets.jsonl", help="JSONL of prompt and completion")
-    parser.add_argument("--steps", type=int, default=10, help="optimiser steps of a measurement, the first of which is not timed")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("rows", nargs="*", type=Path, help="JSONL of prompt and completion, a table each")
+    parser.add_argument("--steps", type=int, default=6, help="optimiser steps of a measurement, the first of which is not timed")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows-per-step", type=int, default=8)
+    parser.add_argument("--held-out", type=int, default=16, help="rows whose loss is measured after the last step")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--base", type=Path, help="folder of safetensors; the demo's model when left out")
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="lines with one of these in their name, such as engine or plain/lora")
+    parser.add_argument("--curve", action="store_true", help="print what an epoch costs by number of rows")
     parser.add_argument("--line", choices=LINES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.steps < 2:
@@ -269,20 +235,33 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
+def chosen_lines(arguments: argparse.Namespace, has_trl: bool) -> list[str]:
+    """Return the lines of a table: those that were named, else trl's or, without it, the plain trainer's beside the engine's."""
+    if arguments.only:
+        return [line for line in LINES if any(part in line for part in arguments.only)]
+    return [line for line in TABLE if not line.startswith("plain" if has_trl else "trl")]
+
+
 def main() -> None:
-    """Measure every line, and print the table."""
+    """Measure every line, and print the tables."""
     arguments = parsed()
     if arguments.line:
         print(json.dumps(measure(arguments.line, arguments)))
         return
     has_trl = importlib.util.find_spec("trl") is not None
-    lines = [line for line in LINES if (has_trl or not line.startswith("trl")) and any(part in line for part in arguments.only or [""])]
-    with tempfile.TemporaryDirectory() as folder:
-        base = arguments.base or demo_base(Path(folder))
-        rounds = [{line: spawned(line, arguments, base) for line in lines} for _ in range(arguments.rounds)]
-    trl = importlib.metadata.version("trl") if has_trl else "not installed, left out"
-    print(f"{processor()}; {arguments.rows.name}, {arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}; trl {trl}")
-    print("\n".join(table(rounds)))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base = arguments.base or demo_base(folder)
+        tables = arguments.rows or [TICKETS, *geoquery(folder)]
+        version = f"trl {importlib.metadata.version('trl')}" if has_trl else "trl not installed, left out"
+        print(f"{processor()}; {arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} rounds; {version}")
+        if arguments.curve:
+            print("\n".join(curve(arguments, {base.name: base, "360M": random_base(folder, base)}, tables[-1])))
+            return
+        lines = chosen_lines(arguments, has_trl)
+        rounds = [{rows: {line: spawned(line, arguments, base, rows) for line in lines} for rows in tables} for _ in range(arguments.rounds)]
+    for rows in tables:
+        print(f"\n{rows.name}\n" + "\n".join(table([measured[rows] for measured in rounds])))
 
 
 if __name__ == "__main__":

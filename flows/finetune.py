@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.arms import score_arms
 from flows.dispatch import send_training
+from flows.live import live_in_mlflow
 from flows.mending import again_when_broken
 from flows.reporting import report, report_data
 from flows.sources import locate
@@ -41,7 +42,8 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     questions = gather_benchmark(sources.benchmark)
     send_training(config, rendering, base, data, questions)
-    adapter = train_adapter(config.training, rendering, base, data, config.seed)
+    with live_in_mlflow(config.name):
+        adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions)
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)

@@ -182,6 +182,13 @@ class TrainingConfig(Section):
     without_worker: Literal["wait", "fail"] = Field(
         "wait", description="What to do when no healthy worker serves that deployment's pool.", json_schema_extra=NOT_IN_KEY
     )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that train together, one a card; every step sees the rows that it sees on one. On a CPU they share its cores.",
+        json_schema_extra=NOT_IN_KEY,
+    )
     checkpoint_minutes: float = Field(
         5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY
     )

@@ -21,6 +21,9 @@ class Audience:
     def advance(self, done: float, total: float, note: str = "") -> None:
         """The running stage has done `done` of `total` units; `note` is a few words such as "loss 0.31, 340 tokens/s"."""
 
+    def measured(self, step: int, numbers: dict[str, float]) -> None:
+        """What the running stage measured at a step, by name, such as loss and tokens_per_s."""
+
     def say(self, line: str) -> None:
         """One line that stays: a decision of the running stage and its reason."""
 
@@ -53,6 +56,11 @@ class Several(Audience):
         """Pass on."""
         for audience in self.audiences:
             audience.advance(done, total, note)
+
+    def measured(self, step: int, numbers: dict[str, float]) -> None:
+        """Pass on."""
+        for audience in self.audiences:
+            audience.measured(step, numbers)
 
     def say(self, line: str) -> None:
         """Pass on."""

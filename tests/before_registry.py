@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
@@ -77,3 +86,27 @@ def listening(heard: list[str]) -> Iterator[None]:
         yield
     finally:
         audience.reset(token)
+
+
+@contextlib.contextmanager
+def serving(database: Path, folder: Path) -> Iterator[str]:
+    """A real MLflow server on a copy of the database."""
+    folder.mkdir()
+    shutil.copy(database, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(120):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=1):
+                break
+            time.sleep(0.5)
+        yield uri
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()

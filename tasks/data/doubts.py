@@ -15,7 +15,7 @@ LONG = 30  # words from which on an answer is expected to end like a text
 # "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write where there is nothing.
 PLACEHOLDER = (
     r"(?i)^[\s<>`'\"(\[{*_-]*"
-    r"(no[\s_-]*(input|context|text)|n/?\.?a\.?|not applicable|none|null|nil|undefined|placeholder|lorem ipsum.*)"
+    r"(no[\s_-]*(input|context|text)|n/?\.?a\.?|nan|not applicable|none|null|nil|undefined|placeholder|lorem ipsum.*)"
     r"[\s<>`'\")\]}*_.!-]*$"
 )
 ADDRESS = r"(?i)^\s*<?(https?://|www\.)\S+>?\s*$"

@@ -78,6 +78,9 @@ def _text(record: dict[str, Any], column: str) -> str | Breach | None:
 
 
 def _two_columns(record: dict[str, Any], prompt: str, completion: str) -> Turns | Breach:
+    asked, answered = record.get(prompt), record.get(completion)
+    if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
+        return _conversation([*asked, *(answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}])], "role", "content")
     texts = _text(record, prompt), _text(record, completion)
     wrong = next((text for text in texts if isinstance(text, Breach)), None)
     return wrong or Turns(*texts)  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ def decide(folder: Path, base: Path, training: TrainingConfig, config: Any, less
     decisions = Decisions(chosen.device, chosen.name, pack_capacity(chosen.device, per_token, room, longest, lengths))
     audience.say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
     audience.say(_packing_line(lesson, decisions.capacity, per_token, room))
-    audience.say("compile: off, the passes run eagerly")
+    audience.say("compile: off; it would save a tenth of each step after minutes of compiling (docs/decisions/0005)")
     _write(path, decisions.__dict__)
     return decisions
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,16 @@ from tasks.training.checking import check_packing
 from tasks.training.decisions import DECISIONS, decide
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
+from tasks.training.origin import origin_of, refuse_other_origin
+from tasks.training.pace import Pace
 from tasks.training.packing import Lesson, plan_steps
 from tasks.training.principal import START, keep_start, subtract_start
 from tasks.training.resuming import newest_whole, read_state, step_folder
 from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
 from tasks.training.sealing import count_parameters, seal_weights, write_json
-from tasks.training.stopping import stoppable
-from tasks.training.trainer import Pace, PackedTrainer, arguments, is_out_of_patience
+from tasks.training.several import Job, refuse_too_many, train_on
+from tasks.training.stopping import Stop, stoppable
+from tasks.training.trainer import PackedTrainer, arguments, is_out_of_patience
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
@@ -56,13 +61,17 @@ def fit_adapter(training: TrainingConfig, instruction: str, base: BaseModel, row
     Raises:
         DatasetRefused: rows are too long, or cannot be learned; the message names them.
         ConfigRefused: the method or its rank does not fit the base.
-        TrainingStopped: the loss is not a number, or the process was asked to end (SIGTERM).
+        TrainingStopped: the loss is not a number, the process was asked to end (SIGTERM), or the checkpoints are of another fit.
     """
     started = time.monotonic()
+    refuse_other_origin(bench, origin_of(training, instruction, base.folder, rows, seed))
     lesson = prepare_lesson(training, instruction, base.folder, rows, seed, bench.audience)
     checkpoint = newest_whole(bench.folder)
     if checkpoint is None or not is_finished(read_state(checkpoint), lesson):
-        checkpoint = train(training, base.folder, lesson, seed, bench, precision)
+        if training.devices > 1:
+            checkpoint = train_together(training, instruction, base.folder, rows, lesson, seed, bench, precision)
+        else:
+            checkpoint = train(training, base.folder, lesson, seed, bench, precision)
     facts = seal(training, base, lesson, checkpoint, bench)
     return Fitted(**facts, seconds=round(time.monotonic() - started, 1))
 
@@ -88,7 +97,21 @@ def is_finished(state: dict[str, Any], lesson: Lesson) -> bool:
     return bool(state["global_step"] >= len(lesson.steps)) or is_out_of_patience(state["log_history"], lesson.patience)
 
 
-def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None) -> Path:
+def train_together(
+    training: TrainingConfig, instruction: str, base: Path, rows: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None
+) -> Path:
+    """Train as `train` does, on several devices at once; return the last checkpoint."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
+    refuse_too_many(training.devices, decisions.device)
+    bench.audience.say(f"devices: {training.devices} processes on {decisions.device}, each with its share of every step's rows")
+    job = Job(training.model_dump(mode="json"), instruction, str(base), str(rows), seed, str(bench.folder), str(bench.store.root))
+    return _finished(bench.folder, lesson, train_on(job, training.devices, decisions.device, bench))
+
+
+def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench: Bench, precision: Precision | None = None, stop: Stop | None = None) -> Path:
     """Train from the newest checkpoint, or from the start, to the end; return the last checkpoint."""
     from transformers import AutoConfig, set_seed
 
@@ -96,20 +119,20 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
     decisions = decide(bench.folder, base, training, config, lesson, bench.audience, precision)
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
-    if training.adapter == "pissa":
+    if training.adapter == "pissa" and os.environ.get("RANK", "0") == "0":
         keep_start(model, bench.folder)
     has_autocast = training.method == "full" and decisions.dtype == "bf16"
     args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
     checkpoint = newest_whole(bench.folder)
-    with answering(model) as head, stoppable() as stop:
+    with answering(model) as head, contextlib.nullcontext(stop) if stop else stoppable() as asked:
         check_packing(model, head, [*lesson.rows, *lesson.validation])
         if checkpoint:
             bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
         set_seed(seed)
-        pace = Pace(lesson, training.checkpoint_minutes, bench.audience, stop)
+        pace = Pace(lesson, training.checkpoint_minutes, bench.audience, asked)
         trainer = PackedTrainer(model, args, lesson, decisions.capacity, head, bench.folder, pace)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return _finished(bench.folder, lesson, stop.is_asked)
+    return _finished(bench.folder, lesson, asked.is_asked)
 
 
 def _finished(folder: Path, lesson: Lesson, is_asked: bool) -> Path:

@@ -10,7 +10,7 @@ import bisect
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.training.layout import Layout, lay_out
@@ -38,6 +38,7 @@ class Pack:
     layout: Layout
     row_ids: tuple[int, ...]
     row_tokens: int
+    weight: float = 1.0  # 0 makes a pass whose loss does not count
 
 
 def plan_steps(tokens: Sequence[int], tokens_per_step: int, epochs: float, seed: int) -> list[Step]:
@@ -109,6 +110,33 @@ def pack_rows(rows: Sequence[TokenRow], prefix: int, capacity: int) -> list[Pack
     """Return packs of at most `capacity` input tokens, the shared prefix of `prefix` tokens included, that hold every row once."""
     lengths = [own_length(row, prefix) for row in rows]
     return [collate([rows[index] for index in pack], prefix) for pack in fit_best(lengths, max(1, capacity - prefix))]
+
+
+def deal_rows(rows: Sequence[TokenRow], prefix: int, capacity: int, hands: int) -> list[list[Pack]]:
+    """Return packs of at most `capacity` input tokens for each of several processes: equally many, about equally long, every row in one of them.
+
+    Passes are collective there, so a process that has no row left for one makes it with a row that does not count.
+    """
+    lengths = [own_length(row, prefix) for row in rows]
+    count = hands * math.ceil(len(fit_best(lengths, max(1, capacity - prefix))) / hands)
+    parts = spread(lengths, count)
+    while count < len(rows) and any(sum(lengths[item] for item in part) > capacity - prefix for part in parts):
+        count += hands
+        parts = spread(lengths, count)
+    blank = replace(collate([min(rows, key=lambda row: row.tokens)], prefix), weight=0.0)
+    packs = [collate([rows[item] for item in part], prefix) if part else blank for part in parts]
+    return [packs[hand::hands] for hand in range(hands)]
+
+
+def spread(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Spread items over `count` parts, the longest first and each to the part that is shortest so far; return their positions."""
+    parts: list[list[int]] = [[] for _ in range(count)]
+    sums = [0] * count
+    for item in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        shortest = sums.index(min(sums))
+        parts[shortest].append(item)
+        sums[shortest] += lengths[item]
+    return parts
 
 
 def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:

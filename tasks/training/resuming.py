@@ -11,8 +11,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from schemas.errors import StoreUnwritable
 
 WHOLE = "whole.json"
 STATE = "trainer_state.json"
@@ -30,6 +33,55 @@ def fresh_aside(folder: Path) -> Path:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     return aside
+
+
+def write_whole(folder: Path, target: Path, write: Callable[[Path], Path], say: Callable[[str], None], *, may_retry: bool = True) -> None:
+    """Have `write` fill an empty folder that it is given, and make the folder that it returns the target.
+
+    Where the disk refuses and `may_retry`, checkpoints older than the last good one make room and all is written again; `say` hears of it.
+
+    Raises:
+        StoreUnwritable: it is refused even so; what was whole before still is.
+    """
+    fault = _refusal(folder, target, write)
+    if fault is not None and may_retry:
+        say(f"{target.name} could not be written: checkpoints before the last good one are deleted to make room")
+        _drop_spare(folder)
+        fault = _refusal(folder, target, write)
+    if fault is not None:
+        raise StoreUnwritable(_refused(folder, target, fault)) from fault
+
+
+def _refusal(folder: Path, target: Path, write: Callable[[Path], Path]) -> Exception | None:
+    try:
+        put_in_place(write(fresh_aside(folder)), target, {})
+    except Exception as fault:
+        shutil.rmtree(folder / "aside", ignore_errors=True)
+        if not is_refused_by_disk(fault):
+            raise
+        return fault
+    return None
+
+
+def is_refused_by_disk(fault: BaseException) -> bool:
+    """Tell whether an error means that bytes could not be written; torch and safetensors say so in words of their own."""
+    return isinstance(fault, OSError) or any(sign in str(fault) for sign in ("inline_container", "PytorchStreamWriter", "I/O error"))
+
+
+def _refused(folder: Path, target: Path, fault: Exception) -> str:
+    last, free = newest_whole(folder), shutil.disk_usage(folder).free
+    kept = f"The last good checkpoint is {last.name}, and it is kept: make room and run again to go on from it" if last else "There is no checkpoint yet"
+    reason = (fault.strerror if isinstance(fault, OSError) else None) or "the disk took no more bytes"
+    return (
+        f"{target.name} could not be written into {folder}: {reason}, {free / 1e6:,.0f} MB free there. {kept}, or start anew with TUNEWORTHY_STORE elsewhere."
+    )
+
+
+def _drop_spare(folder: Path) -> None:
+    last = newest_whole(folder)
+    spares = [spare for spare in (folder / "checkpoints").glob("step-*") if spare.name < last.name] if last else []
+    for spare in spares:
+        shutil.rmtree(spare, ignore_errors=True)
 
 
 def put_in_place(written: Path, target: Path, facts: dict[str, Any]) -> None:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from schemas.errors import TrainingStopped
-from tasks.memory import hand_back, trim
-from tasks.progress import Audience
+from tasks.memory import hand_back
+from tasks.training.crew import Crew, StartAgain
 from tasks.training.decisions import remember_capacity
+from tasks.training.limit import token_limit
 from tasks.training.loss import AnswerHead
-from tasks.training.packing import Lesson, Pack, pack_rows
+from tasks.training.pace import Pace
+from tasks.training.packing import Lesson, Pack, deal_rows, pack_rows
 from tasks.training.passes import pack_loss
-from tasks.training.resuming import fresh_aside, keep_newest, newest_whole, put_in_place, step_folder
+from tasks.training.resuming import keep_newest, newest_whole, step_folder, write_whole
 from tasks.training.rows import TokenRow
 from tasks.training.shrinking import halved, is_out_of_memory
-from tasks.training.stopping import Stop
 
 Result = TypeVar("Result")
 WARMUP = 0.05
 CLIP = 1.0
-STEPS_BETWEEN_TRIMS = 10  # at every step a trim would cost 12% of the time
 
 
 def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool) -> TrainingArguments:
@@ -35,6 +35,8 @@ def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu:
         output_dir=str(folder),
         seed=seed,
         use_cpu=is_cpu,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
         bf16=has_autocast,
         num_train_epochs=1,
         per_device_train_batch_size=1,
@@ -56,29 +58,40 @@ def arguments(folder: Path, learning_rate: float, steps: int, seed: int, is_cpu:
 
 
 class PackedSteps:
-    """The optimiser steps as a data set: item N is the list of packs of step N."""
+    """The optimiser steps as a data set: item N is the list of packs of step N that this process computes."""
 
-    def __init__(self, lesson: Lesson, capacity: int) -> None:
-        self.lesson, self.capacity = lesson, capacity
+    def __init__(self, lesson: Lesson, capacity: int, crew: Crew) -> None:
+        self.lesson, self.capacity, self.crew = lesson, capacity, crew
 
     def __len__(self) -> int:
         """Number of optimiser steps of all epochs."""
         return len(self.lesson.steps)
 
     def __getitem__(self, position: int) -> list[Pack]:
-        """Return the packs of one optimiser step."""
-        rows = [self.lesson.rows[index] for index in self.lesson.steps[position].rows]
-        return pack_rows(rows, self.lesson.prefix, self.capacity)
+        """Return this process's packs of one optimiser step."""
+        return self.packs_of(self.rows_of(position))
+
+    def rows_of(self, position: int) -> list[TokenRow]:
+        """Return all rows of one optimiser step."""
+        return [self.lesson.rows[index] for index in self.lesson.steps[position].rows]
+
+    def packs_of(self, rows: Sequence[TokenRow]) -> list[Pack]:
+        """Return this process's packs of these rows."""
+        if self.crew.size == 1:
+            return pack_rows(rows, self.lesson.prefix, self.capacity)
+        return deal_rows(rows, self.lesson.prefix, self.capacity, self.crew.size)[self.crew.rank]
 
 
 class PackedTrainer(Trainer):
     """Trains on packs, evaluates on held-out train groups, and saves so that nothing is lost."""
 
     def __init__(self, model: Any, args: TrainingArguments, lesson: Lesson, capacity: int, head: AnswerHead, folder: Path, pace: Pace) -> None:
-        super().__init__(model=model, args=args, train_dataset=PackedSteps(lesson, capacity), callbacks=[pace])
-        self.lesson, self.head, self.folder, self.audience = lesson, head, folder, pace.audience
-        self.held_out = pack_rows(lesson.validation, lesson.prefix, capacity)
-        self.batch: list[Pack] = []
+        steps = PackedSteps(lesson, capacity, Crew(args.process_index, args.world_size, args.device))
+        super().__init__(model=model, args=args, train_dataset=steps, callbacks=[pace])
+        self.lesson, self.head, self.folder, self.audience, self.crew = lesson, head, folder, pace.audience, steps.crew
+        pace.crew, pace.limit = steps.crew, token_limit(model, lesson.rows, torch.bfloat16 if args.bf16 else model.dtype)
+        self.held_out = steps.packs_of(lesson.validation) if lesson.validation else []
+        self.batch: Sequence[TokenRow] = []
 
     def get_train_dataloader(self) -> Any:
         """Return the steps in their order."""
@@ -87,22 +100,23 @@ class PackedTrainer(Trainer):
     def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
         """Compute the gradients of one optimiser step; where memory runs out, with smaller packs of the same rows."""
         model.train()
-        rows = [self.lesson.rows[index] for index in self.lesson.steps[self.state.global_step].rows]
-        loss = self._within_memory(lambda packs: self._add_up(model, packs), inputs, rows)
-        self._note_step(loss, inputs)
+        rows = self.train_dataset.rows_of(self.state.global_step)
+        loss = self._within_memory(lambda packs: self._add_up(model, packs, rows), inputs, rows)
+        self._note_step(loss, rows)
         return loss
 
-    def _add_up(self, model: Any, packs: list[Pack]) -> torch.Tensor:
-        """Add up the gradients of a step's packs; each answer token weighs the same, whichever pack it is in."""
-        self.batch = packs
-        answers = sum(len(pack.labels) for pack in packs)
+    def _add_up(self, model: Any, packs: list[Pack], rows: Sequence[TokenRow]) -> torch.Tensor:
+        """Add up the gradients of a step's packs; each answer token weighs the same, whichever pack and process it is in."""
+        self.batch = rows
+        answers = sum(len(row.answer_ids) for row in rows)
         total = torch.zeros((), device=self.args.device)
-        for pack in packs:
-            loss = self.pack_loss(model, pack) / answers
-            self._stop_unless_finite(loss, [pack], "loss")
-            self.accelerator.backward(loss)
+        for number, pack in enumerate(packs, start=1):
+            with contextlib.nullcontext() if number == len(packs) else self.accelerator.no_sync(model):
+                loss = self.pack_loss(model, pack) * pack.weight / answers
+                self._stop_unless_finite(loss, pack.row_ids, "loss")
+                self.accelerator.backward(loss * self.crew.size)  # the wrapper takes the mean over processes
             total += loss.detach()
-        return total
+        return self.crew.added_up(total)
 
     def _within_memory(self, compute: Callable[[list[Pack]], Result], packs: list[Pack], rows: Sequence[TokenRow]) -> Result:
         """Compute over packs of these rows, and again from the beginning with smaller ones as long as memory runs out."""
@@ -116,34 +130,36 @@ class PackedTrainer(Trainer):
             self.model.zero_grad()
             hand_back()
             self._shrink(halved(packs, self.train_dataset.capacity))
-            packs = pack_rows(rows, self.lesson.prefix, self.train_dataset.capacity)
+            packs = self.train_dataset.packs_of(rows)
 
     def _shrink(self, capacity: int) -> None:
         step, before = self.state.global_step + 1, self.train_dataset.capacity
         self.audience.say(f"memory ran out at step {step}: packs of at most {capacity:,} tokens instead of {before:,}, with the same rows a step; goes on")
         self.train_dataset.capacity = capacity
-        self.held_out = pack_rows(self.lesson.validation, self.lesson.prefix, capacity)
+        self.held_out = self.train_dataset.packs_of(self.lesson.validation) if self.lesson.validation else []
         remember_capacity(self.folder, capacity)
+        if self.crew.size > 1:  # the others are in the middle of a pass that this process cannot repeat alone
+            raise StartAgain(f"memory ran out in process {self.crew.rank} at step {step}")
 
     def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
         """Return the summed loss of a pack's answer tokens."""
         return pack_loss(model, self.head, pack, self.args.device)
 
-    def _note_step(self, loss: torch.Tensor, packs: list[Pack]) -> None:
+    def _note_step(self, loss: torch.Tensor, rows: Sequence[TokenRow]) -> None:
         step = self.state.global_step + 1
-        done, tokens = self.lesson.steps[step - 1].done, sum(pack.row_tokens for pack in packs)
+        done, tokens = self.lesson.steps[step - 1].done, sum(row.tokens for row in rows)
         entry = {"step": step, "epoch": done, "loss": round(loss.item(), 6), "learning_rate": self._get_learning_rate(), "tokens": tokens}
         self.state.log_history.append(entry)
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        self._stop_unless_finite(torch.as_tensor(norm), self.batch, "gradient")
+        self._stop_unless_finite(torch.as_tensor(norm), [row.row_id for row in self.batch], "gradient")
         return norm
 
-    def _stop_unless_finite(self, value: torch.Tensor, packs: list[Pack], what: str) -> None:
+    def _stop_unless_finite(self, value: torch.Tensor, row_ids: Sequence[int], what: str) -> None:
         if torch.isfinite(value).all():
             return
-        rows = ", ".join(str(row) for pack in packs for row in pack.row_ids)
+        rows = ", ".join(map(str, row_ids))
         checkpoint = newest_whole(self.folder)
         last = f"The last good checkpoint is {checkpoint.name}, and it is kept" if checkpoint else "There is no checkpoint yet"
         raise TrainingStopped(
@@ -156,20 +172,27 @@ class PackedTrainer(Trainer):
         model = self.model
         model.eval()
         with torch.no_grad():
-            total = self._within_memory(lambda packs: sum(self.pack_loss(model, pack).item() for pack in packs), self.held_out, self.lesson.validation)
+            total = self._within_memory(lambda packs: self._measure(model, packs), self.held_out, self.lesson.validation)
         loss = total / sum(len(row.answer_ids) for row in self.lesson.validation)
         step = self.state.global_step
         self.state.log_history.append({"step": step, "epoch": self.lesson.steps[step - 1].done, "validation_loss": round(loss, 6)})
+        self.audience.measured(step, {"validation_loss": loss})
         if self.state.best_metric is None or loss < self.state.best_metric:
             self.state.best_metric, self.state.best_global_step = loss, step
             self._keep_best()
         self.control.should_training_stop |= is_out_of_patience(self.state.log_history, self.lesson.patience)
         return {"eval_loss": loss}
 
+    def _measure(self, model: Any, packs: Sequence[Pack]) -> float:
+        own = sum(self.pack_loss(model, pack).item() * pack.weight for pack in packs)
+        return own if self.crew.size == 1 else float(self.crew.added_up(torch.tensor(own, dtype=torch.float64)))
+
     def _keep_best(self) -> None:
-        aside = fresh_aside(self.folder)
-        self._save(str(aside))
-        put_in_place(aside, self.folder / step_folder("best", self.state.global_step), {})
+        def save(aside: Path) -> Path:
+            self.save_model(str(aside), _internal_call=True)
+            return aside
+
+        self._write_together(self.folder / step_folder("best", self.state.global_step), save)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -177,13 +200,30 @@ class PackedTrainer(Trainer):
             (Path(output_dir or "") / unwanted).unlink(missing_ok=True)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        aside = fresh_aside(self.folder)
-        self.args.output_dir = str(aside)
-        super()._save_checkpoint(model, trial)
-        written = next(aside.iterdir())
-        put_in_place(written, self.folder / "checkpoints" / step_folder("step", self.state.global_step), {})
-        keep_newest(self.folder / "checkpoints", "step-*")
-        keep_newest(self.folder, "best-*")
+        def save(aside: Path) -> Path:
+            self.args.output_dir = str(aside)
+            super(PackedTrainer, self)._save_checkpoint(model, trial)
+            return aside / f"checkpoint-{self.state.global_step}"
+
+        self._write_together(self.folder / "checkpoints" / step_folder("step", self.state.global_step), save)
+        if self.args.should_save:
+            keep_newest(self.folder / "checkpoints", "step-*")
+            keep_newest(self.folder, "best-*")
+
+    def _write_together(self, target: Path, save: Callable[[Path], Path]) -> None:
+        """Have every process save its part into a folder aside, which the first one moves into place."""
+
+        def write(aside: Path) -> Path:
+            self.crew.wait()
+            saved = save(aside)
+            self.crew.wait()
+            return saved
+
+        if self.args.should_save:
+            write_whole(self.folder, target, write, self.audience.say, may_retry=self.crew.size == 1)
+        else:
+            write(self.folder / "aside")
+        self.crew.wait()
 
     def log(self, *_: Any, **__: Any) -> None:
         """Leave the Trainer's own log out: it holds seconds."""
@@ -200,31 +240,3 @@ def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
     """Tell whether the last `patience` validation losses are all no better than the best one before them."""
     losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
-
-
-class Pace(TrainerCallback):
-    """Decides when to evaluate and to save, and tells how far training is."""
-
-    def __init__(self, lesson: Lesson, minutes: float, audience: Audience, stop: Stop) -> None:
-        self.lesson, self.minutes, self.audience, self.stop = lesson, minutes, audience, stop
-        self.saved = time.monotonic()
-        self.ticks: list[tuple[float, int]] = [(self.saved, 0)]
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for validation at the end of an epoch, for a checkpoint then or when its time has come, and for the end when someone asked for it."""
-        if state.global_step % STEPS_BETWEEN_TRIMS == 0:
-            trim()
-        now = time.monotonic()
-        ends = self.lesson.steps[state.global_step - 1].is_epoch_end
-        control.should_evaluate = ends and bool(self.lesson.validation)
-        control.should_save = ends or self.stop.is_asked or now - self.saved > self.minutes * 60
-        control.should_training_stop |= self.stop.is_asked
-        entry = state.log_history[-1]
-        self.ticks = [*self.ticks[-20:], (now, self.ticks[-1][1] + entry["tokens"])]
-        (since, before), (until, after) = self.ticks[0], self.ticks[-1]
-        rate = (after - before) / max(until - since, 1e-9)
-        self.audience.advance(state.global_step, len(self.lesson.steps), f"loss {entry['loss']:.2f} · {rate:,.0f} tokens/s")
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock of the next checkpoint."""
-        self.saved = time.monotonic()

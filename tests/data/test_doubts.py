@@ -35,6 +35,7 @@ def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool
     [
         ("Do it.\n\nNo input", "fine", "< noinput >", "placeholder_input"),
         ("n/a", "fine", None, "placeholder_input"),
+        ("NaN", "fine", None, "placeholder_input"),
         ("https://example.org/page?q=1", "It is about cats.", None, "only_an_address"),
         ("Sum up.\n\nwww.example.org", "It is about cats.", "www.example.org", "only_an_address"),
         ("Say hello!", "say hello", None, "answer_repeats_prompt"),

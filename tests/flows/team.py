@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.flows.conftest import ROOT
 
@@ -103,26 +103,17 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> subpro
 
 
 @contextlib.contextmanager
-def gpu_worker(environment: dict[str, str], folder: Path) -> Iterator[None]:
+def gpu_worker(environment: dict[str, str], folder: Path) -> Iterator[psutil.Process]:
     """Run a worker of the gpu pool on a machine until the block ends; its log is worker.log."""
     with (folder / "worker.log").open("w") as log:
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu"]
         worker = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
             wait_for_worker(environment["PREFECT_API_URL"])
-            yield
+            yield psutil.Process(worker.pid)
         finally:
             worker.terminate()
             worker.wait(timeout=60)
-
-
-def kill_flow_run(home: Path) -> None:
-    """Kill -9 the flow run's process on the machine whose home this is; its worker lives on."""
-    mark = f"HOME={home}\0".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (process / "environ").read_bytes() and b"prefect.engine" in (process / "cmdline").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:

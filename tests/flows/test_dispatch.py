@@ -18,7 +18,7 @@ from tasks.base.task import fetch_base
 from tasks.benchmark.task import gather_benchmark
 from tasks.data.task import check_rendering, validate_data
 from tests.flows.conftest import ROOT, small_config, write_rows
-from tests.flows.team import gpu_worker, kill_flow_run, on_machine, run, servers, wait_until
+from tests.flows.team import gpu_worker, on_machine, run, servers, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -68,14 +68,15 @@ def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(te
     """Needs the deployments of the test before, as the server is the module's."""
     here, there = on_machine(team, tmp_path / "here"), on_machine(team, tmp_path / "there")
     settings = yaml.safe_load(small_run.read_text())
-    settings["training"] |= {"epochs": 60, "patience": 1000, "checkpoint_minutes": 0.01}
+    settings["training"] |= {"epochs": 30, "patience": 1000, "checkpoint_minutes": 0.01}
     small_run.write_text(yaml.safe_dump(settings))
-    with gpu_worker(there, tmp_path / "there"):
+    with gpu_worker(there, tmp_path / "there") as worker:
         command = [sys.executable, "-m", "flows.cli", "run", str(small_run), "--json"]
         ordered = subprocess.Popen(command, env=here, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_until(lambda: any((tmp_path / "there" / "copies").glob("*/benches/train_adapter-*/checkpoints/step-*")))
-            kill_flow_run(tmp_path / "there")
+            for process in worker.children(recursive=True):  # the flow run's; its worker lives on
+                process.kill()
             answer, told = ordered.communicate(timeout=240)
         finally:
             ordered.kill()

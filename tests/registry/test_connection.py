@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from before_registry import MODEL, Made, a_verdict
+from before_registry import MODEL, Made, a_verdict, serving
 
 from schemas.errors import RegistryUnreachable
 
@@ -58,27 +53,3 @@ def test_a_version_registered_over_http_loads_from_the_server(made: Made, migrat
     assert version.alias == "champion"
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout.splitlines()[-1])) == 1
-
-
-@contextlib.contextmanager
-def serving(database: Path, folder: Path) -> Iterator[str]:
-    """A real MLflow server on a copy of the database."""
-    folder.mkdir()
-    shutil.copy(database, folder / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=1):
-                break
-            time.sleep(0.5)
-        yield uri
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()

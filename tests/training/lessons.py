@@ -128,13 +128,14 @@ class Spoken(Audience):
         print(f"step {done:g}", flush=True)
 
 
-def main(base: str, folder: str, rows: str, dropout: str, minutes: str) -> int:
+def main(base: str, folder: str, rows: str, dropout: str, minutes: str, devices: str = "1") -> int:
     """Fit once and return the exit code that the command line would."""
     import torch
 
     torch.set_num_threads(1)
     try:
-        fit(Path(base), Path(folder), Spoken(), Path(rows), checkpoint_minutes=float(minutes), dropout=float(dropout), epochs=10, patience=99)
+        settings = {"checkpoint_minutes": float(minutes), "dropout": float(dropout), "devices": int(devices)}
+        fit(Path(base), Path(folder), Spoken(), Path(rows), epochs=10, patience=99, **settings)
     except TrainingStopped as stopped:
         print(stopped)
         return stopped.exit_code

@@ -61,6 +61,22 @@ def test_a_fit_that_was_done_but_not_sealed_is_sealed_without_training(tiny_mode
     assert sealed_digest(tmp_path / "bench") == before
 
 
+def test_going_on_with_other_rows_another_base_or_other_settings_is_refused_and_says_which(tiny_model: Path, tmp_path: Path) -> None:
+    rows, base = write_rows(tmp_path), shutil.copytree(tiny_model, tmp_path / "base")
+    usual: dict[str, Any] = {"rows": rows, "epochs": 0.3}
+    fit(base, tmp_path / "bench", **usual)
+    before = sealed_digest(tmp_path / "bench")
+    (base / "config.json").write_text((base / "config.json").read_text() + " ")
+    other = write_rows(tmp_path, count=23)
+    told = r"of another fit \(3 of \d+ things differ\): base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; training.rank 4 there, 8 now\."
+    with pytest.raises(TrainingStopped, match=told):
+        fit(base, tmp_path / "bench", **usual | {"rows": other, "rank": 8})
+    shutil.copytree(tiny_model, base, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "bench" / "out")
+    fit(base, tmp_path / "bench", **usual | {"rows": write_rows(tmp_path), "checkpoint_minutes": 3})
+    assert sealed_digest(tmp_path / "bench") == before
+
+
 def test_a_spoiled_checkpoint_is_passed_over(tiny_model: Path, tmp_path: Path) -> None:
     fit(tiny_model, tmp_path / "bench", epochs=2)
     before = sealed_digest(tmp_path / "bench")

@@ -1,0 +1,174 @@
+"""Can training be broken off for good? Kill it with SIGKILL at random moments, go on, and compare the adapter's digest with an undisturbed run's.
+
+    python benchmarks/crash.py --kills 50
+
+A trial is the training stage itself on a tiny seeded model (dropout on, so that random states count; a checkpoint several times a second), in a
+process of its own that is forked from one which has torch loaded, with a store of its own. It is killed up to three times, each at a moment drawn
+from the length of an undisturbed run, so going on is killed as well; then it runs to its end. Only kills that met a living process count. A trial
+holds when the sealed adapter has the digest of the undisturbed run and the store is whole. Prints one table: where the kills fell, and what held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANALYTICS_ENABLED="false", OMP_NUM_THREADS="1", TQDM_DISABLE="1")
+warnings.filterwarnings("ignore")
+# ruff: noqa: E402 - the environment above is read when these are imported
+
+import yaml
+
+from flows.config_file import read_config
+from flows.sources import locate
+from schemas.artifacts import AdapterArtifact
+from schemas.config import RunConfig
+from tasks.base.task import fetch_base
+from tasks.data.task import check_rendering, validate_data
+from tasks.store import ArtifactStore
+from tasks.training.task import train_adapter
+from tasks.upkeep import verify
+from tests.flows.conftest import small_config, write_rows
+from tests.tiny_model import write_tiny_model
+
+MOST_KILLS_A_TRIAL = 3
+TRAINING = {"method": "lora", "rank": 4, "epochs": 8, "patience": 99, "tokens_per_step": 128, "learning_rate": 0.01, "dropout": 0.1, "validation": 0.2}
+CHECKPOINT_SECONDS = 0.2
+Fit = Callable[[], AdapterArtifact]
+Work = Callable[[], object]
+
+
+def forked(work: Work, store: Path) -> int:
+    """Start work on a store in a forked process and return its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    with contextlib.suppress(BaseException):
+        os.environ["TUNEWORTHY_STORE"] = str(store)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        work()
+        code = 0
+    os._exit(code)
+
+
+def digest_after(fit: Fit, store: Path) -> str | None:
+    """Run to the end and return the sealed adapter's digest; None when it does not get there or the store is not whole."""
+    if os.waitstatus_to_exitcode(os.waitpid(forked(fit, store), 0)[1]):
+        return None
+    os.environ["TUNEWORTHY_STORE"] = str(store)
+    sealed = fit()  # answered from the store
+    return None if verify(ArtifactStore(store)).broken else sealed.digest
+
+
+def kill_once(fit: Fit, store: Path, moment: float) -> str | None:
+    """Kill a run `moment` seconds after its start and return where that fell; None when the run was over by then."""
+    pid = forked(fit, store)
+    time.sleep(moment)
+    os.kill(pid, signal.SIGKILL)
+    return fell(store) if os.WIFSIGNALED(os.waitpid(pid, 0)[1]) else None
+
+
+def fell(store: Path) -> str:
+    """Tell from what a killed run left behind what it was at."""
+    benches = list((store / "benches").glob("train_adapter-*"))
+    if any((bench / "out").is_dir() and any((bench / "out").iterdir()) for bench in benches):
+        return "while the adapter was sealed"
+    if any((bench / "aside").is_dir() and any((bench / "aside").iterdir()) for bench in benches):
+        return "while a checkpoint was written"
+    return "between checkpoints" if any(any(bench.glob("checkpoints/step-*")) for bench in benches) else "before the first checkpoint"
+
+
+def trials(fit: Fit, template: Path, wanted: str, seconds: float, count: int, folder: Path) -> dict[str, tuple[int, int]]:
+    """Kill `count` living runs; return place -> (kills that fell there and held, kills that fell there)."""
+    chance, held, fallen = random.Random(1), Counter[str](), Counter[str]()
+    while (kills := fallen.total()) < count:
+        store = shutil.copytree(template, folder / f"trial {kills}")
+        most = min(chance.randint(1, MOST_KILLS_A_TRIAL), count - kills)
+        places = [place for place in (kill_once(fit, store, chance.uniform(0, seconds)) for _ in range(most)) if place]
+        fallen.update(places)
+        if digest_after(fit, store) == wanted:
+            held.update(places)
+        elif places:
+            print(f"did not hold: {store} ({', '.join(places)})", file=sys.stderr)
+        shutil.rmtree(store)
+        print(f"{held.total()} of {fallen.total()} kills held", file=sys.stderr, flush=True)
+    return {place: (held[place], fallen[place]) for place in sorted(fallen)}
+
+
+def prepare(folder: Path) -> tuple[RunConfig, Path]:
+    """Write model, rows and config, and make a store that holds everything the training stage reads; load what every fork needs."""
+    import peft  # noqa: F401 - loaded once, before the forks
+    import torch
+
+    torch.set_num_threads(1)
+    (folder / "model").mkdir()
+    write_tiny_model(folder / "model")
+    write_rows(folder / "rows.jsonl")
+    settings = small_config(folder / "model") | {"training": TRAINING | {"checkpoint_minutes": CHECKPOINT_SECONDS / 60}}
+    (folder / "small.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (folder / "template").mkdir()
+    return read_config(folder / "small.yaml"), folder / "template"
+
+
+def fit_of(config: RunConfig) -> Fit:
+    """Return the training stage with the artifacts of the stages before it."""
+    sources = locate(config)
+    data, base = validate_data(config.task, config.data, config.seed, sources.data), fetch_base(sources.base)
+    rendering = check_rendering(config.task, base, data, config.training.max_length)
+    return lambda: train_adapter(config.training, rendering, base, data, config.seed)
+
+
+def prepared_fit(config: RunConfig, template: Path) -> Fit:
+    """Return the training stage after the ones before it have run in the template's store: in a fork, as no fork outlives polars' threads."""
+    if os.waitstatus_to_exitcode(os.waitpid(forked(lambda: fit_of(config), template), 0)[1]):
+        raise RuntimeError("the stages before training failed")
+    os.environ["TUNEWORTHY_STORE"] = str(template)
+    return fit_of(config)
+
+
+def processor() -> str:
+    """Return the processor's name as the kernel tells it."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def main() -> int:
+    """Run the trials and print the table; 1 when a kill lost something."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    kills = parser.parse_args().kills
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config, template = prepare(folder)
+        fit = prepared_fit(config, template)
+        undisturbed = shutil.copytree(template, folder / "undisturbed")
+        started = time.monotonic()
+        wanted = digest_after(fit, undisturbed)
+        seconds = time.monotonic() - started
+        if wanted is None:
+            raise RuntimeError("the undisturbed run failed")
+        outcome = trials(fit, template, wanted, seconds, kills, folder)
+    good = sum(held for held, _ in outcome.values())
+    print(f"{processor()}; undisturbed run {seconds:.1f} s, adapter {wanted[:12]}\n\n{'kill -9 fell':<34}{'kills':>7}{'held':>7}")
+    for place, (held, fallen) in [*outcome.items(), ("all", (good, kills))]:
+        print(f"{place:<34}{fallen:>7}{held:>7}")
+    return 0 if good == kills else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
