@@ -72,29 +72,6 @@ def password_at(place: str | None) -> str | None:
         raise MachineLacks(f"data.password: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME.") from None
 
 
-def password_at(place: str | None) -> str | None:
-    """Return the password that is kept in an environment variable (env:NAME) or in a Secret block of Prefect (prefect:NAME).
-
-    Raises:
-        MachineLacks: nothing is kept there.
-    """
-    if place is None:
-        return None
-    keeper, _, name = place.partition(":")
-    if keeper == "env":
-        if name not in os.environ:
-            raise MachineLacks(f"data.password: the environment variable {name} is not set here. Set it where this command or the worker runs.")
-        return os.environ[name]
-    from prefect.blocks.system import Secret
-
-    try:
-        return str(cast("Secret[str]", Secret.load(name)).get())
-    except ValueError:
-        raise MachineLacks(f"data.password: Prefect has no Secret block named {name}. Make one in its UI (Blocks, Secret), or set env:NAME.") from None
-    except httpx.TransportError as fault:
-        raise MachineLacks(f"data.password: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME.") from None
-
-
 def require_shared_store() -> None:
     """Refuse a deployment's run without a named store: in a worker's temporary folder everything would be lost, and nothing ever reused.
 

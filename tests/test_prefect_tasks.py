@@ -151,12 +151,3 @@ def test_the_page_of_a_run_has_a_table_of_stages_with_their_keys(runs: Callable[
         shown = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["stages"])))
     rows = [row for table in shown for row in json.loads(str(table.data)) if row.get("artifact") == digest]
     assert [(row["stage"], row["state"], len(row["key"])) for row in rows] == [("count_letters", "Completed", 40)]
-
-
-def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
-    from prefect.blocks.system import Secret
-
-    Secret(value="s3cret").save("tickets")  # type: ignore[unused-coroutine]
-    assert password_at("prefect:tickets") == "s3cret"
-    with pytest.raises(MachineLacks, match="Prefect has no Secret block named nothing"):
-        password_at("prefect:nothing")

@@ -109,27 +109,6 @@ def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Serie
     return names.to_frame().select(pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash(seed=3)))["id"]
 
 
-def _named(data: DataConfig) -> dict[str, str]:
-    return {f"data.{role}": column for role, column in (("group", data.group), ("id", data.id)) if column}
-
-
-def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
-    counts = Counter(key for record in records for key in record)
-    return {key for key, count in counts.items() if count * 2 >= len(records)}
-
-
-def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str]) -> pl.Series:
-    extra = [None if isinstance(record, Breach) or record.keys() <= usual else _listed(sorted(record.keys() - usual)) for record in records]
-    return pl.Series("extra", extra, dtype=pl.String)
-
-
-def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Series:
-    if column is None:
-        return pl.Series("id", [None] * len(records), dtype=pl.UInt64)
-    names = pl.Series("id", [None if isinstance(record, Breach) else _group(record.get(column)) for record in records], dtype=pl.String)
-    return names.to_frame().select(pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash(seed=3)))["id"]
-
-
 def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:
     missing = [(role, column) for role, column in columns.items() if column not in seen]
     if missing and seen:
