@@ -10,7 +10,6 @@ Prints one table.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import os
 import platform
@@ -21,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +30,7 @@ os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANAL
 warnings.filterwarnings("ignore")
 # ruff: noqa: E402 - the environment above is read when these are imported
 
+import torch
 import yaml
 
 from flows.config_file import read_config
@@ -77,14 +78,23 @@ def forked_run(config: RunConfig, store: Path) -> int:
     if pid:
         return pid
     code = 1
-    with contextlib.suppress(BaseException):
+    log = log_of(store).open("a", encoding="utf-8")
+    try:
         os.environ["TUNEWORTHY_STORE"] = str(store)
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
+        torch.set_num_threads(1)  # makes torch's thread pool anew; two threads that first used it after a fork could find none
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
         finetune.fn(config)
         code = 0
+    except BaseException:  # noqa: BLE001 - whatever it was, the trial tells it
+        traceback.print_exc(file=log)
+    log.flush()
     os._exit(code)
+
+
+def log_of(store: Path) -> Path:
+    """Return where the runs on a store write what they say."""
+    return store.with_name(f"{store.name}.log")
 
 
 def finish(config: RunConfig, store: Path) -> bool:
@@ -103,10 +113,24 @@ def digests(config: RunConfig, store: Path) -> dict[str, str] | None:
 
 
 def holds(config: RunConfig, store: Path, wanted: dict[str, str]) -> bool:
-    """Run once more and tell whether all is as if nothing had happened."""
-    if not finish(config, store) or digests(config, store) != wanted:
-        return False
-    return not verify(ArtifactStore(store)).broken
+    """Run once more and tell whether all is as if nothing had happened; say what is not."""
+    problem = what_differs(config, store, wanted)
+    if problem:
+        tell(f"did not hold: {problem}")
+    return not problem
+
+
+def what_differs(config: RunConfig, store: Path, wanted: dict[str, str]) -> str:
+    """Return in words what differs from the undisturbed run; empty when nothing does."""
+    if not finish(config, store):
+        return f"the run after it failed: {log_of(store).read_text(encoding='utf-8')[-2000:]}"
+    found = digests(config, store)
+    if found is None:
+        return "the run after it left something to do"
+    if found != wanted:
+        return f"other digests: {', '.join(label for label in wanted if found.get(label) != wanted[label])}"
+    broken = verify(ArtifactStore(store)).broken
+    return f"broken artifacts: {', '.join(broken)}" if broken else ""
 
 
 def kill_trials(config: RunConfig, template: Path, wanted: dict[str, str], seconds: float, count: int, folder: Path) -> tuple[int, int]:
@@ -118,8 +142,10 @@ def kill_trials(config: RunConfig, template: Path, wanted: dict[str, str], secon
         time.sleep(chance.uniform(0, seconds))
         os.kill(pid, signal.SIGKILL)
         alive += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-        held += holds(config, store, wanted)
-        shutil.rmtree(store)
+        is_held = holds(config, store, wanted)
+        held += is_held
+        if is_held:
+            shutil.rmtree(store)
         tell(f"kill -9: {held} of {trial + 1} held, {alive} were alive")
     return held, alive
 
@@ -138,7 +164,7 @@ def damage_trials(config: RunConfig, finished: Path, wanted: dict[str, str], cou
         held, trials = outcome[damage.__name__]
         outcome[damage.__name__] = (held + is_held, trials + 1)
         if not is_held:
-            print(f"did not hold: {damage.__name__} {path}", file=sys.stderr)
+            tell(f"that was: {damage.__name__} {path}")
         shutil.rmtree(store)
         tell(f"damage: {trial + 1} of {min(count, len(cases))}, {sum(held for held, _ in outcome.values())} held")
     return outcome
@@ -183,7 +209,6 @@ def prepare(folder: Path) -> tuple[RunConfig, Path]:
     import matplotlib
     import mlflow
     import peft
-    import torch
     from tqdm import tqdm
 
     torch.set_num_threads(1)

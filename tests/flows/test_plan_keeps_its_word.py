@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import Artifact
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.section import Section
 from tasks.keys import digest_of
 from tasks.planning import planning
@@ -116,12 +116,23 @@ def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
     return [*choices, 3, 0.5, "group"]
 
 
+def every_stage() -> list[Stage[Any]]:
+    """Return every stage of the house."""
+    rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
+    return list({id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values())
+
+
+def test_every_stage_and_nothing_else_can_be_given_limits() -> None:
+    assert {stage.name for stage in every_stage()} == set(get_args(StageName))
+
+
 def stand_in(stage: Stage[Any]) -> Any:
     """Return a function that seals what its key is made of, source and libraries aside."""
 
     def function(*, bench: Bench, **arguments: Any) -> Artifact:
         moves = {name: value for name, value in stage.ingredients(arguments).items() if not name.startswith(("source.tasks.", "source.schemas.", "library."))}
         (bench.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
+        (bench.out / "refused.json").write_text("[]", encoding="utf-8")
         facts = {name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"}
         return stage.returns.model_validate(facts)
 
@@ -155,8 +166,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEWORTHY_STORE", str(folder / "store"))
         patch.setattr("tasks.stage.hand_back", lambda: None)  # nothing is held, and looking through all of torch's objects takes most of the time
-        rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
-        for stage in {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values():
+        for stage in every_stage():
             patch.setattr(stage, "function", stand_in(stage))
         config = read_config(folder / "small.yaml")
         assert len(run(config)) > 12
