@@ -11,7 +11,6 @@ holds when the sealed adapter has the digest of the undisturbed run and the stor
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import shutil
@@ -31,6 +30,8 @@ warnings.filterwarnings("ignore")
 
 import yaml
 
+from benchmarks.forks import ended_well, forked, make_ready, said
+from benchmarks.machine import processor
 from flows.config_file import read_config
 from flows.sources import locate
 from schemas.artifacts import AdapterArtifact
@@ -47,28 +48,12 @@ MOST_KILLS_A_TRIAL = 3
 TRAINING = {"method": "lora", "rank": 4, "epochs": 8, "patience": 99, "tokens_per_step": 128, "learning_rate": 0.01, "dropout": 0.1, "validation": 0.2}
 CHECKPOINT_SECONDS = 0.2
 Fit = Callable[[], AdapterArtifact]
-Work = Callable[[], object]
-
-
-def forked(work: Work, store: Path) -> int:
-    """Start work on a store in a forked process and return its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    with contextlib.suppress(BaseException):
-        os.environ["TUNEWORTHY_STORE"] = str(store)
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        work()
-        code = 0
-    os._exit(code)
 
 
 def digest_after(fit: Fit, store: Path) -> str | None:
     """Run to the end and return the sealed adapter's digest; None when it does not get there or the store is not whole."""
-    if os.waitstatus_to_exitcode(os.waitpid(forked(fit, store), 0)[1]):
+    if not ended_well(forked(fit, store)):
+        print(f"did not end: {said(store)}", file=sys.stderr)
         return None
     os.environ["TUNEWORTHY_STORE"] = str(store)
     sealed = fit()  # answered from the store
@@ -113,9 +98,8 @@ def trials(fit: Fit, template: Path, wanted: str, seconds: float, count: int, fo
 def prepare(folder: Path) -> tuple[RunConfig, Path]:
     """Write model, rows and config, and make a store that holds everything the training stage reads; load what every fork needs."""
     import peft  # noqa: F401 - loaded once, before the forks
-    import torch
 
-    torch.set_num_threads(1)
+    make_ready()
     (folder / "model").mkdir()
     write_tiny_model(folder / "model")
     write_rows(folder / "rows.jsonl")
@@ -135,16 +119,10 @@ def fit_of(config: RunConfig) -> Fit:
 
 def prepared_fit(config: RunConfig, template: Path) -> Fit:
     """Return the training stage after the ones before it have run in the template's store: in a fork, as no fork outlives polars' threads."""
-    if os.waitstatus_to_exitcode(os.waitpid(forked(lambda: fit_of(config), template), 0)[1]):
+    if not ended_well(forked(lambda: fit_of(config), template)):
         raise RuntimeError("the stages before training failed")
     os.environ["TUNEWORTHY_STORE"] = str(template)
     return fit_of(config)
-
-
-def processor() -> str:
-    """Return the processor's name as the kernel tells it."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor")
 
 
 def main() -> int:

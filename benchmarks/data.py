@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import polars as pl
 
+from benchmarks.machine import processor
 from schemas.config import RunConfig
 from tasks.data.locating import locate_data
 from tasks.data.nearness import banding, near_pairs
@@ -183,12 +183,6 @@ def against_datasketch(folder: Path) -> None:
         seen = {row for pair in pairs for row in pair}
         print(f"{name:<11} {seconds[name]:6.1f} CPU s, {wall:6.1f} s  recall {sum(row - 1 in seen for row in planted) / len(planted):.4f} of {len(planted)}")
     print(f"ratio {seconds['datasketch'] / seconds['here']:.1f} in CPU seconds")
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -10,17 +10,13 @@ Prints one table.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
-import platform
 import random
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +26,10 @@ os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANAL
 warnings.filterwarnings("ignore")
 # ruff: noqa: E402 - the environment above is read when these are imported
 
-import torch
 import yaml
 
+from benchmarks.forks import ended_well, forked, make_ready, said
+from benchmarks.machine import processor
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.config import RunConfig
@@ -74,32 +71,12 @@ DAMAGES: tuple[Damage, ...] = (truncate, empty, flip, delete)
 
 def forked_run(config: RunConfig, store: Path) -> int:
     """Start the whole main path in a forked process and return its pid; it runs without a Prefect server, straight on the store."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    log = log_of(store).open("a", encoding="utf-8")
-    try:
-        os.environ["TUNEWORTHY_STORE"] = str(store)
-        torch.set_num_threads(1)  # makes torch's thread pool anew; two threads that first used it after a fork could find none
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        finetune.fn(config)
-        code = 0
-    except BaseException:  # noqa: BLE001 - whatever it was, the trial tells it
-        traceback.print_exc(file=log)
-    log.flush()
-    os._exit(code)
-
-
-def log_of(store: Path) -> Path:
-    """Return where the runs on a store write what they say."""
-    return store.with_name(f"{store.name}.log")
+    return forked(lambda: finetune.fn(config), store)
 
 
 def finish(config: RunConfig, store: Path) -> bool:
     """Run to the end and tell whether it got there."""
-    return os.waitstatus_to_exitcode(os.waitpid(forked_run(config, store), 0)[1]) == 0
+    return ended_well(forked_run(config, store))
 
 
 def digests(config: RunConfig, store: Path) -> dict[str, str] | None:
@@ -123,7 +100,7 @@ def holds(config: RunConfig, store: Path, wanted: dict[str, str]) -> bool:
 def what_differs(config: RunConfig, store: Path, wanted: dict[str, str]) -> str:
     """Return in words what differs from the undisturbed run; empty when nothing does."""
     if not finish(config, store):
-        return f"the run after it failed: {log_of(store).read_text(encoding='utf-8')[-2000:]}"
+        return f"the run after it failed: {said(store)}"
     found = digests(config, store)
     if found is None:
         return "the run after it left something to do"
@@ -196,7 +173,7 @@ def main() -> int:
         held, alive = kill_trials(config, template, wanted, seconds, arguments.kills, folder)
         damaged = damage_trials(config, finished, wanted, arguments.damages, folder)
     rows = [("kill -9 at a random moment", held, arguments.kills), *((f"one file: {name}", *counts) for name, counts in damaged.items())]
-    print(f"{platform.processor() or platform.machine()}, undisturbed run {seconds:.1f} s, {alive} of {arguments.kills} killed runs were alive\n")
+    print(f"{processor()}, undisturbed run {seconds:.1f} s, {alive} of {arguments.kills} killed runs were alive\n")
     print(f"{'fault':<30} {'held':>6} {'trials':>7}")
     for fault, good, trials in rows:
         print(f"{fault:<30} {good:>6} {trials:>7}")
@@ -209,9 +186,8 @@ def prepare(folder: Path) -> tuple[RunConfig, Path]:
     import matplotlib
     import mlflow
     import peft
-    from tqdm import tqdm
+    import torch
 
-    torch.set_num_threads(1)
     model = folder / "model"
     model.mkdir()
     write_tiny_model(model)
@@ -220,9 +196,7 @@ def prepare(folder: Path) -> tuple[RunConfig, Path]:
     template = folder / "template"
     template.mkdir()
     mlflow.MlflowClient(f"sqlite:///{template / 'mlflow.db'}").search_experiments()
-    # The lock that tqdm makes is one semaphore for a process and all forked from it: a run killed while it holds it would stop every later one.
-    tqdm.set_lock(threading.RLock())
-    gc.freeze()  # what is loaded stays: the forked runs need not look through it after each stage
+    make_ready()
     tell(f"loaded {', '.join(library.__name__ for library in (lm_eval, matplotlib, mlflow, peft, torch))}")
     return read_config(folder / "small.yaml"), template
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ os.environ.update(HF_HUB_OFFLINE="1", PREFECT_SERVER_ANALYTICS_ENABLED="false")
 
 import yaml
 
+from benchmarks.machine import processor
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import ReportArtifact
@@ -115,12 +115,6 @@ def copied(source: Path, target: Path) -> None:
     """Copy a file and take its sha256."""
     shutil.copyfile(source, target)
     sha256_of(target)
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main() -> None:

@@ -24,7 +24,6 @@ import importlib.util
 import itertools
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -38,7 +37,8 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402 - found on the path above
+from machine import processor  # noqa: E402 - found on the path above
+from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402
 
 if TYPE_CHECKING:
     from tasks.training.rows import TokenRow
@@ -209,13 +209,6 @@ def curve(arguments: argparse.Namespace, bases: dict[str, Path], rows: Path) -> 
         yield f"{name:10}{line:20}{figures['tokens_per_s']:>9.0f}{figures['peak'] / 2**30:>9.2f}" + "".join(f"{each:>12.1f}" for each in minutes)
 
 
-def processor() -> str:
-    """Return the processor's name and the threads in use."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{name}, {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads"
-
-
 def parsed() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -254,7 +247,10 @@ def main() -> None:
         base = arguments.base or demo_base(folder)
         tables = arguments.rows or [TICKETS, *geoquery(folder)]
         version = f"trl {importlib.metadata.version('trl')}" if has_trl else "trl not installed, left out"
-        print(f"{processor()}; {arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} rounds; {version}")
+        threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
+        print(
+            f"{processor()}, {threads} threads; {arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} rounds; {version}"
+        )
         if arguments.curve:
             print("\n".join(curve(arguments, {base.name: base, "360M": random_base(folder, base)}, tables[-1])))
             return
