@@ -248,9 +248,8 @@ def main() -> None:
         tables = arguments.rows or [TICKETS, *geoquery(folder)]
         version = f"trl {importlib.metadata.version('trl')}" if has_trl else "trl not installed, left out"
         threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
-        print(
-            f"{processor()}, {threads} threads; {arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} rounds; {version}"
-        )
+        size = f"{arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} rounds"
+        print(f"{processor()}, {threads} threads; {size}; {version}", flush=True)
         if arguments.curve:
             print("\n".join(curve(arguments, {base.name: base, "360M": random_base(folder, base)}, tables[-1])))
             return
