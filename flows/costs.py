@@ -112,7 +112,7 @@ def _rates(store: ArtifactStore, base: ModelArtifact) -> Iterator[tuple[str, flo
 
 
 def _minutes(tokens: float | None, rate: float | None) -> float | None:
-    return round(tokens / rate / 60, 1) if tokens and rate else None
+    return round(tokens / rate / 60, 2) if tokens and rate else None
 
 
 def costs_table(costs: Costs) -> Table:

@@ -174,7 +174,7 @@ class TrainingConfig(Section):
         "adamw",
         description="8bit: states in a quarter of the memory; paged: states go to main memory when the card is full. Both need a CUDA card.",
     )
-    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
+    gradient_checkpointing: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Compute layers again in the backward pass instead of keeping them: about a third slower, a fraction of the memory, equal numbers. "
         "auto: only where the longest row would not fit otherwise.",

@@ -16,7 +16,8 @@ def count_letters(text: str, sections: dict[str, int], *, bench: Bench) -> Repor
     """Seal a text of so many letters, after leaving a mark that it ran."""
     with Path(os.environ["COUNTING_STAGE_MARKS"]).open("a", encoding="utf-8") as marks:
         marks.write("ran\n")
-    time.sleep(float(os.environ.get("COUNTING_STAGE_SECONDS", "0")))
+    for _ in range(round(10 * float(os.environ.get("COUNTING_STAGE_SECONDS", "0")))):
+        time.sleep(0.1)  # Prefect ends a task that takes too long between two calls, not within one
     if text == "transient" and len(_marks()) < 3:
         raise TransientFault("the network went away; run again")
     if text == "broken":

@@ -96,7 +96,7 @@ def refuse_without_card(optimizer: str, device: str) -> None:
 def choose_checkpointing(training: TrainingConfig, shape: Shape, precision: Precision, row: int, longest: int, room: int) -> tuple[bool, str]:
     """Tell whether layers are computed again instead of being kept, and why."""
     if training.gradient_checkpointing != "auto":
-        return training.gradient_checkpointing == "on", f"{training.gradient_checkpointing}, as the config says"
+        return training.gradient_checkpointing == "always", f"{training.gradient_checkpointing}, as the config says"
     needed = int(holes(training.method, precision.name, precision.device) * longest * token_bytes(shape, training, precision.name, row))
     compared = f"the longest row needs {in_gigabytes(needed)} for its passes, and {in_gigabytes(room)} may be taken"
     return (True, f"on: {compared}") if needed > room else (False, f"off: {compared}")

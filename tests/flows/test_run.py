@@ -72,7 +72,7 @@ def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_to
         ("data.held_out=0.4", {"validate_data"}),
         ("registry.model=other", set()),
         ("training.checkpoint_minutes=1", set()),
-        ("training.gradient_checkpointing=on", set()),
+        ("training.gradient_checkpointing=always", set()),
     ],
 )
 def test_a_changed_setting_runs_only_what_reads_it(

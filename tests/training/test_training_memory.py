@@ -136,13 +136,13 @@ def test_checkpointing_is_on_by_itself_only_where_the_longest_row_would_not_fit(
     monkeypatch.setattr(deciding, "room_for_packs", lambda held, device: 100_000)
     assert any(line.startswith("checkpointing: on: the longest row needs") for line in lines_of(tiny_model, tmp_path / "tight"))
     assert json.loads((tmp_path / "tight" / "decisions.json").read_text())["checkpointing"] is True
-    assert any(line == "checkpointing: off, as the config says" for line in lines_of(tiny_model, tmp_path / "told", gradient_checkpointing="off"))
+    assert any(line == "checkpointing: never, as the config says" for line in lines_of(tiny_model, tmp_path / "told", gradient_checkpointing="never"))
 
 
 @pytest.mark.parametrize("settings", [{"method": "lora", "dropout": 0.1}, {"method": "qlora"}, {"method": "full"}], ids=["lora", "qlora", "full"])
 def test_checkpointing_changes_no_bit(tiny_model: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     logs = []
-    for choice in ("off", "on"):
+    for choice in ("never", "always"):
         fit(tiny_model, tmp_path / choice, epochs=1, gradient_checkpointing=choice, **settings)
         logs.append((tmp_path / choice / "out" / "log.jsonl").read_text())
     assert logs[0] == logs[1]
