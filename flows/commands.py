@@ -70,6 +70,8 @@ def plan(arguments: argparse.Namespace) -> int:
     for line in plan_lines(found, spared):
         console.print(line)
     console.print(_summary(found))
+    if not found.is_all_hits:
+        console.print(_written(config), markup=False)
     if costs:
         console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
     for label, difference in (differences or {}).items():
@@ -206,6 +208,16 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
     console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
     when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"
     console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
+
+
+def _written(config: RunConfig) -> str:
+    """Return what a run will write, and where."""
+    store = ArtifactStore.from_environment()
+    registry = os.environ.get("MLFLOW_TRACKING_URI") or "the store's mlflow.db"
+    if "://" in registry:
+        registry = registry.partition("://")[0] + "://" + registry.partition("://")[2].rpartition("@")[2]  # no password is shown
+    version = f"; a version of {config.registry.model}, if the adapter earns it" if config.arms.trained else ""
+    return f"will be written: artifacts and records to {store.address}; a run of experiment {config.name} to {registry}{version}."
 
 
 def _summary(found: Plan) -> str:
