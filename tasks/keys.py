@@ -127,8 +127,16 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements right below a node; expressions hold no imports and no docstrings, and are most of a tree."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        below = getattr(node, part, None)
+        if isinstance(below, list):
+            yield from below
+
+
 def _own_imports(node: ast.AST) -> Iterator[str]:
-    for child in ast.iter_child_nodes(node):
+    for child in _statements(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         if isinstance(child, ast.ImportFrom) and child.module and child.module.split(".")[0] in OWN_PACKAGES:
@@ -139,11 +147,11 @@ def _own_imports(node: ast.AST) -> Iterator[str]:
         yield from _own_imports(child)
 
 
-def _drop_docstrings(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and body and ast.get_docstring(node, clean=False) is not None:
-            node.body = body[1:] or [ast.Pass()]
+def _drop_docstrings(node: ast.AST) -> None:
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    for child in _statements(node):
+        _drop_docstrings(child)
 
 
 def moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
