@@ -139,8 +139,7 @@ def _rows_of_this_run() -> list[dict[str, Any]]:
 
 def publish_stages() -> None:
     """Show the stages of this flow run so far on its page as one table: state, seconds, key, artifact."""
-    if in_flow_run():
-        create_table_artifact(_rows_of_this_run(), key="stages", description="Every stage of this run; its record lies under its key in the store.")
+    publish_table("stages", _rows_of_this_run(), "Every stage of this run; its record lies under its key in the store.")
 
 
 def publish_markdown(key: str, markdown: str) -> None:

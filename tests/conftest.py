@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/cli.py
@@ -43,6 +44,14 @@ def bench(store: ArtifactStore) -> Bench:
     folder = store.folder("benches", "test")
     store.folder("benches", "test", "out")
     return Bench(folder, store, Audience())
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Count how often the stage of tests/counting_stage.py really ran."""
+    marks = tmp_path / "marks"
+    monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
+    return lambda: len(marks.read_text().split()) if marks.exists() else 0
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from prefect import flow
@@ -29,14 +28,6 @@ def server() -> Iterator[None]:
     """A real Prefect server with a database of its own."""
     with prefect_test_harness(server_startup_timeout=60):
         yield
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count how often the stage really ran."""
-    marks = tmp_path / "marks"
-    monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
-    return lambda: len(marks.read_text().split()) if marks.exists() else 0
 
 
 @flow

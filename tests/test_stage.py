@@ -18,15 +18,6 @@ from tasks.store import ArtifactStore
 from tests.counting_stage import count_letters, measure_letters
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """An own store, and a count of how often the stage really ran."""
-    marks = tmp_path / "marks"
-    monkeypatch.setenv("TUNEWORTHY_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
-    return lambda: len(marks.read_text().split()) if marks.exists() else 0
-
-
 def sealed_file(artifact: ReportArtifact) -> Path:
     return ArtifactStore.from_environment().root / "artifacts" / artifact.digest / "letters.txt"
 

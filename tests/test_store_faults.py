@@ -25,15 +25,6 @@ COUNT = "from tests.counting_stage import count_letters; print(count_letters('sh
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """An own store, and a count of how often the stage really ran."""
-    marks = tmp_path / "marks"
-    monkeypatch.setenv("TUNEWORTHY_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
-    return lambda: len(marks.read_text().split()) if marks.exists() else 0
-
-
-@pytest.fixture
 def other_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of its own."""
     folder = tmp_path / "disk"

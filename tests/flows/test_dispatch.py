@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from prefect.states import Cancelled, Crashed, Failed
 
 from flows.config_file import read_config
+from flows.dispatch import _fault_of
 from flows.sources import locate
+from schemas.errors import DatasetRefused, TrainingStopped, TransientFault
 from schemas.orders import TrainOrder
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import gather_benchmark
@@ -100,3 +104,17 @@ def test_an_order_holds_no_path_of_this_machine(small_run: Path, tiny_model: Pat
     assert data.digest in text
     assert str(tmp_path) not in text
     assert str(tiny_model) not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (Crashed(message="Process exited with status code: -9"), TransientFault),
+        (Cancelled(message="by a person"), TrainingStopped),
+        (Failed(message="Flow run encountered an exception: DatasetRefused: rows are too long: 3, 9"), DatasetRefused),
+        (Failed(message="Flow run encountered an exception: ConnectionError: reset by peer"), TransientFault),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_workers_end_means_here_what_it_meant_there(state: Any, kind: type[Exception]) -> None:
+    assert _fault_of(state) is kind
