@@ -1,5 +1,7 @@
 """The data report as a Jinja template; a module, so that a change to it counts in the key of the stage that writes it."""
 
+from tasks.pages.page import ending
+
 DATA_STYLE = """
 .plain { list-style: none; padding: 0; } summary .chip { font-size: 0.8rem; }
 .bar { position: relative; display: block; height: 7px; border-radius: 4px; background: var(--plain); opacity: 0.75; min-width: 1px; }
@@ -173,18 +175,8 @@ TEMPLATE = (
 </article>
 {%- endfor %}
 
-<h2>Where every number comes from</h2>
-<div class="wide"><table>
-<thead><tr><th>artifact</th><th style="text-align: left">digest</th></tr></thead>
-<tbody>
-{%- for name, digest in facts.digests.items() %}
-<tr><td>{{ name }}</td><td class="text"><code>{{ digest }}</code></td></tr>
-{%- endfor %}
-</tbody></table></div>
-</main>
-</body>
-</html>
 """
+    + ending("facts.digests")
 )
 
 REFUSED_TEMPLATE = (

@@ -1,5 +1,7 @@
 """The report as a Jinja template; a module, so that a change to it counts in the key of the stage that writes reports."""
 
+from tasks.pages.page import ending
+
 TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -96,15 +98,4 @@ TEMPLATE = """<!doctype html>
 </tbody></table></div>
 {%- endif %}
 
-<h2>Where every number comes from</h2>
-<div class="wide"><table>
-<thead><tr><th>artifact</th><th style="text-align: left">digest</th></tr></thead>
-<tbody>
-{%- for name, digest in page.digests.items() %}
-<tr><td>{{ name }}</td><td class="text"><code>{{ digest }}</code></td></tr>
-{%- endfor %}
-</tbody></table></div>
-</main>
-</body>
-</html>
-"""
+""" + ending("page.digests")

@@ -12,6 +12,24 @@ from tasks.pages.style import STYLE
 
 LONGEST_TEXT = 1500  # characters of a prompt or an answer that are shown
 
+_ENDING = """<h2>Where every number comes from</h2>
+<div class="wide"><table>
+<thead><tr><th>artifact</th><th style="text-align: left">digest</th></tr></thead>
+<tbody>
+{%- for name, digest in DIGESTS.items() %}
+<tr><td>{{ name }}</td><td class="text"><code>{{ digest }}</code></td></tr>
+{%- endfor %}
+</tbody></table></div>
+</main>
+</body>
+</html>
+"""
+
+
+def ending(digests: str) -> str:
+    """Return the end of a page's template: where its numbers come from. `digests` is the template's own name for the mapping of artifact to digest."""
+    return _ENDING.replace("DIGESTS", digests)
+
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **words: Any) -> str:
     """Return a page. Equal input gives equal bytes; nothing in it points outside, and all that was not made by `own` is escaped."""
