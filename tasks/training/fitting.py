@@ -14,6 +14,7 @@ from pydantic import BaseModel as Facts
 
 from schemas.errors import TrainingStopped
 from tasks.inference.precision import Precision
+from tasks.memory import keep_freed
 from tasks.progress import Audience
 from tasks.training.checking import check_packing
 from tasks.training.decisions import DECISIONS, Decisions, decide, remember_capacity
@@ -115,6 +116,7 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
     from transformers import set_seed
 
     decisions = decide(bench, base, training, lesson, precision)
+    keep_freed()
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
     if training.adapter == "pissa" and os.environ.get("RANK", "0") == "0":

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, log_softmax
 
-from tasks.training.memory import CHUNK
+from tasks.training.memory import CHUNK, ROWS
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -22,18 +22,12 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         ctx.grads = [torch.zeros_like(part) if is_needed else None for part, is_needed in zip((hidden, weight, bias), needed, strict=True)]
         total = hidden.new_zeros((), dtype=torch.float32)
         for start in range(0, hidden.shape[0], chunk):
-            part, wanted = hidden[start : start + chunk], labels[start : start + chunk, None]
-            logits = linear(part, weight, bias).float()
-            top = logits.amax(1, keepdim=True)
-            right = logits.gather(1, wanted) - top
-            odds = logits.sub_(top).exp_()
-            norm = odds.sum(1, keepdim=True)
-            total += (norm.log() - right).sum()
+            part = hidden[start : start + chunk]
+            logits = linear(part, weight, bias)
+            total += _to_slopes(logits, labels[start : start + chunk, None])
             if any(needed):
-                slope = odds.div_(norm).scatter_add_(1, wanted, torch.full_like(norm, -1.0)).to(hidden.dtype)
-                _add_grads(ctx.grads, slope, part, weight, slice(start, start + chunk))
-                del slope
-            del logits, odds  # or two chunks would stand in memory at once
+                _add_grads(ctx.grads, logits, part, weight, slice(start, start + chunk))
+            del logits  # or two chunks would stand in memory at once
         return total
 
     @staticmethod
@@ -41,6 +35,19 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """Scale what the forward pass made."""
         scaled = (None if grad is None else grad * grads[0].to(grad.dtype) for grad in ctx.grads)
         return *scaled, None, None
+
+
+def _to_slopes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the summed cross entropy of logits (n, V) against labels (n, 1); the logits become their gradients in place, a few rows at a time.
+
+    A few rows in fp32 stay in the processor's cache through all of these passes; 256 rows of 49,152 did not, and took a fifth longer in all.
+    """
+    total = logits.new_zeros((), dtype=torch.float32)
+    for part, wanted in zip(logits.split(ROWS), labels.split(ROWS), strict=True):
+        log_odds = log_softmax(part, -1, dtype=torch.float32)
+        total -= log_odds.gather(1, wanted).sum()
+        part.copy_(log_odds.exp_().scatter_add_(1, wanted, log_odds.new_full(wanted.shape, -1.0)))
+    return total
 
 
 def _add_grads(grads: list[torch.Tensor | None], slope: torch.Tensor, part: torch.Tensor, weight: torch.Tensor, place: slice) -> None:

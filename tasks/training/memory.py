@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from schemas.config import TrainingConfig
 
 WIDTHS = {"bf16": 2, "fp32": 4}
-# Answer tokens whose logits stand in memory at once; tasks/training/loss.py takes its chunk from here.
+# Answer tokens whose logits stand in memory at once; tasks/training/loss.py takes both from here.
 CHUNK = 256
+# Rows of a chunk that are in fp32 at once.
+ROWS = 16
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 # Resident bytes for one that a pass asked for, in the ten steps between two trims of the heap. Measured on SmolLM2-135M: 1.3 after one step, 1.8 (bf16)
@@ -197,7 +199,7 @@ def _layer_bytes(shape: Shape, training: TrainingConfig, dtype: str, row: int) -
     scores = width * shape.heads * row
     if training.method == "full" and dtype == "bf16":  # fp32 states, and a bf16 copy in front of each product
         return 28 * shape.hidden + feed_forward + 2 * shape.queries + 4 * shape.keys + scores
-    norms = (2 * 4 + 2 * width + (8 if training.method == "full" else 0)) * shape.hidden
+    norms = (4 * 4 + 2 * width if training.method == "full" else 4 * width) * shape.hidden  # of each of two: its input, and what it gives to the branches
     attention = width * (2 * shape.queries + 2 * shape.keys)
     return norms + attention + feed_forward + scores + _branch_bytes(shape, training, width)
 
@@ -214,8 +216,8 @@ def _branch_bytes(shape: Shape, training: TrainingConfig, width: int) -> int:
 
 
 def logit_bytes(shape: Shape, training: TrainingConfig, dtype: str, answers: int) -> int:
-    """Return what the loss takes at once: the logits of a chunk in fp32, beside them in bf16 where that is the format; full: the output layer's gradients."""
-    chunk = min(answers, CHUNK) * shape.vocabulary * (4 if dtype == "fp32" else 6)
+    """Return what the loss takes at once: the logits of a chunk, some rows of them twice in fp32; full: the output layer's gradients."""
+    chunk = (min(answers, CHUNK) * WIDTHS[dtype] + min(answers, ROWS) * 8) * shape.vocabulary
     return chunk + (shape.head * 8 if training.method == "full" else 0)
 
 

@@ -23,6 +23,7 @@ from schemas.errors import ConfigRefused, LibraryMissing
 from tasks.memory import hand_back
 from tasks.training.attention import NAME, packed_attention
 from tasks.training.branches import Layer, join_branches
+from tasks.training.norms import join_norms
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
@@ -138,6 +139,7 @@ def _with_branches(model: Any, training: TrainingConfig) -> Any:
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         branched = get_peft_model(model, config)
     join_branches(branched)
+    join_norms(branched)
     return branched
 
 
