@@ -156,12 +156,13 @@ class TrainingConfig(Section):
     """How the adapter is fitted. QLoRA by default; full fine-tuning is the exception."""
 
     method: Literal["qlora", "lora", "full"] = Field("qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight.")
-    adapter: Literal["lora", "dora", "rslora", "pissa", "loftq"] = Field(
+    adapter: Literal["lora", "dora", "rslora", "pissa", "loftq", "qera"] = Field(
         "lora",
         description="Kind of branch (qlora, lora). rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
         "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often better at a low rank, slower. "
         "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice the rank; not with qlora. "
-        "loftq: starts from the main part of what 4 bits took away; qlora only; no gain was measured on a model of 135M.",
+        "loftq: starts from the main part of what 4 bits took from the weights; qlora only; no gain was measured on a model of 135M. "
+        "qera: starts from the main part of what they took from the layers' outputs on the first train rows; qlora only.",
     )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None, min_length=1, description="Ends of the names of the layers that get a branch, such as q_proj; all linear layers when left out, which learns best."
@@ -209,9 +210,10 @@ class TrainingConfig(Section):
         """Refuse a kind of branch, or a choice of layers, that the method cannot have."""
         if self.method == "full" and (self.adapter != "lora" or self.targets is not None):
             raise ValueError('adapter and targets choose low-rank branches, and method "full" has none: leave both out, or set method "qlora" or "lora"')
-        if self.method != "qlora" and self.adapter == "loftq":
+        if self.method != "qlora" and self.adapter in ("loftq", "qera"):
             raise ValueError(
-                f'adapter "loftq" makes up for what 4 bits take away, and method "{self.method}" has none of them: set method "qlora" or adapter "lora"'
+                f'adapter "{self.adapter}" makes up for what 4 bits take away, and method "{self.method}" has nothing to make up for: '
+                'set method "qlora" or adapter "lora"'
             )
         if self.method == "qlora" and self.adapter == "pissa":
             raise ValueError(

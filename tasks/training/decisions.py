@@ -11,6 +11,7 @@ import torch
 
 from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
+from tasks.training.kernels import kernels_line
 from tasks.training.memory import (
     Estimate,
     Pack,
@@ -76,6 +77,8 @@ def decide(bench: Bench, base: Path, training: TrainingConfig, lesson: Lesson, p
     bench.audience.say(_packing_line(lesson, decisions.capacity, expected, room) + remembered)
     bench.audience.say(memory_line(expected))
     bench.audience.say(f"checkpointing: {why}")
+    if training.method != "full":
+        bench.audience.say(kernels_line(chosen.device))
     bench.audience.say("compile: off; it would save a tenth of each step after minutes of compiling (docs/decisions/0005)")
     _write(path, decisions.__dict__)
     return decisions

@@ -30,6 +30,7 @@ from tasks.training.resuming import newest_whole, read_state, step_folder
 from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
 from tasks.training.sealing import count_parameters, seal_weights, write_json
 from tasks.training.several import Job, refuse_too_many, train_on
+from tasks.training.starting import start_from_output_error
 from tasks.training.stopping import Stop, stoppable
 from tasks.training.trainer import PackedTrainer, arguments, is_out_of_patience
 
@@ -133,6 +134,8 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
         if checkpoint is None and training.devices == 1:  # processes that found different sizes would wait for each other for ever
             capacity = confirmed_capacity(model, head, lesson, capacity, has_autocast, bench.audience.say)
             remember_capacity(bench.folder, capacity)
+        if checkpoint is None and training.adapter == "qera":
+            start_from_output_error(model, head, lesson, capacity, base)
         if checkpoint:
             bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
         set_seed(seed)

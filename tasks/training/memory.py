@@ -263,7 +263,7 @@ def side_by_side(shape: Shape, training: TrainingConfig, dtype: str, device: str
     plain: dict[str, Any] = {"full": {"adapter": "lora", "targets": None}, "lora": {}, "qlora": {}}
     if training.adapter == "pissa":
         plain["qlora"] = {"adapter": "lora"}
-    if training.adapter == "loftq":
+    if training.adapter in ("loftq", "qera"):
         plain["lora"] = {"adapter": "lora"}
     settings = {method: training.model_copy(update={"method": method, **changes}) for method, changes in plain.items()}
     return {method: (trained_parameters(shape, chosen), estimate(shape, chosen, dtype, device, pack)) for method, chosen in settings.items()}

@@ -4,15 +4,15 @@ qlora   the base in 4-bit NormalFloat with double quantisation; low-rank branche
 lora    the base in the machine's training dtype; low-rank branches in fp32 beside it
 full    every weight, held in fp32; products in bf16 through autocast where the machine has it
 
-A branch is one of five kinds (training.adapter): lora, rslora (another scale), pissa and loftq (another start) or dora (a trained length for each
-output).
+A branch is one of six kinds (training.adapter): lora, rslora (another scale), pissa, loftq and qera (another start) or dora (a trained length for
+each output).
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ from transformers.training_args import OptimizerNames
 from schemas.errors import ConfigRefused, LibraryMissing
 from tasks.memory import hand_back
 from tasks.training.attention import NAME, packed_attention
-from tasks.training.branches import Layer, join_branches
-from tasks.training.norms import join_norms
+from tasks.training.branches import join_branches
+from tasks.training.kernels import join_operations
+from tasks.training.starting import start_from_weight_error
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
@@ -35,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "pissa": {"init_lora_weights": "pissa_niter_16"},
     "loftq": {},
+    "qera": {},
 }
 # transformers' names of the optimisers; all but the first are bitsandbytes' and need a CUDA card.
 OPTIMIZERS = {
@@ -70,9 +72,12 @@ def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, devic
     model.config.use_cache = False
     if training.method == "qlora":
         _leave_file(model)
-    branched = model if training.method == "full" else _with_branches(model, training)
+    if training.method == "full":
+        return model
+    branched = _with_branches(model, training)
+    join_operations(branched, device)
     if training.adapter == "loftq":
-        _start_from_error(branched, folder)
+        start_from_weight_error(branched, folder)
     return branched
 
 
@@ -82,34 +87,6 @@ def _leave_file(model: Any) -> None:
         if tensor.device.type == "cpu" and getattr(tensor, "quant_state", None) is None:
             tensor.data = tensor.data.clone()
     hand_back()  # and what quantising took beside it
-
-
-def _start_from_error(model: Any, folder: Path) -> None:
-    """Start each branch as the best approximation, of its rank, of what quantising took away (LoftQ, arXiv 2310.08659); the 4-bit base stays as it is.
-
-    peft's own function for a model that is quantised already needs a card, and leaves the branch's scale out.
-    """
-    from peft.tuners.lora import LoraLayer
-
-    places = {f"{name}.weight": module for name, module in model.get_base_model().named_modules() if isinstance(module, LoraLayer)}
-    for name, weight in _stored(folder, set(places)):
-        module = places[name]
-        kept = Layer(module.get_base_layer()).unfolded()
-        down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
-        left, sizes, right = torch.svd_lowrank(weight.to(kept.device).float() - kept.float(), q=min(2 * down.shape[0], *weight.shape), niter=8)
-        root, rank = sizes.sqrt(), down.shape[0]
-        with torch.no_grad():
-            down.copy_((right * root).t()[:rank])
-            up.copy_((left * root)[:, :rank] / module.scaling["default"])
-
-
-def _stored(folder: Path, names: set[str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield these weights of a base as its files hold them, one at a time."""
-    from safetensors import safe_open
-
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            yield from ((name, file.get_tensor(name)) for name in file.keys() if name in names)  # noqa: SIM118
 
 
 def _four_bits(dtype: torch.dtype) -> Any:
@@ -139,7 +116,6 @@ def _with_branches(model: Any, training: TrainingConfig) -> Any:
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         branched = get_peft_model(model, config)
     join_branches(branched)
-    join_norms(branched)
     return branched
 
 

@@ -104,8 +104,9 @@ def padded(model: Any, rows: list[TokenRow]) -> Any:
 
 @contextmanager
 def plainly(model: Any) -> Iterator[None]:
-    """Run with the library's attention and peft's own branches."""
-    joined = {module: module.__dict__.pop("forward") for module in model.modules() if "forward" in module.__dict__ and hasattr(module, "lora_A")}
+    """Run with the library's attention and norms and peft's own branches."""
+    ours_alone = [module for module in model.modules() if hasattr(module, "lora_A") or type(module).__name__.endswith("RMSNorm")]
+    joined = {module: module.__dict__.pop("forward") for module in ours_alone if "forward" in module.__dict__}
     config = model.config
     config._attn_implementation, ours = "sdpa", config._attn_implementation
     try:
