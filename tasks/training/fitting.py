@@ -135,7 +135,8 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
             capacity = confirmed_capacity(model, head, lesson, capacity, has_autocast, bench.audience.say)
             remember_capacity(bench.folder, capacity)
         if checkpoint is None and training.adapter == "qera":
-            start_from_output_error(model, head, lesson, capacity, base)
+            share = start_from_output_error(model, head, lesson, capacity, base)
+            bench.audience.say(f"start: the branches make up for {share:.0%} of the squared error that 4 bits make in a layer's outputs on the first rows")
         if checkpoint:
             bench.audience.say(f"goes on after step {read_state(checkpoint)['global_step']} of {len(lesson.steps)}, from its checkpoint")
         set_seed(seed)

@@ -22,6 +22,8 @@ WIDTHS = {"bf16": 2, "fp32": 4}
 CHUNK = 256
 # Rows of a chunk that are in fp32 at once.
 ROWS = 16
+# Bytes that the products of layers' inputs may take at once while branches are started from them (tasks/training/starting.py).
+PRODUCTS = 2**29
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 # Resident bytes for one that a pass asked for, in the ten steps between two trims of the heap. Measured on SmolLM2-135M: 1.3 after one step, 1.8 (bf16)
@@ -157,7 +159,7 @@ def estimate(shape: Shape, training: TrainingConfig, dtype: str, device: str, pa
         activations=activations,
         logits=logits,
         holes=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights + (shape.stored if device == "cpu" else 0),
+        loading=weights + (shape.stored if device == "cpu" else 0) + (PRODUCTS if training.adapter == "qera" else 0),
     )
 
 

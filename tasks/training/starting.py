@@ -6,7 +6,7 @@ The 4-bit base stays as it is, so an adapter that was started this way is served
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import torch
 
 from tasks.training.branches import Layer
 from tasks.training.loss import AnswerHead
+from tasks.training.memory import PRODUCTS
 from tasks.training.packing import Lesson, Pack, pack_rows
 from tasks.training.passes import pack_loss
 
-# Tokens whose states are looked at: sizes of input channels settle after a few hundred.
+# Tokens whose states are looked at.
 SEEN_TOKENS = 4096
+# Added to each input channel's own mean square: a few thousand tokens tell the products of a few thousand channels only roughly.
+DAMPING = 0.1
 # Length of a row of the first factor as peft starts it, whatever the size of the layer: uniform, with a variance of a third over the inputs.
 USUAL_LENGTH = 3**-0.5
 
@@ -28,44 +31,78 @@ def start_from_weight_error(model: Any, base: Path) -> None:
 
     peft's own function for a model that is quantised already needs a card, and leaves the branch's scale out.
     """
-    for _, module, error in _errors(model, base):
+    for _, module, error in _errors(model, base, _branched(model)):
         left, sizes, right = _main_part(error, module)
         root = sizes.sqrt()
         _start(module, (right * root).t(), left * root)
 
 
-def start_from_output_error(model: Any, head: AnswerHead, lesson: Lesson, capacity: int, base: Path) -> None:
-    """Start each branch so that the layer's outputs, over the first train rows, lose least by quantising (QERA, arXiv 2410.06040, its approximate form).
+def start_from_output_error(model: Any, head: AnswerHead, lesson: Lesson, capacity: int, base: Path) -> float:
+    """Start each branch so that the layer's outputs, over the first train rows, lose least by quantising (QERA, arXiv 2410.06040, its exact form).
 
-    An error counts as much as the input that it is multiplied by is large: with S the root mean square of each input channel, the branch is the
-    main part of (W - Q) S, taken back through S. The first factor gets the length that it usually starts with, so that the rate means the same.
+    Returns the mean over layers of the share of the squared error that its branch makes up for.
+
+    With C = L L' the mean of x x' over a layer's inputs, a branch B A leaves the mean squared error |(W - Q - B A) L|^2; the main part of
+    (W - Q) L, taken back through L, makes it least. Any root of C gives the same branch; a triangular one is the cheapest. The first factor gets
+    the length that it usually starts with, so that the learning rate means the same.
     """
-    sizes = channel_sizes(model, functools.partial(_look_at, model, head, _first_packs(lesson, capacity)))
-    for name, module, error in _errors(model, base):
-        weight = sizes[name].clamp_min(1e-6 * float(sizes[name].max()) or 1.0)
-        left, values, right = _main_part(error * weight, module)
-        down = (right / weight[:, None]).t()
-        lengths = down.norm(dim=1, keepdim=True) / USUAL_LENGTH
-        _start(module, down / lengths, left * values * lengths.t())
+    look = functools.partial(_look_at, model, head, _first_packs(lesson, capacity))
+    shares: list[float] = []
+    for names in _in_groups(_branched(model)):
+        products = input_products(model, names, look)
+        for name, module, error in _errors(model, base, names):
+            root = _root(products.pop(name))
+            weighed = error @ root
+            left, values, right = _main_part(weighed, module)
+            shares.append(float(values.square().sum() / weighed.square().sum()))
+            down = torch.linalg.solve_triangular(root, right.t(), upper=False, left=False)
+            lengths = down.norm(dim=1, keepdim=True) / USUAL_LENGTH
+            _start(module, down / lengths, left * values * lengths.t())
+    return sum(shares) / len(shares)
 
 
-def channel_sizes(model: Any, look: Callable[[], None]) -> dict[str, torch.Tensor]:
-    """Return layer name -> root mean square of each input channel (in,) of the layers with branches, over what `look` puts through the model."""
+def input_products(model: Any, names: Collection[str], look: Callable[[], None]) -> dict[str, torch.Tensor]:
+    """Return layer name -> mean of x x' (in, in) over the inputs x that `look` puts through these layers."""
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
 
     def note(name: str, _: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         states = inputs[0].reshape(-1, inputs[0].shape[-1]).float()
-        sums[name] = sums.get(name, torch.zeros(())) + states.pow(2).sum(0)
+        if name in sums:
+            sums[name].addmm_(states.t(), states)
+        else:
+            sums[name] = states.t() @ states
         counts[name] = counts.get(name, 0) + states.shape[0]
 
-    hooks = [module.register_forward_pre_hook(functools.partial(note, name)) for name, module in _branched(model).items()]
+    hooks = [module.register_forward_pre_hook(functools.partial(note, name)) for name, module in _branched(model).items() if name in names]
     try:
         look()
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: (total / counts[name]).sqrt() for name, total in sums.items()}
+    return {name: total.div_(counts[name]) for name, total in sums.items()}
+
+
+def _in_groups(modules: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield names of layers whose products of inputs stand in memory together; of a large base, a few layers at a time."""
+    group: list[str] = []
+    held = 0
+    for name, module in modules.items():
+        size = 4 * module.in_features**2
+        if group and held + size > PRODUCTS:
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    yield group
+
+
+def _root(products: torch.Tensor) -> torch.Tensor:
+    """Return the lower-triangular root of a layer's damped products; a channel that was always zero counts a little."""
+    squares = products.diagonal()
+    floor = 1e-6 * float(squares.mean()) or 1.0
+    squares += DAMPING * squares + floor
+    return torch.as_tensor(torch.linalg.cholesky(products))
 
 
 def _look_at(model: Any, head: AnswerHead, packs: Sequence[Pack]) -> None:
@@ -93,8 +130,8 @@ def _branched(model: Any) -> dict[str, Any]:
     return {name: module for name, module in model.get_base_model().named_modules() if isinstance(module, LoraLayer)}
 
 
-def _errors(model: Any, base: Path) -> Iterator[tuple[str, Any, torch.Tensor]]:
-    """Yield name, layer with its branch, and what quantising took from its weight (out, in), a layer at a time."""
+def _errors(model: Any, base: Path, names: Collection[str]) -> Iterator[tuple[str, Any, torch.Tensor]]:
+    """Yield name, layer with its branch, and what quantising took from its weight (out, in), for each of these layers, one at a time."""
     from safetensors import safe_open
 
     modules = _branched(model)
@@ -102,7 +139,7 @@ def _errors(model: Any, base: Path) -> Iterator[tuple[str, Any, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - no mapping
                 name = key.removesuffix(".weight")
-                if name in modules and key != name:
+                if name in names and key != name:
                     kept = Layer(modules[name].get_base_layer()).unfolded()
                     yield name, modules[name], file.get_tensor(key).to(kept.device).float() - kept.float()
 

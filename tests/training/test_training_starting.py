@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from lessons import fit, sealed_digest, token_rows
+from lessons import Heard, fit, sealed_digest, token_rows
 from safetensors.torch import load_file
 
 from schemas.config import TrainingConfig
 from tasks.training.branches import Layer
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
-from tasks.training.packing import Lesson, plan_steps
+from tasks.training.packing import Lesson, pack_rows, plan_steps
 from tasks.training.passes import pack_loss
 from tasks.training.resuming import newest_whole
 from tasks.training.rows import common_prefix
-from tasks.training.starting import USUAL_LENGTH, channel_sizes, start_from_output_error
+from tasks.training.starting import USUAL_LENGTH, input_products, start_from_output_error
 from tasks.training.trainer import PackedTrainer
 
 
@@ -62,41 +62,49 @@ def weight_error(model: Any, base: Path) -> float:
     return total
 
 
-def output_error(model: Any, base: Path, sizes: dict[str, torch.Tensor]) -> float:
-    """Return the same with every input channel weighed by its size."""
+def output_error(model: Any, base: Path, products: dict[str, torch.Tensor]) -> float:
+    """Return the sum over layers of the mean squared error of outputs, for inputs with these mean products."""
     inner, total = model.get_base_model(), 0.0
     weights = load_file(base / "model.safetensors")
-    for name, size in sizes.items():
+    for name, product in products.items():
         module = inner.get_submodule(name)
-        held = Layer(module.get_base_layer()).unfolded() + module.get_delta_weight("default")
-        total += ((held - weights[f"{name}.weight"]) * size).norm().item() ** 2
+        error = Layer(module.get_base_layer()).unfolded() + module.get_delta_weight("default") - weights[f"{name}.weight"]
+        total += (error @ product * error).sum().item()
     return total
 
 
-def sizes_of(model: Any, lesson: Lesson) -> dict[str, torch.Tensor]:
-    from tasks.training.packing import pack_rows
-
+def products_of(model: Any, lesson: Lesson) -> dict[str, torch.Tensor]:
+    names = [name for name, module in model.get_base_model().named_modules() if hasattr(module, "lora_A")]
     with answering(model) as head, torch.no_grad():
-        return channel_sizes(model, lambda: [pack_loss(model, head, pack, "cpu") for pack in pack_rows(lesson.rows, lesson.prefix, 10_000)])
+        packs = pack_rows(lesson.rows, lesson.prefix, 10_000)
+        return input_products(model, names, lambda: [pack_loss(model, head, pack, "cpu") for pack in packs])
 
 
 def test_loftq_comes_nearer_to_the_weights_and_qera_to_the_outputs(uneven: Path, lesson: Lesson) -> None:
     plain, loftq, qera = (started(uneven, adapter, lesson) for adapter in ("lora", "loftq", "qera"))
-    sizes = sizes_of(plain, lesson)
+    products = products_of(plain, lesson)
     assert weight_error(loftq, uneven) < 0.8 * weight_error(plain, uneven)
     assert weight_error(loftq, uneven) < weight_error(qera, uneven)
-    assert output_error(qera, uneven, sizes) < 0.9 * output_error(loftq, uneven, sizes) < output_error(plain, uneven, sizes)
+    assert output_error(qera, uneven, products) < 0.7 * output_error(loftq, uneven, products) < output_error(plain, uneven, products)
 
 
-def test_sizes_are_the_root_mean_squares_of_what_goes_in(tiny_model: Path, lesson: Lesson) -> None:
+def test_products_are_means_over_what_goes_in(tiny_model: Path, lesson: Lesson) -> None:
     model = started(tiny_model, "lora", lesson)
     layer = model.get_base_model().model.layers[0].self_attn.q_proj
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].reshape(-1, inputs[0].shape[-1])))
-    sizes = sizes_of(model, lesson)
+    products = products_of(model, lesson)
     hook.remove()
-    torch.testing.assert_close(sizes["model.layers.0.self_attn.q_proj"], torch.cat(seen).pow(2).mean(0).sqrt())
-    assert len(sizes) == 7 * model.config.num_hidden_layers
+    states = torch.cat(seen)
+    torch.testing.assert_close(products["model.layers.0.self_attn.q_proj"], states.t() @ states / len(states))
+    assert len(products) == 7 * model.config.num_hidden_layers
+
+
+def test_layers_whose_products_do_not_fit_together_are_started_in_groups(uneven: Path, lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.training.starting.PRODUCTS", 40_000)
+    plain, qera = started(uneven, "lora", lesson), started(uneven, "qera", lesson)
+    products = products_of(plain, lesson)
+    assert output_error(qera, uneven, products) < 0.7 * output_error(plain, uneven, products)
 
 
 def test_the_first_factor_starts_as_long_as_it_usually_is(tiny_model: Path, lesson: Lesson) -> None:
@@ -107,7 +115,10 @@ def test_the_first_factor_starts_as_long_as_it_usually_is(tiny_model: Path, less
 
 def test_an_interrupted_qera_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"method": "qlora", "adapter": "qera", "epochs": 1, "checkpoint_minutes": 1e-9}
-    fit(tiny_model, tmp_path / "whole", **settings)
+    heard = Heard()
+    fit(tiny_model, tmp_path / "whole", heard, **settings)
+    share = next(line for line in heard.lines if line.startswith("start: the branches make up for "))
+    assert 5 < int(share.removeprefix("start: the branches make up for ").partition("%")[0]) < 100
     step = PackedTrainer.training_step
 
     def cut(self: PackedTrainer, *args: Any, **kwargs: Any) -> Any:
