@@ -101,7 +101,8 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     kind, method, dtype = line.split("/")
     number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
-    training = TrainingConfig(method=method, rank=arguments.rank, learning_rate=1e-3, checkpoint_minutes=1440)
+    # adapter lora: every trainer's branches start at nothing, or losses could not be compared
+    training = TrainingConfig(method=method, adapter="lora", rank=arguments.rank, learning_rate=1e-3, checkpoint_minutes=1440)
     count = arguments.steps * arguments.rows_per_step
     started = time.perf_counter()
     rows = read_rows(arguments, count + arguments.held_out)

@@ -156,13 +156,14 @@ class TrainingConfig(Section):
     """How the adapter is fitted. QLoRA by default; full fine-tuning is the exception."""
 
     method: Literal["qlora", "lora", "full"] = Field("qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight.")
-    adapter: Literal["lora", "dora", "rslora", "pissa", "loftq", "qera"] = Field(
-        "lora",
-        description="Kind of branch (qlora, lora). rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
+    adapter: Literal["auto", "lora", "dora", "rslora", "pissa", "loftq", "qera"] = Field(
+        "auto",
+        description="Kind of branch (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the main part of what 4 bits took from the "
+        "layers' outputs on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora only. lora: starts at nothing. "
+        "rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
         "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often better at a low rank, slower. "
         "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice the rank; not with qlora. "
-        "loftq: starts from the main part of what 4 bits took from the weights; qlora only; no gain was measured on a model of 135M. "
-        "qera: starts from the main part of what they took from the layers' outputs on the first train rows; qlora only.",
+        "loftq: starts from the main part of what 4 bits took from the weights; qlora only; no gain was measured on a model of 135M.",
     )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None, min_length=1, description="Ends of the names of the layers that get a branch, such as q_proj; all linear layers when left out, which learns best."
@@ -205,10 +206,15 @@ class TrainingConfig(Section):
         5, gt=0, le=1440, description="Minutes between checkpoints; a killed run goes on from the last one.", json_schema_extra=NOT_IN_KEY
     )
 
+    @property
+    def branch(self) -> str:
+        """The kind of branch that `adapter` comes to with this method."""
+        return ("qera" if self.method == "qlora" else "lora") if self.adapter == "auto" else self.adapter
+
     @model_validator(mode="after")
     def branch_fits_method(self) -> TrainingConfig:
         """Refuse a kind of branch, or a choice of layers, that the method cannot have."""
-        if self.method == "full" and (self.adapter != "lora" or self.targets is not None):
+        if self.method == "full" and (self.adapter not in ("auto", "lora") or self.targets is not None):
             raise ValueError('adapter and targets choose low-rank branches, and method "full" has none: leave both out, or set method "qlora" or "lora"')
         if self.method != "qlora" and self.adapter in ("loftq", "qera"):
             raise ValueError(
@@ -218,7 +224,7 @@ class TrainingConfig(Section):
         if self.method == "qlora" and self.adapter == "pissa":
             raise ValueError(
                 'adapter "pissa" changes the base before it is quantised, and the adapter could not be put beside the sealed one: '
-                'set method "lora", or adapter "lora", "rslora", "dora" or "loftq"'
+                'set method "lora", or adapter "lora", "rslora", "dora", "loftq" or "qera"'
             )
         return self
 

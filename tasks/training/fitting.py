@@ -120,7 +120,7 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
     keep_freed()
     set_seed(seed)
     model = load_model(base, training, decisions.torch_dtype, decisions.device)
-    if training.adapter == "pissa" and os.environ.get("RANK", "0") == "0":
+    if training.branch == "pissa" and os.environ.get("RANK", "0") == "0":
         keep_start(model, bench.folder)
     has_autocast = training.method == "full" and decisions.dtype == "bf16"
     args = arguments(bench.folder, training.learning_rate, len(lesson.steps), seed, decisions.device == "cpu", has_autocast)
@@ -134,7 +134,7 @@ def train(training: TrainingConfig, base: Path, lesson: Lesson, seed: int, bench
         if checkpoint is None and training.devices == 1:  # processes that found different sizes would wait for each other for ever
             capacity = confirmed_capacity(model, head, lesson, capacity, has_autocast, bench.audience.say)
             remember_capacity(bench.folder, capacity)
-        if checkpoint is None and training.adapter == "qera":
+        if checkpoint is None and training.branch == "qera":
             share = start_from_output_error(model, head, lesson, capacity, base)
             bench.audience.say(f"start: the branches make up for {share:.0%} of the squared error that 4 bits make in a layer's outputs on the first rows")
         if checkpoint:
@@ -176,7 +176,7 @@ def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, checkpoint: 
     best = bench.folder / step_folder("best", best_step) if state["best_global_step"] else checkpoint
     for source, name in ((best, "best"), (checkpoint, "last")):
         seal_weights(source, bench.out / name, base.folder, base.name, base.revision)
-        if training.adapter == "pissa":
+        if training.branch == "pissa":
             subtract_start(bench.folder / START, bench.out / name)
     log = state["log_history"]
     (bench.out / "log.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in log), encoding="utf-8")
@@ -184,7 +184,7 @@ def seal(training: TrainingConfig, base: BaseModel, lesson: Lesson, checkpoint: 
     decisions = json.loads((bench.folder / DECISIONS).read_text(encoding="utf-8"))
     chosen = {
         "method": training.method,
-        "adapter": None if training.method == "full" else training.adapter,
+        "adapter": None if training.method == "full" else training.branch,
         "rank": None if training.method == "full" else training.rank,
         "dtype": decisions["dtype"],
         "best_step": best_step,

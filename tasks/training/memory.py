@@ -116,7 +116,7 @@ def trained_parameters(shape: Shape, training: TrainingConfig) -> int:
         return shape.parameters
     ends = None if training.targets is None else tuple(f".{target}" for target in training.targets)
     chosen = [layer for layer in shape.linears if ends is None or f".{layer.name}".endswith(ends)]
-    lengths = sum(layer.outputs for layer in chosen) if training.adapter == "dora" else 0
+    lengths = sum(layer.outputs for layer in chosen) if training.branch == "dora" else 0
     return sum(training.rank * (layer.outputs + layer.inputs) for layer in chosen) + lengths
 
 
@@ -159,7 +159,7 @@ def estimate(shape: Shape, training: TrainingConfig, dtype: str, device: str, pa
         activations=activations,
         logits=logits,
         holes=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights + (shape.stored if device == "cpu" else 0) + (PRODUCTS if training.adapter == "qera" else 0),
+        loading=weights + (shape.stored if device == "cpu" else 0) + (PRODUCTS if training.branch == "qera" else 0),
     )
 
 
@@ -214,7 +214,7 @@ def _branch_bytes(shape: Shape, training: TrainingConfig, width: int) -> int:
     inner = width * training.rank * per_layer
     sides = sum(layer.inputs + layer.outputs for layer in shape.linears) / shape.layers
     dropped = width * sum(layer.inputs for layer in shape.linears) / shape.layers if training.dropout else 0
-    return int(inner + dropped + (4.4 * sides if training.adapter == "dora" else 0))
+    return int(inner + dropped + (4.4 * sides if training.branch == "dora" else 0))
 
 
 def logit_bytes(shape: Shape, training: TrainingConfig, dtype: str, answers: int) -> int:
@@ -262,10 +262,10 @@ def in_gigabytes(count: float) -> str:
 
 def side_by_side(shape: Shape, training: TrainingConfig, dtype: str, device: str, pack: Pack) -> dict[str, tuple[int, Estimate]]:
     """Return method -> (trained parameters, estimate) for full, LoRA and QLoRA with the settings of `training` otherwise."""
-    plain: dict[str, Any] = {"full": {"adapter": "lora", "targets": None}, "lora": {}, "qlora": {}}
-    if training.adapter == "pissa":
-        plain["qlora"] = {"adapter": "lora"}
-    if training.adapter in ("loftq", "qera"):
-        plain["lora"] = {"adapter": "lora"}
+    plain: dict[str, Any] = {"full": {"adapter": "auto", "targets": None}, "lora": {}, "qlora": {}}
+    if training.branch == "pissa":
+        plain["qlora"] = {"adapter": "auto"}
+    if training.branch in ("loftq", "qera"):
+        plain["lora"] = {"adapter": "auto"}
     settings = {method: training.model_copy(update={"method": method, **changes}) for method, changes in plain.items()}
     return {method: (trained_parameters(shape, chosen), estimate(shape, chosen, dtype, device, pack)) for method, chosen in settings.items()}

@@ -76,7 +76,7 @@ def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, devic
         return model
     branched = _with_branches(model, training)
     join_operations(branched, device)
-    if training.adapter == "loftq":
+    if training.branch == "loftq":
         start_from_weight_error(branched, folder)
     return branched
 
@@ -110,7 +110,7 @@ def _with_branches(model: Any, training: TrainingConfig) -> Any:
             f"training.rank {training.rank} is above the smallest layer's size {smallest}: the branch would outgrow the layer. Allowed: 1 to {smallest}."
         )
     model.requires_grad_(False)
-    chosen = {"target_modules": list(training.targets) if training.targets else "all-linear", **VARIANTS[training.adapter]}
+    chosen = {"target_modules": list(training.targets) if training.targets else "all-linear", **VARIANTS[training.branch]}
     config = LoraConfig(r=training.rank, lora_alpha=training.alpha or 2 * training.rank, lora_dropout=training.dropout, task_type="CAUSAL_LM", **chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name

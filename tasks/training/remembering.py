@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def size_key(base: Path, training: TrainingConfig, longest: int, device: str) -> str:
     """Return what a size holds for: the base (a sealed folder is named by its digest), the method, the longest row and the card."""
-    return f"{base.name[:16]} {training.method} {training.adapter} r{training.rank} rows to {longest} {_card(device)}"
+    return f"{base.name[:16]} {training.method} {training.branch} r{training.rank} rows to {longest} {_card(device)}"
 
 
 def _card(device: str) -> str:

@@ -120,6 +120,12 @@ def test_an_interrupted_pissa_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_m
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 
+def test_a_4_bit_base_gets_branches_that_make_up_for_it_unless_told_otherwise() -> None:
+    kinds = {method: TrainingConfig(method=method).branch for method in ("qlora", "lora", "full")}
+    assert kinds == {"qlora": "qera", "lora": "lora", "full": "lora"}
+    assert TrainingConfig(method="qlora", adapter="lora").branch == "lora"
+
+
 def test_only_the_named_layers_get_a_branch(tiny_model: Path) -> None:
     model = load_model(tiny_model, TrainingConfig(**RULES, targets=("q_proj", "mlp.up_proj")), torch.float32, "cpu")
     branched = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "lora_A")}
