@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.arms_config import ArmsConfig
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
-from schemas.config import ArmsConfig
 from schemas.task_config import TaskConfig
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
@@ -15,4 +15,5 @@ def score_arms(
     task: TaskConfig, settings: ArmsConfig, seed: int, arms: Sequence[str], base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None = None
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
-    return tuple(score_arm(arm_slice(arm, settings), task, base, data, adapter, seed, subject=arm) for arm in arms)
+    has_documents = isinstance(data, DataArtifact) and data.documents > 0  # in a plan the rows may not be there yet
+    return tuple(score_arm(arm_slice(arm, settings, has_documents), task, base, data, adapter, seed, subject=arm) for arm in arms)

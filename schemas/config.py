@@ -7,11 +7,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from schemas.addresses import BELONG, faults_of
+from schemas.arms_config import ArmsConfig
 from schemas.section import NOT_IN_KEY, Section
 from schemas.task_config import TaskConfig
-
-UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
-TrainedArm = Literal["tuned", "tuned_retrieval"]
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
@@ -126,30 +124,6 @@ class BaseConfig(Section):
         min_length=1, description="package://NAME (GGUF inside an installed package), a folder, or a hub id with `revision`.", json_schema_extra=NOT_IN_KEY
     )
     revision: str | None = Field(None, description="Commit of a hub id; needed for one.", json_schema_extra=NOT_IN_KEY)
-
-
-class FewShotConfig(Section):
-    """The few-shot arm: the same examples before every request."""
-
-    shots: int = Field(8, ge=1, le=64, description="Training examples shown before the request.")
-
-
-class RetrievalConfig(Section):
-    """The retrieval arms: BM25 over the corpus, or over training examples where there is none."""
-
-    top_k: int = Field(4, ge=1, le=32, description="Passages or examples put before the request.")
-    passage_words: int = Field(120, ge=20, le=2000, description="Documents are cut into passages of about this many words.")
-
-
-class ArmsConfig(Section):
-    """Which arms are measured, and how long an answer may be."""
-
-    untrained: tuple[UntrainedArm, ...] = Field(("prompt", "few_shot", "retrieval"), min_length=1, description="Arms measured before any training.")
-    trained: tuple[TrainedArm, ...] = Field(("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained.")
-    few_shot: FewShotConfig = Field(default_factory=FewShotConfig, description="The few-shot arm.")
-    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig, description="The retrieval arms.")
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="An answer is cut off here; a cut answer is counted.")
-    limit: int | None = Field(None, ge=1, description="Measure on the first N held-out rows only (for trying out).")
 
 
 class TrainingConfig(Section):
@@ -292,3 +266,13 @@ class RunConfig(Section):
         default_factory=dict, description="Stage -> its retries and time limit, instead of the defaults.", json_schema_extra=NOT_IN_KEY
     )
     folder: str = Field(".", description="Folder that relative paths start from; the config file's own when read from a file.", json_schema_extra=NOT_IN_KEY)
+
+    @model_validator(mode="after")
+    def shots_stand_beside_passages(self) -> RunConfig:
+        """Refuse examples beside passages where there are no passages: there the retrieved examples are all that is shown."""
+        if self.arms.retrieval.shots is not None and self.data.corpus is None:
+            raise ValueError(
+                "arms.retrieval.shots: there are no passages to show examples beside, as data.corpus is not set; leave it out: "
+                f"the retrieval arms show the arms.retrieval.top_k = {self.arms.retrieval.top_k} nearest training examples"
+            )
+        return self

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.arms_config import ArmsConfig
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
-from schemas.config import ArmsConfig, StageLimits, StageName, TrainingConfig
+from schemas.config import StageLimits, StageName, TrainingConfig
 from schemas.task_config import TaskConfig
 
 

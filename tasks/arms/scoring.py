@@ -12,14 +12,14 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
-from tasks.arms.prompting import Example, Request, prompts_of
-from tasks.arms.retrieval import Passage, cut
+from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
 from tasks.inference.decoding import Generated, generate
 from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.rendering import render_prompt
+from tasks.inference.showing import Request, Speaker
 from tasks.inference.suiting import unsuited
 from tasks.progress import Audience
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOWER = {
     "few_shot": "arms.few_shot.shots or arms.max_new_tokens",
-    "retrieval": "arms.retrieval.top_k, arms.retrieval.passage_words or arms.max_new_tokens",
+    "retrieval": "arms.retrieval.top_k, arms.retrieval.passage_words, arms.retrieval.shots or arms.max_new_tokens",
     "tuned_retrieval": "arms.retrieval.top_k, arms.retrieval.passage_words or arms.max_new_tokens",
 }
 
@@ -41,7 +41,6 @@ class ArmInputs:
     data: Path
     adapter: Path | None
     method: str | None
-    has_documents: bool
 
 
 def check_kinship(adapter: AdapterArtifact, base: ModelArtifact) -> None:
@@ -68,9 +67,8 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
-    train, passages = _shown(arm, inputs)
-    requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
-    messages = prompts_of(arm, task.instruction, requests, train, passages, seed)
+    speaker = Speaker(task.instruction, shown_by(arm, inputs.data, seed))
+    messages = [speaker.say(Request(prompt, tuple(history))) for prompt, history in rows.select("prompt", "history").iter_rows()]
     adapter = AdapterFolder(inputs.adapter / "best", inputs.method or "") if inputs.adapter else None
     loaded = load_model(inputs.base, adapter=adapter)
     if inputs.adapter is not None:
@@ -96,18 +94,6 @@ def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
     """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit."""
     rows = polars.read_parquet(data / "held_out.parquet").sort("row_id")
     return rows if limit is None else rows.head(limit)
-
-
-def _shown(arm: ArmSlice, inputs: ArmInputs) -> tuple[list[Example], list[Passage]]:
-    """Return the train rows and passages that this arm may show; nothing is read that it does not."""
-    if arm.shots is None and arm.top_k is None:
-        return [], []
-    if arm.passage_words is not None and inputs.has_documents:
-        corpus = polars.read_parquet(inputs.data / "corpus.parquet")
-        return [], [passage for document, text in corpus.select("document", "text").iter_rows() for passage in cut(document, text, arm.passage_words)]
-    train = polars.read_parquet(inputs.data / "train.parquet").sort("row_id")
-    rows = train.select("row_id", "prompt", "history", "completion", "group").iter_rows()
-    return [Example(row_id, Request(prompt, tuple(history)), completion, group) for row_id, prompt, history, completion, group in rows], []
 
 
 def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:

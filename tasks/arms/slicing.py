@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from schemas.config import ArmsConfig
+    from schemas.arms_config import ArmsConfig
 
 ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
@@ -29,8 +29,12 @@ class ArmSlice(BaseModel):
         return self.name.startswith("tuned")
 
 
-def arm_slice(arm: str, arms: ArmsConfig) -> ArmSlice:
-    """Return what `arm` reads of the arms' section.
+def arm_slice(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSlice:
+    """Return what `arm` reads of the arms' section; `has_documents` tells whether the task has a corpus.
+
+    Beside passages the untrained retrieval arm shows examples. The tuned one has learned the form of an answer from its own rows, which stood
+    alone: it shows none, as they would cost tokens and make its prompts less like what it was fitted on. Without a corpus the rows that are
+    retrieved are the examples.
 
     Raises:
         ValueError: there is no such arm.
@@ -41,5 +45,11 @@ def arm_slice(arm: str, arms: ArmsConfig) -> ArmSlice:
     if arm == "few_shot":
         own = {"shots": arms.few_shot.shots}
     elif arm.endswith("retrieval"):
-        own = {"top_k": arms.retrieval.top_k, "passage_words": arms.retrieval.passage_words}
+        own = {"top_k": arms.retrieval.top_k}
+        own |= {"passage_words": arms.retrieval.passage_words} if has_documents else {}
+        own |= {"shots": _shots_beside_passages(arms)} if has_documents and arm == "retrieval" else {}
     return ArmSlice.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})
+
+
+def _shots_beside_passages(arms: ArmsConfig) -> int:
+    return arms.few_shot.shots if arms.retrieval.shots is None else arms.retrieval.shots

@@ -24,7 +24,6 @@ def score_arm(
         data=bench.open(data),
         adapter=bench.open(adapter) if adapter else None,
         method=adapter.method if adapter else None,
-        has_documents=data.documents > 0,
     )
     if adapter is not None:
         from tasks.arms.scoring import check_kinship

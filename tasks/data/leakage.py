@@ -2,8 +2,9 @@
 
 train x held_out           train rows that ask what a held-out row asks (exact), or nearly so (near), and how many of these were taken out; groups on
                            both sides, of which there are none
-few_shot_pool x held_out   the same of the train rows that stay, as the few-shot and retrieval arms draw their examples from them all; and held-out rows
-                           whose request or answer is a train row's but for numbers and quoted texts (tasks/data/templates.py)
+few_shot_pool x held_out   the same of the train rows that stay, as the few-shot arm and the retrieval arms, with a corpus or without, draw their examples
+                           from them all; and held-out rows whose request or answer is a train row's but for numbers and quoted texts
+                           (tasks/data/templates.py)
 corpus x held_out          held-out rows whose request or answer stands in the documents. That is what retrieval is for, and no fault
 train x benchmark          is a stage of its own (tasks/data/benchmark_items.py)
 """

@@ -2,77 +2,148 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig
-from tasks.arms.prompting import Example, Request, prompts_of, spread
-from tasks.arms.retrieval import Passage
+from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
+from schemas.errors import ConfigRefused
+from tasks.arms.prompting import shown_by, spread
 from tasks.arms.slicing import arm_slice
+from tasks.inference.shelves import TrainRow
+from tasks.inference.showing import Request, Speaker
 
 TRAIN = [
-    Example(place, Request(f"question about {word}"), f"answer {word}", f"g{place // 3}")
+    TrainRow(Request(f"question about {word}"), f"answer {word}", place, f"g{place // 3}")
     for place, word in enumerate(["rivers", "hills", "lakes", "towns", "roads", "ports"])
 ]
 ARMS = ArmsConfig(few_shot=FewShotConfig(shots=3), retrieval=RetrievalConfig(top_k=2))
+PASSAGES_ONLY = ARMS.model_copy(update={"retrieval": RetrievalConfig(top_k=2, shots=0)})
+CORPUS = {"trees.md": "oak and elm", "water.md": "rivers run to lakes", "rest.md": "nothing of the kind"}
+Said = list[dict[str, str]]
 
 
-def said(arm: str, request: str, passages: list[Passage] | None = None, history: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    return prompts_of(arm_slice(arm, ARMS), "Be brief.", [Request(request, history)], TRAIN, passages or [], 7)[0]
+class Desk:
+    """Sealed rows, and with `corpus` documents, that arms speak from."""
+
+    def __init__(self, folder: Path, corpus: dict[str, str] | None = None, train: list[TrainRow] = TRAIN) -> None:
+        self.folder, self.has_documents = folder, corpus is not None
+        rows = [
+            {"row_id": row.row_id, "history": list(row.request.history), "prompt": row.request.prompt, "completion": row.completion, "group": row.group}
+            for row in train
+        ]
+        polars.DataFrame(rows, schema_overrides={"history": polars.List(polars.String)}).write_parquet(folder / "train.parquet")
+        if corpus is not None:
+            polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
+
+    def say(self, arm: str, *requests: str, history: tuple[str, ...] = (), arms: ArmsConfig = ARMS) -> list[Said]:
+        speaker = Speaker("Be brief.", shown_by(arm_slice(arm, arms, self.has_documents), self.folder, 7))
+        return [speaker.say(Request(request, history)) for request in requests]
 
 
-def test_the_zero_shot_arms_say_the_instruction_and_the_request_and_nothing_else() -> None:
-    assert said("prompt", "why?") == said("tuned", "why?") == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why?"}]
+@pytest.fixture
+def rows(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
 
 
-def test_every_request_of_the_few_shot_arm_follows_the_same_turns() -> None:
-    one, other = prompts_of(arm_slice("few_shot", ARMS), "Be brief.", [Request("why?"), Request("how?")], TRAIN, [], 7)
+@pytest.fixture
+def documents(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, CORPUS)
+
+
+def test_the_zero_shot_arms_say_the_instruction_and_the_request_and_nothing_else(rows: Desk) -> None:
+    for arm in ("prompt", "tuned"):
+        assert rows.say(arm, "why?") == [[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why?"}]]
+
+
+def test_every_request_of_the_few_shot_arm_follows_the_same_turns(rows: Desk) -> None:
+    one, other = rows.say("few_shot", "why?", "how?")
     assert one[:-1] == other[:-1]
     assert [message["role"] for message in one] == ["system", *["user", "assistant"] * 3, "user"]
 
 
-def test_the_retrieved_example_that_is_nearest_stands_next_to_the_request() -> None:
-    turns = said("retrieval", "tell me about lakes and a question of towns and lakes")
+@pytest.mark.parametrize("arm", ["retrieval", "tuned_retrieval"])
+def test_the_retrieved_example_that_is_nearest_stands_next_to_the_request(rows: Desk, arm: str) -> None:
+    (turns,) = rows.say(arm, "tell me about lakes and a question of towns and lakes")
     assert turns[-2]["content"] == "answer lakes"
     assert turns[-1]["content"].startswith("tell me")
+    assert len(turns) == 6
 
 
-def test_passages_go_below_the_instruction_with_the_name_of_their_document() -> None:
-    passages = [Passage("trees.md", "oak and elm"), Passage("water.md", "rivers run to lakes")]
-    system = said("tuned_retrieval", "which lakes?", passages)[0]["content"]
-    assert system == "Be brief.\n\nUse these passages where they help:\n\n[water.md]\nrivers run to lakes"
+def test_passages_stand_above_the_request_with_the_names_of_their_documents(documents: Desk) -> None:
+    (said,) = documents.say("tuned_retrieval", "which lakes?")
+    assert said == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes\n\nThe request:\nwhich lakes?"},
+    ]
 
 
-def test_a_request_that_nothing_is_found_for_is_asked_as_the_prompt_arm_asks_it() -> None:
-    assert said("retrieval", "zebra", [Passage("a", "oak"), Passage("b", "elm")]) == said("prompt", "zebra")
+def test_beside_passages_the_retrieval_arm_shows_the_examples_of_the_few_shot_arm(documents: Desk) -> None:
+    (few_shot,), (retrieval,) = documents.say("few_shot", "which lakes?"), documents.say("retrieval", "which lakes?")
+    (alone,) = documents.say("tuned_retrieval", "which lakes?")
+    assert retrieval == [*few_shot[:-1], alone[-1]]
+
+
+def test_what_is_the_same_for_every_request_stands_before_what_was_retrieved_for_it(documents: Desk) -> None:
+    lakes, oaks = documents.say("retrieval", "which lakes?", "an oak?")
+    assert lakes[:-1] == oaks[:-1] and len(lakes) == 1 + 2 * 3 + 1
+    assert "rivers run" in lakes[-1]["content"] and "oak and elm" in oaks[-1]["content"]
+
+
+def test_fewer_examples_beside_passages_are_the_first_of_the_few_shot_arms_and_none_is_allowed(documents: Desk) -> None:
+    one = ARMS.model_copy(update={"retrieval": RetrievalConfig(top_k=2, shots=1)})
+    assert documents.say("retrieval", "which lakes?", arms=one)[0][:3] == documents.say("few_shot", "which lakes?")[0][:3]
+    assert documents.say("retrieval", "which lakes?", arms=PASSAGES_ONLY) == documents.say("tuned_retrieval", "which lakes?")
+
+
+def test_a_request_that_nothing_is_found_for_is_asked_as_the_arm_without_passages_asks_it(documents: Desk) -> None:
+    assert documents.say("retrieval", "zebra") == documents.say("few_shot", "zebra")
+    assert documents.say("tuned_retrieval", "zebra") == documents.say("tuned", "zebra")
 
 
 @pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval", "tuned_retrieval"])
-def test_what_was_said_before_stands_right_before_the_request_in_every_arm(arm: str) -> None:
-    messages = said(arm, "and the towns?", history=("where are the lakes?", "in the north"))
+def test_what_was_said_before_stands_right_before_the_request_in_every_arm(rows: Desk, arm: str) -> None:
+    (messages,) = rows.say(arm, "and the towns?", history=("where are the lakes?", "in the north"))
     assert [message["content"] for message in messages[-3:]] == ["where are the lakes?", "in the north", "and the towns?"]
     assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * ((len(messages) - 2) // 2), "user"]
 
 
-def test_a_passage_is_found_by_what_was_said_before() -> None:
-    passages = [Passage("trees.md", "oak and elm"), Passage("water.md", "rivers run to lakes")]
-    assert "rivers run" in said("retrieval", "how deep?", passages, ("tell me of lakes", "they are wide"))[0]["content"]
+def test_a_passage_is_found_by_what_was_said_before_and_stands_with_the_last_request(documents: Desk) -> None:
+    (messages,) = documents.say("retrieval", "how deep?", history=("tell me of lakes", "they are wide"))
+    assert [message["content"] for message in messages[-3:-1]] == ["tell me of lakes", "they are wide"]
+    assert "rivers run" in messages[-1]["content"] and messages[-1]["content"].endswith("\nhow deep?")
 
 
-def test_an_example_of_several_turns_is_shown_with_all_of_them() -> None:
-    shown = Example(1, Request("and there?", ("here?", "no")), "yes", "g")
-    messages = prompts_of(arm_slice("few_shot", ArmsConfig(few_shot=FewShotConfig(shots=1))), "Be brief.", [Request("why?")], [shown], [], 7)[0]
+def test_an_example_of_several_turns_is_shown_with_all_of_them(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, train=[TrainRow(Request("and there?", ("here?", "no")), "yes", 1, "g")])
+    (messages,) = desk.say("few_shot", "why?", arms=ArmsConfig(few_shot=FewShotConfig(shots=1)))
     assert [message["content"] for message in messages] == ["Be brief.", "here?", "no", "and there?", "yes", "why?"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "arms", "told"),
+    [
+        ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 wanted, but there are only 6 train rows"),
+        ("retrieval", ArmsConfig(retrieval=RetrievalConfig(top_k=2, shots=7)), "arms.retrieval.shots: 7 wanted, but there are only 6 train rows"),
+        ("tuned_retrieval", ArmsConfig(), "arms.retrieval.top_k: 4 wanted, but there are only 3 passages in the corpus"),
+    ],
+)
+def test_more_than_there_is_to_show_is_refused_by_the_settings_name(documents: Desk, arm: str, arms: ArmsConfig, told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        documents.say(arm, "why?", arms=arms)
 
 
 @given(st.integers(0, 1000), st.integers(1, 6))
 def test_shots_come_from_as_many_groups_as_possible_and_are_the_same_for_the_same_seed(seed: int, shots: int) -> None:
     picked = spread(TRAIN, shots, seed)
     assert picked == spread(TRAIN[::-1], shots, seed)
-    assert len({example.row_id for example in picked}) == shots
-    assert len({example.group for example in picked}) == min(shots, 2)
+    assert picked == spread(TRAIN, 6, seed)[:shots]
+    assert len({row.row_id for row in picked}) == shots
+    assert len({row.group for row in picked}) == min(shots, 2)
 
 
 def test_another_seed_picks_other_shots() -> None:
-    assert len({tuple(example.row_id for example in spread(TRAIN, 3, seed)) for seed in range(20)}) > 1
+    assert len({tuple(row.row_id for row in spread(TRAIN, 3, seed)) for seed in range(20)}) > 1

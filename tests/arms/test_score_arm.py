@@ -10,14 +10,14 @@ import pytest
 from random_adapter import sealed_adapter, sealed_base
 from tampered_base import tampered
 
+from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
-from schemas.config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused, TuneworthyError
 from schemas.task_config import TaskConfig
+from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
 from tasks.progress import Audience, audience
-from tasks.stage import Bench
 from tasks.store import ArtifactStore
 
 # peft asks transformers in an old way when it makes adapters
@@ -53,7 +53,7 @@ def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
 
 @pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval"])
 def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_rows(store: ArtifactStore, base: ModelArtifact, arm: str) -> None:
-    made = score_arm(arm_slice(arm, ARMS), TASK, base, sealed_data(store), None, 7)
+    made = score_arm(arm_slice(arm, ARMS, False), TASK, base, sealed_data(store), None, 7)
     table = answers(store, made)
     assert table["row_id"].to_list() == [6, 7, 8]
     assert table.columns == ["row_id", "group", "output", "score", "is_valid", "prompt_tokens", "output_tokens", "is_stopped"]
@@ -65,7 +65,7 @@ def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_ro
 
 def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(store: ArtifactStore, base: ModelArtifact) -> None:
     data = sealed_data(store)
-    tokens = {arm: score_arm(arm_slice(arm, ARMS), TASK, base, data, None, 7).prompt_tokens for arm in ("prompt", "few_shot", "retrieval")}
+    tokens = {arm: score_arm(arm_slice(arm, ARMS, False), TASK, base, data, None, 7).prompt_tokens for arm in ("prompt", "few_shot", "retrieval")}
     assert tokens["prompt"] < tokens["few_shot"]
     assert tokens["prompt"] < tokens["retrieval"]
 
@@ -73,69 +73,96 @@ def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(stor
 def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
     data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
     for plain, tuned in (("prompt", "tuned"), ("retrieval", "tuned_retrieval")):
-        one = answers(store, score_arm(arm_slice(plain, ARMS), TASK, base, data, None, 7))
-        other = answers(store, score_arm(arm_slice(tuned, ARMS), TASK, base, data, adapter, 7))
+        one = answers(store, score_arm(arm_slice(plain, ARMS, False), TASK, base, data, None, 7))
+        other = answers(store, score_arm(arm_slice(tuned, ARMS, False), TASK, base, data, adapter, 7))
         assert one["prompt_tokens"].to_list() == other["prompt_tokens"].to_list()
         assert one["output"].to_list() != other["output"].to_list()
 
 
 def test_the_limit_measures_the_first_rows_only(store: ArtifactStore, base: ModelArtifact) -> None:
-    made = score_arm(arm_slice("prompt", ARMS.model_copy(update={"limit": 2})), TASK, base, sealed_data(store), None, 7)
+    made = score_arm(arm_slice("prompt", ARMS.model_copy(update={"limit": 2}), False), TASK, base, sealed_data(store), None, 7)
     assert answers(store, made)["row_id"].to_list() == [6, 7]
 
 
 class Ran(Audience):
     def __init__(self) -> None:
         self.how: list[str] = []
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int, source: str = "") -> None:
         self.how.append(how)
 
 
-def test_a_change_of_the_shots_measures_the_few_shot_arm_again_and_no_other(store: ArtifactStore, base: ModelArtifact) -> None:
-    data, ran = sealed_data(store), Ran()
+@pytest.mark.parametrize(("corpus", "again"), [(None, ["hit", "ran", "hit"]), ({"a.md": "texas and ohio", "b.md": "iowa"}, ["hit", "ran", "ran"])])
+def test_a_change_of_the_shots_measures_only_the_arms_that_show_them_again(
+    store: ArtifactStore, base: ModelArtifact, corpus: dict[str, str] | None, again: list[str]
+) -> None:
+    data, ran = sealed_data(store, corpus), Ran()
     token = audience.set(ran)
     try:
         for arms in (ARMS, ARMS.model_copy(update={"few_shot": FewShotConfig(shots=3)})):
             for arm in ("prompt", "few_shot", "retrieval"):
-                score_arm(arm_slice(arm, arms), TASK, base, data, None, 7)
+                score_arm(arm_slice(arm, arms, corpus is not None), TASK, base, data, None, 7)
     finally:
         audience.reset(token)
-    assert ran.how == ["ran", "ran", "ran", "hit", "ran", "hit"]
+    assert ran.how == ["ran", "ran", "ran", *again]
 
 
-def test_a_task_with_documents_shows_passages_and_no_train_rows(store: ArtifactStore, base: ModelArtifact, bench: Bench) -> None:
-    from tasks.arms.scoring import ArmInputs, _shown
+def test_a_task_with_documents_shows_passages_of_them_and_rows_of_the_train_split_only(store: ArtifactStore) -> None:
+    data = store.open(sealed_data(store, {"capitals.md": "The capital of nevada is carson city. " * 10}).digest)
+    shown = shown_by(arm_slice("retrieval", ARMS, True), data, 7)
+    assert {passage.document for passage in shown.passages} == {"capitals.md"} and len(shown.passages) > 1
+    assert not shown.examples
+    train = polars.read_parquet(data / "train.parquet")
+    held_out = polars.read_parquet(data / "held_out.parquet")
+    prompts = {example.request.prompt for example in shown.shots}
+    assert len(prompts) == 2 and prompts <= set(train["prompt"]) and not prompts & set(held_out["prompt"])
 
-    data = sealed_data(store, {"capitals.md": "The capital of nevada is carson city. " * 10})
-    train, passages = _shown(arm_slice("retrieval", ARMS), ArmInputs(store.open(base.digest), store.open(data.digest), None, None, has_documents=True))
-    assert train == []
-    assert {passage.document for passage in passages} == {"capitals.md"}
-    assert len(passages) > 1
+
+def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStore, base: ModelArtifact) -> None:
+    data, said = sealed_data(store, {f"{state}.md": f"The capital of {state} is a city." for state in STATES}), Ran()
+    token = audience.set(said)
+    try:
+        alone, beside = (
+            score_arm(arm_slice("retrieval", ARMS.model_copy(update={"retrieval": retrieval}), True), TASK, base, data, None, 7)
+            for retrieval in (RetrievalConfig(top_k=2, shots=0), RetrievalConfig(top_k=2))
+        )
+        few_shot, prompt = (score_arm(arm_slice(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt"))
+    finally:
+        audience.reset(token)
+    examples = few_shot.prompt_tokens - prompt.prompt_tokens
+    assert beside.prompt_tokens - alone.prompt_tokens == pytest.approx(examples)
+    shared = [int(line.split("the first ")[1].split()[0]) for line in said.lines[:2]]
+    assert shared[1] - shared[0] == pytest.approx(examples)
 
 
 def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(store: ArtifactStore, base: ModelArtifact) -> None:
     data = sealed_data(store)
     arms = ARMS.model_copy(update={"max_new_tokens": 2000})
     with pytest.raises(ConfigRefused, match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots"):
-        score_arm(arm_slice("few_shot", arms), TASK, base, data, None, 7)
+        score_arm(arm_slice("few_shot", arms, False), TASK, base, data, None, 7)
 
 
 def test_more_shots_than_train_rows_are_refused(store: ArtifactStore, base: ModelArtifact) -> None:
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=6)})
     with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 wanted, but there are only 5 train rows"):
-        score_arm(arm_slice("few_shot", arms), TASK, base, sealed_data(store), None, 7)
+        score_arm(arm_slice("few_shot", arms, False), TASK, base, sealed_data(store), None, 7)
 
 
 def test_an_adapter_of_another_base_or_template_is_refused(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
     data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
     for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
         with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
-            score_arm(arm_slice("tuned", ARMS), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)
+            score_arm(arm_slice("tuned", ARMS, False), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)
 
 
 def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, base: ModelArtifact) -> None:
-    plain, after = (score_arm(arm_slice("prompt", ARMS), TASK, base, sealed_data(store, before=before), None, 7) for before in ([], ["hello", "what is it?"]))
+    plain, after = (
+        score_arm(arm_slice("prompt", ARMS, False), TASK, base, sealed_data(store, before=before), None, 7) for before in ([], ["hello", "what is it?"])
+    )
     assert after.prompt_tokens > plain.prompt_tokens
     assert answers(store, after)["output"].to_list() != answers(store, plain)["output"].to_list()
 
@@ -147,7 +174,7 @@ def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learn
     other = sealed_base(store, tampered(tiny_model, tmp_path / "other", how))
     adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(update={"base_digest": base.digest, "template_digest": base.template_digest})
     with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
-        score_arm(arm_slice("tuned", ARMS), TASK, base, sealed_data(store), adapter, 7)
+        score_arm(arm_slice("tuned", ARMS, False), TASK, base, sealed_data(store), adapter, 7)
 
 
 @pytest.mark.model
@@ -155,7 +182,7 @@ def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learn
 def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: ArtifactStore, smollm2: Path) -> None:
     base, data = sealed_base(store, smollm2), sealed_data(store)
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=5), "max_new_tokens": 12})
-    prompt, shown = (score_arm(arm_slice(arm, arms), TASK, base, data, None, 7) for arm in ("prompt", "few_shot"))
+    prompt, shown = (score_arm(arm_slice(arm, arms, False), TASK, base, data, None, 7) for arm in ("prompt", "few_shot"))
     assert answers(store, shown)["output"].str.starts_with("the city of").all()
     assert shown.stopped_rate == 1
     assert shown.score > prompt.score

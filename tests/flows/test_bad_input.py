@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "value out of bounds": (override("training.rank=0"), 2, "greater than or equal to 1"),
     "wrong type": (override("training.rank=many"), 2, "training.rank"),
     "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
+    "examples beside no passages": (override("arms.retrieval.shots=4"), 2, "there are no passages to show examples beside, as data.corpus is not set"),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),

@@ -42,6 +42,7 @@ EDITS: dict[str, Any] = {
     "data.revision": None,
     "data.split": None,
     "data.subset": None,
+    "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "data.checks": {"refusal": "drop"},
     "base.model": "other model",
     "training.targets": ["q_proj"],
@@ -207,6 +208,15 @@ def test_what_a_plan_names_for_an_edit_of_one_setting_is_what_runs(house: RunCon
     config = edited(house, name)
     assert config is not None, f"no other value of {name} fits: add one to EDITS"
     assert_kept(config)
+
+
+def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other(house: RunConfig) -> None:
+    with_documents = edited(house, "data.corpus")
+    assert with_documents is not None
+    run(with_documents)
+    retrieval = with_documents.arms.retrieval.model_copy(update={"shots": 1})
+    named = assert_kept(with_documents.model_copy(update={"arms": with_documents.arms.model_copy(update={"retrieval": retrieval})}))
+    assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

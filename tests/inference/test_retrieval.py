@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.arms.retrieval import Search, cut
+from tasks.inference.retrieval import Search, cut
 
 TEXTS = ["Refunds take five days.", "Printers are on floor three.", "The VPN needs a token; tokens are refunded never."]
 
