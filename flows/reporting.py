@@ -64,7 +64,8 @@ def report(
     tracked = track_verdict(config.name, verdict, page, data, base, arms, adapter, benchmark, destination)
     if verdict.promotes and adapter is not None:
         digest = digest_of(dict(flatten("config", config)))
-        register_adapter(config.registry, config.task, adapter, base, data, verdict, tracked, destination, config.arms.max_new_tokens, digest)
+        settings = config.registry, config.task, config.arms.retrieval
+        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, config.arms.max_new_tokens, digest)
     if current_plan.get() is None:
         publish_stages()
     return page

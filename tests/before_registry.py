@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.arms_config import RetrievalConfig
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
 from schemas.config import RegistryConfig
 from schemas.reports import ArmReport, Verdict
@@ -25,8 +26,26 @@ from tasks.registry.task import register_adapter, track_verdict
 from tasks.store import ArtifactStore
 
 INSTRUCTION = "Answer with one word."
+RETRIEVAL = RetrievalConfig(top_k=2, passage_words=20)
 MODEL = "tiny-task"
 LOG = '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 1.5}\n{"step": 2, "validation_loss": 1.75}\n'
+
+
+def sealed_rows(store: ArtifactStore, corpus: dict[str, str] | None = None) -> DataArtifact:
+    """Seal five train rows, three held-out rows and documents, if there are any."""
+    import polars
+
+    folder, states = store.folder("benches", "rows"), ["texas", "ohio", "iowa", "utah", "maine", "idaho", "nevada", "kansas"]
+    rows = [
+        {"row_id": place, "history": [], "prompt": f"which states border {state}?", "completion": f"those around {state}", "group": state}
+        for place, state in enumerate(states)
+    ]
+    kinds = {"history": polars.List(polars.String)}
+    polars.DataFrame(rows[:5], schema_overrides=kinds).write_parquet(folder / "train.parquet")
+    polars.DataFrame(rows[5:], schema_overrides=kinds).write_parquet(folder / "held_out.parquet")
+    if corpus:
+        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
+    return DataArtifact(digest=store.seal("data", folder), train_rows=5, held_out_rows=3, refused_rows=0, reasons={}, documents=len(corpus or {}))
 
 
 def an_arm(name: str, score: float, gain: float | None = None) -> ArmReport:
@@ -41,6 +60,12 @@ def a_verdict(score: float, name: str = "finetune") -> Verdict:
         verdict=name, headline="Tuning earns its place.", reasons=("It does.",), target=0.8, worth=0.03, confidence=0.95, rows=50,
         arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)), gate=None, **flags,
     )  # fmt: skip
+
+
+def a_retrieval_verdict(score: float) -> Verdict:
+    verdict = a_verdict(score, "finetune+retrieval")
+    arms = (*verdict.arms, an_arm("tuned_retrieval", score + 0.1, 0.4))
+    return verdict.model_copy(update={"tuned_arm": "tuned_retrieval", "arms": arms})
 
 
 @dataclass
@@ -73,7 +98,7 @@ class Made:
     def register(self, verdict: Verdict, adapter: AdapterArtifact | None = None, data: DataArtifact | None = None, destination: str = "") -> RegisteredVersion:
         task, decided, tracked = TaskConfig(instruction=INSTRUCTION), self.decided(verdict)[0], self.track(verdict, destination)
         config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
-        return register_adapter(config, task, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64)
+        return register_adapter(config, task, RETRIEVAL, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64)
 
 
 @contextlib.contextmanager

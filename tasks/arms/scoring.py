@@ -15,6 +15,7 @@ from tasks.answers.scoring import Scorer
 from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
+from tasks.inference.carrying import overweight
 from tasks.inference.decoding import Generated, generate
 from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
@@ -67,7 +68,10 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
-    speaker = Speaker(task.instruction, shown_by(arm, inputs.data, seed))
+    shown = shown_by(arm, inputs.data, seed)
+    if arm.top_k and (problem := overweight(shown)):
+        audience.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
+    speaker = Speaker(task.instruction, shown)
     messages = [speaker.say(Request(prompt, tuple(history))) for prompt, history in rows.select("prompt", "history").iter_rows()]
     adapter = AdapterFolder(inputs.adapter / "best", inputs.method or "") if inputs.adapter else None
     loaded = load_model(inputs.base, adapter=adapter)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars
 
-from tasks.inference.retrieval import Passage, cut
+from tasks.inference.passages import Passage, cut
 from tasks.inference.showing import Example, Request, Shown
 
 

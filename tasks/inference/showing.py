@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from tasks.inference.passages import Passage
 from tasks.inference.rendering import Messages, row_messages, shown_messages
-from tasks.inference.retrieval import Passage, Search
+
+if TYPE_CHECKING:
+    from tasks.inference.retrieval import Search
 
 PASSAGES = "Use these passages where they help:"
 REQUEST = "The request:"
@@ -52,8 +56,7 @@ class Speaker:
 
     def __init__(self, instruction: str, shown: Shown) -> None:
         self.instruction, self.shown = instruction, shown
-        texts = [passage.text for passage in shown.passages] or [example.request.text for example in shown.examples]
-        self.search = Search(texts) if shown.top_k else None
+        self.search = _search(shown) if shown.top_k else None
 
     def say(self, request: Request) -> Messages:
         """Return the conversation of one request; one that nothing is found for is asked without any."""
@@ -61,6 +64,12 @@ class Speaker:
         if self.shown.passages:
             return conversation(self.instruction, self.shown.shots, [self.shown.passages[place] for place in places], request)
         return conversation(self.instruction, [*self.shown.shots, *(self.shown.examples[place] for place in places)], [], request)
+
+
+def _search(shown: Shown) -> Search:
+    from tasks.inference.retrieval import Search  # a version that retrieves nothing needs none of its libraries
+
+    return Search([passage.text for passage in shown.passages] or [example.request.text for example in shown.examples])
 
 
 def conversation(instruction: str, examples: Sequence[Example], passages: Sequence[Passage], request: Request) -> Messages:

@@ -17,13 +17,24 @@ BUILD = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be registered: the adapter's digest is its identity, the tags tell where it comes from and what it scored."""
+    """What is to be registered: the digests of the adapter and of what it retrieves from are its identity, the tags tell its origin and its score."""
 
     model: str
     adapter_digest: str
     tags: dict[str, str]
     description: str
     run_id: str
+    carried_digest: str = ""
+
+    @property
+    def index(self) -> str:
+        """The alias by content."""
+        return f"sha-{self.adapter_digest}" + (f"-{self.carried_digest[:12]}" if self.carried_digest else "")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tags by which a version of the same content is known."""
+        return {"adapter_digest": self.adapter_digest} | ({"carried_digest": self.carried_digest} if self.carried_digest else {})
 
 
 @dataclass(frozen=True)
@@ -36,20 +47,19 @@ class Placed:
 
 
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
-    """Return the version of this adapter, made if there is none yet; its tags tell of the newest verdict.
+    """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags tell of the newest verdict.
 
     The alias sha-<digest> is the index by content. When several processes register the same adapter at once, the lowest version stays and
     the others take their own away again: version numbers are given one after the other, so each process sees every lower one.
     """
-    index = f"sha-{candidate.adapter_digest}"
-    version = version_of(registry, candidate.model, index)
+    version = version_of(registry, candidate.model, candidate.index)
     if version is None:
         ensure_model(registry, candidate.model)
         own = _new_version(registry, candidate, registry.experiment(experiment), folder, build)
         version = str(min(int(found) for found in _versions_with(registry, candidate)))
         if version != own:
             registry.client.delete_model_version(candidate.model, own)
-        registry.client.set_registered_model_alias(candidate.model, index, version)
+        registry.client.set_registered_model_alias(candidate.model, candidate.index, version)
     for name, value in candidate.tags.items():
         registry.client.set_model_version_tag(candidate.model, version, name, value)
     return version
@@ -82,18 +92,18 @@ def version_of(registry: Registry, model: str, alias: str) -> str | None:
 
 def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
     found = registry.client.search_model_versions(f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'")
-    return [str(version.version) for version in found]
+    return [str(version.version) for version in found if version.tags.get("carried_digest", "") == candidate.carried_digest]
 
 
 def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
     client = registry.client
     shutil.rmtree(folder, ignore_errors=True)
-    logged = client.create_logged_model(experiment, name="adapter", source_run_id=candidate.run_id, tags={"adapter_digest": candidate.adapter_digest})
+    logged = client.create_logged_model(experiment, name="adapter", source_run_id=candidate.run_id, tags=candidate.identity)
     build(folder)
     client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    tags: dict[str, Any] = candidate.tags | {"adapter_digest": candidate.adapter_digest, "megabytes": f"{size / 1e6:.2f}"}
+    tags: dict[str, Any] = candidate.tags | candidate.identity | {"megabytes": f"{size / 1e6:.2f}"}
     made = client.create_model_version(
         candidate.model, f"models:/{logged.model_id}", run_id=candidate.run_id, tags=tags, description=candidate.description, model_id=logged.model_id
     )

@@ -13,21 +13,24 @@ from pathlib import Path
 
 import yaml
 
+from tasks.inference.carrying import FILE
 from tasks.inference.golden import copy_golden
 from tasks.registry.served_facts import ServedFacts
 
 ENTRY = "tasks.registry.served"
+RETRIEVING = ("bm25s", "PyStemmer")
 LIBRARIES = ("mlflow", "torch", "transformers", "peft", "tokenizers", "safetensors", "pydantic")
 _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)((?:tasks|schemas)(?:\.\w+)+)", re.MULTILINE)
 
 
-def build_model(folder: Path, adapter: Path, facts: ServedFacts) -> None:
+def build_model(folder: Path, adapter: Path, facts: ServedFacts, carried: bytes = b"") -> None:
     """Write a model folder that `mlflow.pyfunc.load_model` reads, wherever it lies.
 
     Args:
         folder: where; it must not exist.
         adapter: opened adapter artifact; its best/ and its golden rows go into the model.
         facts: what the model answers with.
+        carried: what it retrieves from, as a file's content; empty for none.
     """
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
@@ -35,8 +38,10 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts) -> None:
 
     shutil.copytree(adapter / "best", folder / "adapter")
     copy_golden(adapter, folder / "adapter")
+    if carried:
+        (folder / "adapter" / FILE).write_bytes(carried)
     package = copy_code(folder / "code")
-    _write_requirements(folder, facts.method)
+    _write_requirements(folder, requirements(facts.method, facts.top_k > 0))
     text = Schema([ColSpec("string")])
     # A loader of our own instead of a pickled object or a script: nothing is run to register it, and MLmodel holds no path of this machine.
     history = ParamSchema([ParamSpec("history", "string", default=[], shape=(-1,))])
@@ -47,9 +52,9 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts) -> None:
     model.save(str(folder / "MLmodel"))
 
 
-def _write_requirements(folder: Path, method: str) -> None:
+def _write_requirements(folder: Path, pins: list[str]) -> None:
     """Write the environment in MLflow's three spellings, without trying anything out."""
-    pins, python = requirements(method), platform.python_version()
+    python = platform.python_version()
     conda = {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": [f"python={python}", "pip", {"pip": pins}]}
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     (folder / "conda.yaml").write_text(yaml.safe_dump(conda, sort_keys=False), encoding="utf-8")
@@ -57,9 +62,9 @@ def _write_requirements(folder: Path, method: str) -> None:
     (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
 
 
-def requirements(method: str) -> list[str]:
+def requirements(method: str, retrieves: bool) -> list[str]:
     """Return the exact versions of the libraries that an answer depends on."""
-    names = [*LIBRARIES, "bitsandbytes"] if method == "qlora" else LIBRARIES
+    names = [*LIBRARIES, *(["bitsandbytes"] if method == "qlora" else []), *(RETRIEVING if retrieves else [])]
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 

@@ -1,4 +1,4 @@
-"""What a registered version answers with: the base by its digest, the adapter, the task's instruction, greedy decoding.
+"""What a registered version answers with: the base by its digest, the adapter, the task's instruction, what it retrieves from, greedy decoding.
 
 This module is copied into the version together with every module of ours that it stands on, so a version answers with the code that it
 was measured with.
@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
+from tasks.inference.carrying import unpacked
 from tasks.inference.decoding import generate
 from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, load_model
-from tasks.inference.rendering import render_prompt, row_messages
+from tasks.inference.rendering import render_prompt
+from tasks.inference.showing import Request, Shown, Speaker
 from tasks.registry.served_facts import ServedFacts
 from tasks.store import ArtifactStore
 
 
 class AdaptedModel:
-    """Answers requests as the tuned arm does."""
+    """Answers requests as the arm does that earned the version its place."""
 
     def __init__(self, adapter: Path, facts: ServedFacts) -> None:
         """Load base and adapter.
@@ -29,9 +31,10 @@ class AdaptedModel:
         Raises:
             ModelMissing: the base is not in this machine's store.
             TuneworthyError: the golden rows are rendered otherwise here than when they were learned.
-            ArtifactBroken: the base's chat template is not the one that the adapter was fitted with.
+            ArtifactBroken: the base's chat template is not the one that the adapter was fitted with, or what is retrieved from was altered.
         """
         self.facts = facts
+        self.speaker = Speaker(facts.instruction, unpacked(adapter, facts.top_k, facts.carried_digest) if facts.top_k else Shown())
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
         found = hashlib.sha256(str(self.loaded.tokenizer.chat_template).encode()).hexdigest()
@@ -50,7 +53,8 @@ class AdaptedModel:
         history = [str(turn) for turn in (params or {}).get("history") or ()]
         if len(history) % 2:
             raise ConfigRefused(f'params.history: has {len(history)} turns; it holds requests and answers in turn, such as ["hi", "hello", "who?", "me"].')
-        prompts = [render_prompt(self.loaded.tokenizer, row_messages(self.facts.instruction, request, history)) for request in _requests(requests)]
+        conversations = [self.speaker.say(Request(request, tuple(history))) for request in _requests(requests)]
+        prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
         return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ServedFacts:
-    """The instruction and the limits that the arms were measured with, and the base that the adapter stands on."""
+    """The instruction and the limits that the arms were measured with, and the base that the adapter stands on.
+
+    A version that retrieves shows the `top_k` nearest of what its file holds, whose sha256 is `carried_digest`; another one has 0 and "".
+    """
 
     instruction: str
     method: str
@@ -15,3 +18,5 @@ class ServedFacts:
     base_name: str
     base_digest: str
     template_digest: str
+    top_k: int = 0
+    carried_digest: str = ""

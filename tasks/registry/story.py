@@ -63,14 +63,9 @@ def version_tags(
     return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
 
 
-def describe(verdict: Verdict) -> str:
-    """Return a version's description: the headline, and what has to stand in front of a request for the score to hold."""
-    if tuned_arm(verdict).arm != "tuned_retrieval":
-        return verdict.headline
-    note = (
-        "The score was measured with retrieval: put the passages below the instruction as the arm tuned_retrieval does; the version itself retrieves nothing."
-    )
-    return f"{verdict.headline} {note}"
+def describe(verdict: Verdict, carried: str) -> str:
+    """Return a version's description: the headline, and what it carries to retrieve from (in words; empty for nothing)."""
+    return f"{verdict.headline} {carried}".rstrip()
 
 
 def tuned_arm(verdict: Verdict) -> ArmReport:

@@ -18,6 +18,7 @@ from schemas.artifacts import (
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
+    from schemas.arms_config import RetrievalConfig
     from schemas.config import RegistryConfig
     from schemas.task_config import TaskConfig
 
@@ -55,6 +56,7 @@ def track_verdict(
 def register_adapter(
     registry: RegistryConfig,
     task: TaskConfig,
+    retrieval: RetrievalConfig,
     adapter: AdapterArtifact,
     base: ModelArtifact,
     data: DataArtifact,
@@ -66,29 +68,36 @@ def register_adapter(
     *,
     bench: Bench,
 ) -> RegisteredVersion:
-    """Make the adapter one version of the registered model, and champion when it won its verdict and no better one stands there."""
+    """Make the adapter one version of the registered model, and champion when it won its verdict and no better one stands there.
+
+    Where the arm that won retrieves, the version carries what it retrieves from, and answers as the arm did.
+    """
     import json
 
     from transformers import AutoTokenizer
 
     from schemas.reports import Verdict
     from tasks.inference.golden import verify_golden
+    from tasks.registry.carried import Carried, carried_by
     from tasks.registry.connection import open_registry
     from tasks.registry.mlflow_registry import Candidate, place, register
     from tasks.registry.packaging import build_model
     from tasks.registry.served_facts import ServedFacts
-    from tasks.registry.story import describe, version_tags
+    from tasks.registry.story import describe, tuned_arm, version_tags
 
     whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
-    served = ServedFacts(task.instruction, adapter.method, max_new_tokens, base.name, base.digest, base.template_digest)
-    candidate = Candidate(registry.model, adapter.digest, version_tags(whole, adapter, base, data, verdict, config_digest), describe(whole), tracked.run_id)
+    carried = carried_by(retrieval, bench.open(data), data.documents > 0) if tuned_arm(whole).arm == "tuned_retrieval" else Carried()
+    limits = max_new_tokens, base.name, base.digest, base.template_digest, carried.shown.top_k, carried.digest
+    served = ServedFacts(task.instruction, adapter.method, *limits)
+    tags = version_tags(whole, adapter, base, data, verdict, config_digest) | carried.tags
+    candidate = Candidate(registry.model, adapter.digest, tags, describe(whole, carried.note), tracked.run_id, carried.digest)
     fitted = bench.open(adapter)
     verify_golden(fitted, AutoTokenizer.from_pretrained(str(bench.open(base)), trust_remote_code=False, local_files_only=True))
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
-        version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served))
+        version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served, carried.content))
         placed = place(reached, registry.model, version, is_verdict=whole.verdict.startswith("finetune"))
         megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
-    bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB")
+    bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB. {carried.note}".rstrip())
     facts = {"model": registry.model, "version": version, "alias": placed.alias, "megabytes": megabytes}
     (bench.out / "registered.json").write_text(json.dumps(facts), encoding="utf-8")
     return RegisteredVersion.model_validate(facts)

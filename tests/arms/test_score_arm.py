@@ -17,6 +17,7 @@ from schemas.task_config import TaskConfig
 from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
+from tasks.inference import carrying
 from tasks.progress import Audience, audience
 from tasks.store import ArtifactStore
 
@@ -137,6 +138,20 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
     assert beside.prompt_tokens - alone.prompt_tokens == pytest.approx(examples)
     shared = [int(line.split("the first ")[1].split()[0]) for line in said.lines[:2]]
     assert shared[1] - shared[0] == pytest.approx(examples)
+
+
+@pytest.mark.parametrize(("limit", "told"), [(1e-4, True), (64, False)])
+def test_an_arm_says_when_it_retrieves_from_more_than_a_version_carries(
+    store: ArtifactStore, base: ModelArtifact, monkeypatch: pytest.MonkeyPatch, limit: float, told: bool
+) -> None:
+    monkeypatch.setattr(carrying, "MOST_MEBIBYTES", limit)
+    said = Ran()
+    token = audience.set(said)
+    try:
+        score_arm(arm_slice("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
+    finally:
+        audience.reset(token)
+    assert told == any("5 train rows have" in line and "could not be registered" in line for line in said.lines)
 
 
 def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(store: ArtifactStore, base: ModelArtifact) -> None:
