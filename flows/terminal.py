@@ -25,6 +25,7 @@ ROWS_SHOWN = 5  # of a table
 CHARACTERS_SHOWN = 60  # of a row's request
 OUTLOOKS = {"hit": ("✓", "green"), "will run": ("●", "yellow"), "depends": ("○", "cyan"), "spared": ("-", "dim")}
 STANDINGS = {"good": "green", "unclear": "yellow", "short": "red"}
+LOSSES = {"within": "green", "unclear": "yellow", "beyond": "red"}
 
 
 def seconds_in_words(seconds: float | None) -> str:
@@ -171,10 +172,9 @@ def gate_table(verdict: Verdict) -> Table | None:
     """Return what the adapter forgot as a table, or None where nothing was trained."""
     if verdict.gate is None:
         return None
-    state = "open" if verdict.gate.is_passed else "closed"
     names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
-    table = _table(f"gate: {state} (margin {verdict.gate.margin:g})", "benchmark", names)
+    table = _table(verdict.gate.in_words, "benchmark", names)
     for task in verdict.gate.tasks:
-        change = f"[{'green' if task.is_passed else 'red'}]{task.difference:+.3f}[/]"
+        change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(task.task, str(task.items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}")
     return table

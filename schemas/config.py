@@ -207,7 +207,7 @@ class BenchmarkConfig(Section):
     """What the adapter must not have forgotten."""
 
     tasks: tuple[str, ...] = Field(("general_mini",), description="lm-eval tasks: a folder or file under configs/benchmarks, a path, or a built-in name.")
-    margin: float = Field(0.05, ge=0, le=1, description="Accuracy that may be lost on a task; the gate refuses an adapter that lost more with confidence.")
+    margin: float = Field(0.05, ge=0, le=1, description="Accuracy that may be lost on a task; the gate refuses an adapter that surely lost more.")
     limit: int | None = Field(None, ge=1, description="Use the first N items of each task only (for trying out).")
 
 

@@ -35,10 +35,16 @@ class ArmReport(Report):
     gain_high: float | None = None
 
 
+MarginStanding = Literal["within", "unclear", "beyond"]
+
+
 class GateTask(BenchmarkTask):
     """One benchmark task before the gate."""
 
-    is_passed: bool = Field(description="Not surely more than the margin was lost.")
+    standing: MarginStanding = Field(
+        description="Against the margin, by the interval of the difference: surely no more lost, cannot tell (the interval crosses it), surely more lost."
+    )
+    is_passed: bool = Field(description="Not surely more than the margin was lost: the standing is not `beyond`.")
 
 
 class GateReport(Report):
@@ -47,6 +53,29 @@ class GateReport(Report):
     is_passed: bool
     margin: float
     tasks: tuple[GateTask, ...]
+
+    @property
+    def state(self) -> str:
+        """Open or shut: it shuts on a task on which the adapter surely lost more than the margin, and on nothing less."""
+        return "open" if self.is_passed else "shut"
+
+    @property
+    def in_words(self) -> str:
+        """One line for people: whether the gate is open, and how the tasks stand."""
+        return f"Gate {self.state}: {self.counts}"
+
+    @property
+    def counts(self) -> str:
+        """How many tasks stand how against the margin, by the words that are used for one."""
+        parts = [f"{len(self._of('within'))} surely within the margin of {self.margin:g}"]
+        for standing, words in (("unclear", "not surely beyond it"), ("beyond", "surely beyond it")):
+            names = self._of(standing)
+            shown = ", ".join(names[:4]) + (f", +{len(names) - 4}" if len(names) > 4 else "")
+            parts += [f"{len(names)} {words} ({shown})"] if names else []
+        return f"of {len(self.tasks)} benchmark task{'' if len(self.tasks) == 1 else 's'}, {', '.join(parts)}"
+
+    def _of(self, standing: str) -> list[str]:
+        return [task.task for task in self.tasks if task.standing == standing]
 
 
 class Verdict(Report):
@@ -63,7 +92,7 @@ class Verdict(Report):
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
-    is_refused_by_gate: bool = Field(description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows.")
+    is_refused_by_gate: bool = Field(description="A tuned arm earned its place, but the adapter surely lost more on a benchmark than the margin allows.")
     promotes: bool = Field(
         description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict."
     )

@@ -9,9 +9,10 @@ import matplotlib
 from matplotlib.ticker import MaxNLocator
 
 from schemas.reports import GateReport, Verdict
-from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNTRAINED, canvas, svg
+from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
 
 TRAINED = ("tuned", "tuned_retrieval")
+LOSSES = {"within": TUNED, "unclear": UNSURE, "beyond": BAD}
 
 
 def arms_chart(verdict: Verdict) -> str:
@@ -35,7 +36,7 @@ def before_after_chart(gate: GateReport) -> str:
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
-            color = TUNED if task.is_passed else BAD
+            color = LOSSES[task.standing]
             axes.plot([task.base, task.tuned], [place, place], color=color, linewidth=3.2, alpha=0.45, solid_capstyle="round", zorder=2)
             axes.plot([task.base], [place], color=UNTRAINED, marker="o", markersize=8, markerfacecolor="none", markeredgewidth=1.8, zorder=3)
             axes.plot([task.tuned], [place], marker="o", markersize=8, color=color, markeredgewidth=0, zorder=4)
@@ -52,7 +53,7 @@ def change_chart(gate: GateReport) -> str:
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
-            _interval(axes, place, (task.low, task.difference, task.high), TUNED if task.is_passed else BAD)
+            _interval(axes, place, (task.low, task.difference, task.high), LOSSES[task.standing])
             _beside(axes, place, signed(task.difference))
         axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
         _target_line(axes, -gate.margin, f"margin −{gate.margin:g}")

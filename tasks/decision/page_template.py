@@ -28,7 +28,7 @@ TEMPLATE = """<!doctype html>
 
 <h2>Why</h2>
 <ul class="reasons">
-{%- for reason in verdict.reasons %}
+{%- for reason in reasons %}
   <li>{{ reason }}</li>
 {%- endfor %}
 </ul>
@@ -53,18 +53,19 @@ TEMPLATE = """<!doctype html>
 
 {%- if verdict.gate %}
 <h2>What tuning cost elsewhere</h2>
-<p>The gate is <b class="{{ 'good' if verdict.gate.is_passed else 'bad' }}">{{ 'open' if verdict.gate.is_passed else 'shut' }}</b>: it refuses an adapter that lost more than {{ verdict.gate.margin|short }} of accuracy on a task, with {{ verdict.confidence|percent }} confidence. Base and tuned model answered the same items.</p>
+<p><b class="{{ 'good' if verdict.gate.is_passed else 'bad' }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
+<p class="quiet">The gate asks whether a loss of more than {{ verdict.gate.margin|short }} is sure: it shuts where the whole {{ verdict.confidence|percent }} interval of a task's change lies below {{ (-verdict.gate.margin)|short_signed }}. <b class="good">Surely within</b>: the whole interval lies above that. <b class="unsure">Not surely beyond</b>: the interval crosses it, so more may have been lost; the gate lets it pass, and more items would tell. Base and tuned model answered the same items.</p>
 <div class="pair">
 <figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
-<figure><figcaption>What changed <small>tuned − base on the same items, with its interval</small></figcaption>{{ charts.change }}</figure>
+<figure><figcaption>What changed <small>tuned − base on the same items, with its interval{% for standing, words in (("within", "blue"), ("unclear", "amber"), ("beyond", "red")) %}{% if verdict.gate.tasks|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ loss_names[standing] }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
 </div>
 <div class="wide"><table>
-<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>gate</th></tr></thead>
+<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>against the margin of {{ verdict.gate.margin|short }}</th></tr></thead>
 <tbody>
 {%- for task in verdict.gate.tasks %}
 <tr><td>{{ task.task }}</td><td>{{ task.items }}</td><td>{{ task.base|three }}</td><td>{{ task.tuned|three }}</td>
 <td>{{ task.difference|signed }}<small>{{ task.low|signed }} to {{ task.high|signed }}</small></td>
-<td><span class="{{ 'good' if task.is_passed else 'bad' }}">{{ 'passed' if task.is_passed else 'refused' }}</span></td></tr>
+<td><span class="{{ loss_moods[task.standing] }}">{{ loss_names[task.standing] }}</span></td></tr>
 {%- endfor %}
 </tbody></table></div>
 {%- endif %}

@@ -11,10 +11,12 @@ from schemas.reports import Verdict
 from tasks.decision.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page_template import TEMPLATE
 from tasks.decision.samples import Sample
+from tasks.decision.wording import LOSS_NAMES, gate_sentence
 from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
 STANDINGS = {"good": "met", "unclear": "unclear", "short": "missed"}
+LOSS_MOODS = {"within": "good", "unclear": "unsure", "beyond": "bad"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,19 @@ def render_report(page: ReportPage) -> str:
         "mood": _mood(page.verdict),
         "moods": MOODS,
         "standings": STANDINGS,
+        "reasons": _reasons(page.verdict),
+        "loss_moods": LOSS_MOODS,
+        "loss_names": LOSS_NAMES,
     }
     return rendered(TEMPLATE, _FILTERS, page=page, verdict=page.verdict, charts=charts, **words)
+
+
+def _reasons(verdict: Verdict) -> list[str]:
+    """Return the verdict's reasons; those on single benchmark tasks stand in the gate's own table, and here as one line."""
+    if verdict.gate is None:
+        return list(verdict.reasons)
+    single = {gate_sentence(task, verdict.gate.margin) for task in verdict.gate.tasks}
+    return [*(reason for reason in verdict.reasons if reason not in single), f"{verdict.gate.in_words}."]
 
 
 def _mood(verdict: Verdict) -> str:
@@ -76,7 +89,8 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
         gain, arm = max(gains)
         facts.append((signed(gain), f"gain of {arm}"))
     if verdict.gate:
-        facts.append(("open" if verdict.gate.is_passed else "shut", "gate"))
+        unclear = sum(task.standing == "unclear" for task in verdict.gate.tasks)
+        facts.append((verdict.gate.state, f"gate, unclear on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate"))
     if verdict.rows_needed:
         facts.append((str(verdict.rows_needed), "rows that would tell"))
     return facts
@@ -87,6 +101,7 @@ _FILTERS: dict[str, Any] = {
     "three": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:g}",
     "signed": signed,
+    "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
     "whole": lambda value: f"{value:.0f}",
 }

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ModelArtifact, VerdictArtifact
-from schemas.reports import Verdict
+from schemas.reports import GateTask, Verdict
 from tasks.decision.report_page import ReportPage, render_report
 from tasks.decision.samples import read_samples
+from tasks.decision.wording import LOSS_NAMES, signed_spread
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,12 @@ def summary(name: str, verdict: Verdict) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     if verdict.gate:
-        lines += ["", f"Gate {'open' if verdict.gate.is_passed else 'closed'}, margin {verdict.gate.margin:g}.", ""]
-        lines += ["| benchmark | items | base | tuned | change | interval |", "|---|---:|---:|---:|---:|---|"]
-        lines += [
-            f"| {task.task} | {task.items} | {task.base:.3f} | {task.tuned:.3f} | {task.difference:+.3f} | {task.low:+.3f} to {task.high:+.3f} |"
-            for task in verdict.gate.tasks
-        ]
+        lines += ["", f"{verdict.gate.in_words}.", ""]
+        lines += [f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |", "|---|---:|---:|---:|---:|---|---|"]
+        lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.tasks]
     return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])
+
+
+def _gate_cells(task: GateTask) -> tuple[str, ...]:
+    numbers = (f"{task.base:.3f}", f"{task.tuned:.3f}", f"{task.difference:+.3f}", signed_spread(task.low, task.high))
+    return (task.task, str(task.items), *numbers, LOSS_NAMES[task.standing])

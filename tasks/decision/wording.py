@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from schemas.reports import ArmReport, GateTask, VerdictName
 
 STANDINGS = {"good": "meets the target", "unclear": "may or may not meet the target", "short": "misses the target"}
+# What the gate asks is whether a loss is surely beyond the margin; what it lets pass is not for that within it.
+LOSS_NAMES = {"within": "surely within", "unclear": "not surely beyond", "beyond": "surely beyond"}
 ADVICE = {
     "prompt": "The plain prompt is enough: do not tune.",
     "few_shot": "A few examples in the prompt are enough: do not tune.",
@@ -25,12 +27,17 @@ def spread(low: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
+def signed_spread(low: float, high: float) -> str:
+    """Return the interval of a difference as people read it."""
+    return f"{low:+.3f} to {high:+.3f}"
+
+
 def headline(name: VerdictName, arms: list[ArmReport], winner: ArmReport | None, tuned: ArmReport | None, is_open: bool, target: float) -> str:
     """Return the verdict in one or two sentences."""
     best = winner or max(arms, key=lambda arm: arm.score)
     numbers = f"{best.arm} scores {best.score:.3f} ({spread(best.low, best.high)}) against a target of {target:g}."
     if tuned and not is_open and not winner:
-        return f"The gate refuses the adapter: it lost too much on a benchmark. {numbers}"
+        return f"The gate refuses the adapter: it surely lost too much on a benchmark. {numbers}"
     if tuned and not winner:
         return f"{ADVICE[name]} {numbers} Tuning gains {tuned.gain:+.3f} over the best untrained arm."
     return f"{ADVICE[name]} {numbers}"
@@ -42,13 +49,13 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     if arm.gain is None or arm.gain_low is None or arm.gain_high is None:
         return f"{text}."
     worth = "worth it" if arm.gain >= decision.worth and arm.gain_low > 0 else "not surely worth it" if arm.gain_high >= decision.worth else "not worth it"
-    return f"{text}; {arm.gain:+.3f} ({spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, {worth} at {decision.worth:g}."
+    return f"{text}; {arm.gain:+.3f} ({signed_spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, {worth} at {decision.worth:g}."
 
 
 def gate_sentence(task: GateTask, margin: float) -> str:
-    """Return what the adapter did to one benchmark task."""
-    outcome = f"within the margin of {margin:g}" if task.is_passed else f"surely more than the margin of {margin:g} lost"
-    change = f"{task.difference:+.3f} ({spread(task.low, task.high)})"
+    """Return what the adapter did to one benchmark task, and how its loss stands against the margin."""
+    outcome = f"{LOSS_NAMES[task.standing]} the margin of {margin:g}" + (", which its interval crosses" if task.standing == "unclear" else "")
+    change = f"{task.difference:+.3f} ({signed_spread(task.low, task.high)})"
     return f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} items: {outcome}."
 
 

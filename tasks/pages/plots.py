@@ -13,8 +13,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 # Stand-ins that become CSS variables of the page, so that one plot serves light and dark.
-INK, MUTED, GRID, UNTRAINED, TUNED, TARGET, BAD = "#000001", "#000002", "#000003", "#000004", "#000005", "#000006", "#000007"
-VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", UNTRAINED: "--plain", TUNED: "--tuned", TARGET: "--target", BAD: "--bad"}
+INK, MUTED, GRID, UNTRAINED, TUNED, TARGET, BAD, UNSURE = (f"#00000{place}" for place in range(1, 9))
+VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", UNTRAINED: "--plain", TUNED: "--tuned", TARGET: "--target", BAD: "--bad", UNSURE: "--unsure"}
 PLOT_STYLE = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",

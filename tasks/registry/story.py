@@ -64,8 +64,9 @@ def version_tags(
 
 
 def describe(verdict: Verdict, carried: str) -> str:
-    """Return a version's description: the headline, and what it carries to retrieve from (in words; empty for nothing)."""
-    return f"{verdict.headline} {carried}".rstrip()
+    """Return a version's description: the headline, what was forgotten, and what it carries to retrieve from (in words; empty for nothing)."""
+    forgotten = f"{verdict.gate.in_words}." if verdict.gate else ""
+    return " ".join(part for part in (verdict.headline, forgotten, carried) if part)
 
 
 def tuned_arm(verdict: Verdict) -> ArmReport:

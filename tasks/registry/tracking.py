@@ -35,7 +35,7 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     for arm in verdict.arms:
         numbers |= {f"arm/{arm.arm}/{name}": value for name, value in arm.model_dump(exclude={"arm", "standing"}).items() if value is not None}
     for task in verdict.gate.tasks if verdict.gate else ():
-        numbers |= {f"benchmark/{_key(task.task)}/{name}": value for name, value in task.model_dump(exclude={"task"}).items()}
+        numbers |= {f"benchmark/{_key(task.task)}/{name}": value for name, value in task.model_dump(exclude={"task", "standing"}).items()}
     return {name: float(value) for name, value in numbers.items()}
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.artifacts import DataArtifact
+from schemas.artifacts import BenchmarkArtifact, BenchmarkTask, DataArtifact
 from schemas.reports import ArmReport, GateReport, GateTask, Verdict
+from tasks.decision.gate import judge_forgetting
 from tasks.decision.report_page import ReportPage, render_report
+from tasks.decision.reporting import summary
 from tasks.decision.samples import Sample, SampleAnswer, read_samples
+from tasks.decision.wording import gate_sentence
 
 DATA = DataArtifact(digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0)
 
@@ -26,7 +29,7 @@ def an_arm(name: str, score: float, **more: Any) -> ArmReport:
 
 def a_page(**changes: Any) -> ReportPage:
     gain = {"gain": 0.4, "gain_low": 0.3, "gain_high": 0.5, "standing": "good"}
-    task = GateTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, is_passed=False)
+    task = GateTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, standing="beyond", is_passed=False)
     verdict = Verdict(
         verdict="none_good_enough", headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
         reasons=("Because of <b>this</b>.",), target=0.8, worth=0.03,
@@ -87,8 +90,24 @@ def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
 def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
     text = render_report(a_page())
     assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
-    assert re.search(r"The gate is <b class=\"bad\">shut</b>", text)
+    assert '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 surely within the margin of 0.05, 1 surely beyond it (general_mini).' in text
     assert "−0.125" in text
+
+
+def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
+    bounds = {"kept": (-0.01, 0.02), "grammar": (-0.183, 0.012), "lost": (-0.3, -0.1)}
+    tasks = tuple(
+        BenchmarkTask(task=name, items=9, base=0.7, tuned=0.6, difference=(low + high) / 2, low=low, high=high) for name, (low, high) in bounds.items()
+    )
+    gate = judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks), 0.05)
+    verdict = a_page().verdict.model_copy(update={"gate": gate, "reasons": (gate_sentence(gate.tasks[1], 0.05),)})
+    text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
+    for name, mood, words in (("kept", "good", "surely within"), ("grammar", "unsure", "not surely beyond"), ("lost", "bad", "surely beyond")):
+        assert re.search(rf"<td>{name}</td>(?:(?!</tr>).)*<span class=\"{mood}\">{words}</span>", text, re.DOTALL)
+        assert re.search(rf"\| {name} \|.*\| {words} \|", markdown)
+    assert gate.in_words in text and gate.in_words in markdown
+    assert "which its interval crosses" not in text, "single tasks stand in the table, not among the reasons once more"
+    assert "which its interval crosses" in markdown
 
 
 def test_a_run_without_training_has_no_gate_and_no_loss_curve() -> None:
