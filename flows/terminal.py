@@ -173,7 +173,7 @@ def gate_table(verdict: Verdict) -> Table | None:
     if verdict.gate is None:
         return None
     names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
-    table = _table(verdict.gate.in_words, "benchmark", names)
+    table = _table(escape(verdict.gate.in_words), "benchmark", names)
     for task in verdict.gate.tasks:
         change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(task.task, str(task.items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}")

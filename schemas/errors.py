@@ -40,7 +40,7 @@ class DatasetRefused(TuneworthyError):
 
 
 class AdapterRefused(TuneworthyError):
-    """Raised when a tuned adapter would have won but lost too much on a benchmark."""
+    """Raised when a tuned adapter would have won but surely lost too much on a benchmark."""
 
     exit_code = 4
 

@@ -19,7 +19,7 @@ from typing import Any
 from schemas.arms_config import RetrievalConfig
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
 from schemas.config import RegistryConfig
-from schemas.reports import ArmReport, Verdict
+from schemas.reports import ArmReport, GateReport, GateTask, Verdict
 from schemas.task_config import TaskConfig
 from tasks.progress import Audience, audience
 from tasks.registry.task import register_adapter, track_verdict
@@ -60,6 +60,12 @@ def a_verdict(score: float, name: str = "finetune") -> Verdict:
         verdict=name, headline="Tuning earns its place.", reasons=("It does.",), target=0.8, worth=0.03, confidence=0.95, rows=50,
         arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)), gate=None, **flags,
     )  # fmt: skip
+
+
+def a_gate() -> GateReport:
+    """One task whose interval crosses the margin."""
+    task = GateTask(task="facts", items=82, base=0.744, tuned=0.659, difference=-0.085, low=-0.183, high=0.012, standing="unclear", is_passed=True)
+    return GateReport(is_passed=True, margin=0.05, tasks=(task,))
 
 
 def a_retrieval_verdict(score: float) -> Verdict:

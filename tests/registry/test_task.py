@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from before_registry import INSTRUCTION, MODEL, Made, a_verdict, listening
+from before_registry import INSTRUCTION, MODEL, Made, a_gate, a_verdict, listening
 from random_adapter import sealed_adapter, sealed_base
 from tampered_base import tampered
 
@@ -35,6 +35,16 @@ def test_a_verdict_becomes_one_run_with_its_numbers_digests_curve_and_report(mad
     assert run.data.tags["arm.prompt_digest"] == "a" * 64
     assert curve == [(1, 2.5), (2, 1.5)]
     assert files == {"report.html", "verdict.json"}
+
+
+def test_a_version_says_what_is_not_surely_kept_of_what_the_base_could(made: Made) -> None:
+    made.register(a_verdict(0.85).model_copy(update={"gate": a_gate()}))
+    with open_registry("", made.store, "") as registry:
+        version = registry.client.get_model_version_by_alias(MODEL, "champion")
+        (run,) = registry.client.search_runs([registry.experiment("tiny")])
+    counts = "of 1 benchmark task, 0 surely within the margin of 0.05, 1 not surely beyond it (facts)"
+    assert version.description == f"Tuning earns its place. Gate open: {counts}."
+    assert run.data.metrics["benchmark/facts/is_passed"] == 1
 
 
 def test_a_registered_version_loads_with_one_line_in_a_process_without_this_project_and_answers_as_the_tuned_arm(made: Made, tmp_path: Path) -> None:
