@@ -1,8 +1,7 @@
-"""What a model is shown beside a request: examples as turns that went before, and passages in a turn of their own.
+"""What a model is shown beside a request: examples as turns that went before, and passages above the request.
 
 What is the same for every request stands first, so that it is read once for all of them (tasks/inference/prefix.py): the instruction, the
-fixed examples, and only then what was retrieved for this request. The request's own turn is the same in every arm, and like the examples'
-and the rows that an adapter learned: a small model that finds passages in it goes on with them instead of answering.
+fixed examples, and only then what was retrieved for this request. No word stands between passages and request: a small model repeats it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from tasks.inference.retrieval import Search
 
 PASSAGES = "Use these passages where they help:"
-TAKEN = "OK."  # the answer to the passages: in a chat, turns alternate
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,14 @@ def _search(shown: Shown) -> Search:
 
 
 def conversation(instruction: str, examples: Sequence[Example], passages: Sequence[Passage], request: Request) -> Messages:
-    """Return the messages: the instruction, the examples, each with its own history, the passages, and the request with its history."""
-    system, *asked = row_messages(instruction, request.prompt, request.history)
+    """Return the messages: the instruction; examples as turns, each with its own history; the request's history; the passages and the request."""
+    system, *asked = row_messages(instruction, with_passages(passages, request.prompt), request.history)
     turns = (message for example in examples for message in shown_messages(example.request.prompt, example.completion, example.request.history))
-    return [system, *turns, *passage_messages(passages), *asked]
+    return [system, *turns, *asked]
 
 
-def passage_messages(passages: Sequence[Passage]) -> Messages:
-    """Return the turn that shows passages, the nearest one last; none where there are none."""
+def with_passages(passages: Sequence[Passage], prompt: str) -> str:
+    """Return a request below the passages that are shown for it, the nearest one next to it; alone where there are none."""
     if not passages:
-        return []
-    texts = (f"[{passage.document}]\n{passage.text}" for passage in passages)
-    return shown_messages("\n\n".join([PASSAGES, *texts]), TAKEN)
+        return prompt
+    return "\n\n".join([PASSAGES, *(f"[{passage.document}]\n{passage.text}" for passage in passages), prompt])

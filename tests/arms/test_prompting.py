@@ -73,26 +73,24 @@ def test_the_retrieved_example_that_is_nearest_stands_next_to_the_request(rows: 
     assert len(turns) == 6
 
 
-def test_passages_have_a_turn_of_their_own_before_the_request_with_the_names_of_their_documents(documents: Desk) -> None:
+def test_passages_stand_above_the_request_with_the_names_of_their_documents(documents: Desk) -> None:
     (said,) = documents.say("tuned_retrieval", "which lakes?")
     assert said == [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes"},
-        {"role": "assistant", "content": "OK."},
-        {"role": "user", "content": "which lakes?"},
+        {"role": "user", "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes\n\nwhich lakes?"},
     ]
 
 
 def test_beside_passages_the_retrieval_arm_shows_the_examples_of_the_few_shot_arm(documents: Desk) -> None:
     (few_shot,), (retrieval,) = documents.say("few_shot", "which lakes?"), documents.say("retrieval", "which lakes?")
     (alone,) = documents.say("tuned_retrieval", "which lakes?")
-    assert retrieval == [*few_shot[:-1], *alone[1:]]
+    assert retrieval == [*few_shot[:-1], alone[-1]]
 
 
 def test_what_is_the_same_for_every_request_stands_before_what_was_retrieved_for_it(documents: Desk) -> None:
     lakes, oaks = documents.say("retrieval", "which lakes?", "an oak?")
-    assert lakes[:-3] == oaks[:-3] and len(lakes) == 1 + 2 * 3 + 3
-    assert "rivers run" in lakes[-3]["content"] and "oak and elm" in oaks[-3]["content"]
+    assert lakes[:-1] == oaks[:-1] and len(lakes) == 1 + 2 * 3 + 1
+    assert "rivers run" in lakes[-1]["content"] and "oak and elm" in oaks[-1]["content"]
 
 
 def test_fewer_examples_beside_passages_are_the_first_of_the_few_shot_arms_and_none_is_allowed(documents: Desk) -> None:
@@ -113,10 +111,10 @@ def test_what_was_said_before_stands_right_before_the_request_in_every_arm(rows:
     assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * ((len(messages) - 2) // 2), "user"]
 
 
-def test_a_passage_is_found_by_what_was_said_before_and_stands_before_the_whole_conversation(documents: Desk) -> None:
+def test_a_passage_is_found_by_what_was_said_before_and_stands_with_the_last_request(documents: Desk) -> None:
     (messages,) = documents.say("retrieval", "how deep?", history=("tell me of lakes", "they are wide"))
-    assert [message["content"] for message in messages[-3:]] == ["tell me of lakes", "they are wide", "how deep?"]
-    assert "rivers run" in messages[-5]["content"]
+    assert [message["content"] for message in messages[-3:-1]] == ["tell me of lakes", "they are wide"]
+    assert "rivers run" in messages[-1]["content"] and messages[-1]["content"].endswith("\n\nhow deep?")
 
 
 def test_an_example_of_several_turns_is_shown_with_all_of_them(tmp_path: Path) -> None:

@@ -201,16 +201,3 @@ def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: Arti
     assert answers(store, shown)["output"].str.starts_with("the city of").all()
     assert shown.stopped_rate == 1
     assert shown.score > prompt.score
-
-
-@pytest.mark.model
-@pytest.mark.slow
-def test_examples_before_passages_make_the_real_model_answer_in_their_form_where_passages_alone_do_not(store: ArtifactStore, smollm2: Path) -> None:
-    base, data = sealed_base(store, smollm2), sealed_data(store, {f"{state}.md": f"{state} is a state of the union and has a capital." for state in STATES})
-    alone, beside = (
-        score_arm(arm_slice("retrieval", ARMS.model_copy(update={"retrieval": retrieval, "max_new_tokens": 12}), True), TASK, base, data, None, 7)
-        for retrieval in (RetrievalConfig(top_k=2, shots=0), RetrievalConfig(top_k=2, shots=5))
-    )
-    in_form = [answers(store, arm)["output"].str.starts_with("the city of").sum() for arm in (beside, alone)]
-    assert in_form[0] >= 2 and in_form[1] == 0
-    assert beside.score > alone.score
