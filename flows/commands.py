@@ -22,6 +22,7 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 import httpx
 from rich.console import Console
 
+from flows.champion import look_for_champion
 from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
@@ -31,7 +32,7 @@ from flows.mending import again_when_broken
 from flows.reporting import report_data
 from flows.results import Outcome, outcome_of, spared_stages
 from flows.sources import RunSources, locate
-from flows.terminal import TerminalAudience, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
+from flows.terminal import TerminalAudience, champion_lines, gate_table, mended_lines, plan_lines, seconds_in_words, verdict_table
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
@@ -165,7 +166,9 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError("The run ended without a verdict.")
-    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started, failure)
+    look = look_for_champion(config)
+    champion = look.champion.version if look and look.champion else None
+    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started, failure, champion)
     if failure is not None:
         print(f"tuneworthy: {failure}", file=sys.stderr)
         return failure.exit_code
@@ -192,7 +195,7 @@ def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> Tunewor
     return None
 
 
-def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, seconds: float, failure: TuneworthyError | None) -> None:
+def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, seconds: float, failure: TuneworthyError | None, champion: str | None) -> None:
     if arguments.json:
         answer = outcome.as_json(is_all_hits)
         print(json.dumps(answer if failure is None else {**answer, "error": type(failure).__name__, "message": str(failure)}))
@@ -203,7 +206,9 @@ def _show(outcome: Outcome, arguments: argparse.Namespace, is_all_hits: bool, se
         if table is not None:
             console.print(table)
     console.print(outcome.verdict.headline, style="bold")
-    console.print(outcome.registration)
+    for line in champion_lines(outcome.verdict):
+        console.print(line, markup=False)
+    console.print(outcome.registration(champion))
     console.print(f"report: {outcome.report}", soft_wrap=True)
     console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
     when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.arms import score_arms
+from flows.champion import look_for_champion
 from flows.dispatch import send_training
 from flows.live import live_in_mlflow
 from flows.mending import again_when_broken
@@ -30,6 +31,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns it."""
     enter_run(config.name, config.stages)
     sources = locate(config)
+    champion = look_for_champion(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
@@ -38,7 +40,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
-        return report(config, sources, first, data, base, untrained)
+        return report(config, sources, first, data, base, untrained, look=champion)
 
     questions = gather_benchmark(sources.benchmark)
     send_training(config, rendering, base, data, questions)
@@ -47,4 +49,4 @@ def finetune(config: RunConfig) -> ReportArtifact:
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions)
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
-    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark)
+    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

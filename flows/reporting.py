@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from flows.champion import Beside, no_answer, set_beside_champion, version_settings
 from flows.sources import RunSources
 from schemas.artifacts import (
     AdapterArtifact,
@@ -19,12 +20,13 @@ from schemas.artifacts import (
     ReportArtifact,
     VerdictArtifact,
 )
+from schemas.champion import RegistryLook
 from schemas.config import RunConfig
 from tasks.data.earlier import earlier_data
 from tasks.data.task import write_data_report
 from tasks.decision.task import write_report
 from tasks.keys import digest_of, flatten
-from tasks.planning import current_plan
+from tasks.planning import current_plan, planning
 from tasks.prefect_tasks import publish_markdown, publish_stages, publish_table
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.store import ArtifactStore
@@ -55,9 +57,18 @@ def report(
     arms: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None = None,
     benchmark: BenchmarkArtifact | None = None,
+    look: RegistryLook | None = None,
 ) -> ReportArtifact:
-    """Write the report, track it in MLflow, and register the adapter when the verdict promotes it."""
-    page = write_report(config.name, verdict, data, base, arms, adapter, benchmark)
+    """Set the arms beside the registry's champion, write the report, track it in MLflow, and register the adapter when the verdict promotes it.
+
+    Where MLflow does not answer, what it said the last time will do for a run that has nothing new to tell, and for no other.
+    """
+    if look is not None and look.is_remembered:
+        with planning() as trial:
+            report(config, sources, verdict, data, base, arms, adapter, benchmark, look.model_copy(update={"is_remembered": False}))
+        look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
+    beside = set_beside_champion(config, look, base, data, verdict, arms, adapter) if look else Beside()
+    page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, beside.comparison, beside.why_not)
     if current_plan.get() is None:
         publish_markdown("verdict", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
     destination = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -65,7 +76,8 @@ def report(
     if verdict.promotes and adapter is not None:
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, config.arms.max_new_tokens, digest)
+        served = (config.arms.max_new_tokens, digest, version_settings(config, data))
+        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, beside.comparison, beside.why_not)
     if current_plan.get() is None:
         publish_stages()
     return page

@@ -34,11 +34,12 @@ class Outcome:
         """The registered version, if there is one."""
         return next((found for found in self.plan.artifacts.values() if isinstance(found, RegisteredVersion)), None)
 
-    @property
-    def registration(self) -> str:
-        """What became of the adapter, in words."""
+    def registration(self, champion: str | None) -> str:
+        """Return in words what became of the adapter; `champion` is the version that has that alias at this moment."""
         if self.version:
-            return f"registered: models:/{self.version.model}@{self.version.alias} (version {self.version.version}, {self.version.megabytes:.1f} MB)"
+            said = f"registered: models:/{self.version.model}@{self.version.alias} (version {self.version.version}, {self.version.megabytes:.1f} MB)"
+            has_moved = champion is not None and (champion == self.version.version) != (self.version.alias == "champion")
+            return f"{said}; since then version {champion} was made champion" if has_moved else said
         return "not registered: the registry did not take it" if self.verdict.promotes else "nothing to register"
 
     @property

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from schemas.reports import ArmReport, Verdict
+from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.planning import Plan, PlannedStage
 from tasks.progress import Audience
 
@@ -148,7 +148,17 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     table = _table(f"verdict: {verdict.verdict}", "arm", names)
     for arm in verdict.arms:
         table.add_row(*_arm_cells(arm, seconds.get(arm.arm)))
+    if verdict.champion:
+        table.add_section()
+        table.add_row(*_champion_cells(verdict.champion, seconds.get("champion")))
     return table
+
+
+def champion_lines(verdict: Verdict) -> list[str]:
+    """Return what the registry's champion is on today's rows, or why nobody measured one."""
+    if verdict.champion:
+        return list(verdict.champion.reasons)
+    return [f"champion: {verdict.champion_note}."] if verdict.champion_note else []
 
 
 def _table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
@@ -166,6 +176,14 @@ def _arm_cells(arm: ArmReport, seconds: float | None) -> list[str]:
     took = "" if seconds is None else f"{seconds:.2f}"
     interval = f"{arm.low:.3f} to {arm.high:.3f}"
     return [arm.arm, score, interval, f"{arm.valid_rate:.0%}", f"{arm.prompt_tokens:.0f}", f"{arm.output_tokens:.0f}", took, gain]
+
+
+def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str]:
+    """Return the champion as a line of the arms' table: its gain is its lead over the best untrained arm on the rows that it did not learn."""
+    score = f"[{STANDINGS[champion.standing]}]{champion.score:.3f}[/]"
+    tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")
+    took = "" if seconds is None else f"{seconds:.2f}"
+    return [f"champion v{champion.version}", score, f"{champion.low:.3f} to {champion.high:.3f}", *tokens, took, f"{champion.lead:+.3f}"]
 
 
 def gate_table(verdict: Verdict) -> Table | None:

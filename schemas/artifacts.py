@@ -164,6 +164,41 @@ class ArmArtifact(Artifact):
     seconds_per_row: float
 
 
+class ChampionArtifact(Artifact):
+    """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt instead where that is not to be had."""
+
+    kind: ClassVar[str] = "champion"
+    method: str
+    base_digest: str
+    template_digest: str
+    instruction: str
+    problem: str = Field("", description="Why it is not to be had; empty when it is.")
+
+
+class LearnedRowsArtifact(Artifact):
+    """Held-out rows of today that a champion learned, or may have: learned.parquet (row_id, reason: same_request, same_group, near_request, other_split)."""
+
+    kind: ClassVar[str] = "learned_rows"
+    learned: int
+    unseen: int
+    problem: str = Field("", description="Why no row is left to compare on; empty when some are.")
+
+
+class ScoredChampionArtifact(ArmArtifact):
+    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot answer them."""
+
+    kind: ClassVar[str] = "scored_champion"
+    problem: str = Field("", description="Why it cannot answer today's rows; empty when it does.")
+
+
+class ComparisonArtifact(Artifact):
+    """Today's arms beside the champion on the rows that it did not learn: champion.json holds a `schemas.reports.ChampionReport`."""
+
+    kind: ClassVar[str] = "comparison"
+    version: str
+    outcome: str
+
+
 class BenchmarkFilesArtifact(Artifact):
     """Task files, the code beside them and their data, as they lay to each other: files/, and sources.json (a BenchmarkSources, paths below files/)."""
 

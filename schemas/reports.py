@@ -78,6 +78,33 @@ class GateReport(Report):
         return [task.task for task in self.tasks if task.standing == standing]
 
 
+class ChampionReport(Report):
+    """The registry's champion on today's held-out rows, those left out that it learned; it is no arm that a verdict may name."""
+
+    version: str
+    arm: str = Field(description="How it asks: tuned or tuned_retrieval, with its own settings.")
+    rows: int = Field(description="Held-out rows that the comparison stands on.")
+    left_out: int = Field(description="Held-out rows that it learned, or may have.")
+    score: float
+    low: float
+    high: float
+    valid_rate: float
+    prompt_tokens: float
+    output_tokens: float
+    standing: Literal["good", "unclear", "short"] = Field(description="Against today's target.")
+    untrained: str = Field(description="The best untrained arm on these rows.")
+    lead: float = Field(description="Champion minus that arm, paired row by row.")
+    lead_low: float
+    lead_high: float
+    challenger: str | None = Field(None, description="The tuned arm of today's adapter; None where nothing was trained.")
+    challenger_score: float | None = None
+    difference: float | None = Field(None, description="Challenger minus champion, paired row by row.")
+    difference_low: float | None = None
+    difference_high: float | None = None
+    outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(description="What the challenger is beside it.")
+    reasons: tuple[str, ...]
+
+
 class Verdict(Report):
     """The answer to "is this worth tuning, and did the tuning earn its place?", with every number it stands on."""
 
@@ -97,3 +124,5 @@ class Verdict(Report):
         description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
+    champion: ChampionReport | None = Field(None, description="The registry's champion on the same rows; the verdict does not depend on it.")
+    champion_note: str = Field("", description="Why no champion was measured; empty where one was, or where nobody looked.")

@@ -23,6 +23,7 @@ class Pending:
     label: str
     is_sufficient: bool = False
     promotes: bool = True
+    problem: str = ""
 
 
 @dataclass(frozen=True)

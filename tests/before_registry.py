@@ -17,9 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from schemas.arms_config import RetrievalConfig
-from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, RegisteredVersion, ReportArtifact, TrackedRun, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    ComparisonArtifact,
+    DataArtifact,
+    ModelArtifact,
+    RegisteredVersion,
+    ReportArtifact,
+    TrackedRun,
+    VerdictArtifact,
+)
 from schemas.config import RegistryConfig
-from schemas.reports import ArmReport, GateReport, GateTask, Verdict
+from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
 from schemas.task_config import TaskConfig
 from tasks.progress import Audience, audience
 from tasks.registry.task import register_adapter, track_verdict
@@ -28,6 +38,11 @@ from tasks.store import ArtifactStore
 INSTRUCTION = "Answer with one word."
 RETRIEVAL = RetrievalConfig(top_k=2, passage_words=20)
 MODEL = "tiny-task"
+SETTINGS = {
+    "arm.tuned": '{"name":"tuned","max_new_tokens":8}',
+    "arm.tuned_retrieval": '{"name":"tuned_retrieval","max_new_tokens":8,"top_k":2}',
+    "split": '{"seed":7,"held_out":0.2,"group":null}',
+}
 LOG = '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 1.5}\n{"step": 2, "validation_loss": 1.75}\n'
 
 
@@ -74,6 +89,13 @@ def a_retrieval_verdict(score: float) -> Verdict:
     return verdict.model_copy(update={"tuned_arm": "tuned_retrieval", "arms": arms})
 
 
+def a_comparison(outcome: str, version: str = "1") -> ChampionReport:
+    numbers = {"score": 0.8, "low": 0.7, "high": 0.9, "lead": 0.3, "lead_low": 0.2, "lead_high": 0.4, "valid_rate": 1.0}
+    against = {"challenger": "tuned", "challenger_score": 0.85, "difference": 0.05, "difference_low": 0.01, "difference_high": 0.09}
+    words: dict[str, Any] = {"arm": "tuned", "standing": "good", "untrained": "prompt", "outcome": outcome, "reasons": ("It stands.", f"tuned is {outcome}.")}
+    return ChampionReport(version=version, rows=45, left_out=5, prompt_tokens=40.0, output_tokens=5.0, **numbers, **against, **words)
+
+
 @dataclass
 class Made:
     """What stands in the store before the registry's stages."""
@@ -101,10 +123,22 @@ class Made:
         arms = (ArmArtifact(digest="a" * 64, arm="prompt", **facts),)
         return track_verdict("tiny", decided, page, self.data, self.base, arms, self.adapter, None, destination)
 
-    def register(self, verdict: Verdict, adapter: AdapterArtifact | None = None, data: DataArtifact | None = None, destination: str = "") -> RegisteredVersion:
+    def compared(self, beside: ChampionReport) -> ComparisonArtifact:
+        return ComparisonArtifact(digest=self.seal("comparison", champion__json=beside.model_dump_json()), version=beside.version, outcome=beside.outcome)
+
+    def register(
+        self,
+        verdict: Verdict,
+        adapter: AdapterArtifact | None = None,
+        data: DataArtifact | None = None,
+        destination: str = "",
+        beside: ChampionReport | None = None,
+        why_not: str = "",
+    ) -> RegisteredVersion:
         task, decided, tracked = TaskConfig(instruction=INSTRUCTION), self.decided(verdict)[0], self.track(verdict, destination)
         config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
-        return register_adapter(config, task, RETRIEVAL, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64)
+        run = (config, task, RETRIEVAL, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64, SETTINGS)
+        return register_adapter(*run, self.compared(beside) if beside else None, why_not)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import polars
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
+from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
 from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
-from tasks.inference.carrying import overweight
+from tasks.inference.carrying import FILE, overweight, unpacked
 from tasks.inference.decoding import Generated, generate
 from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.rendering import render_prompt
-from tasks.inference.showing import Request, Speaker
+from tasks.inference.showing import Request, Shown, Speaker
 from tasks.inference.suiting import unsuited
 from tasks.progress import Audience
 
@@ -44,7 +45,7 @@ class ArmInputs:
     method: str | None
 
 
-def check_kinship(adapter: AdapterArtifact, base: ModelArtifact) -> None:
+def check_kinship(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifact) -> None:
     """Refuse an adapter that was fitted on other weights or through another chat template.
 
     Raises:
@@ -68,7 +69,7 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
-    shown = shown_by(arm, inputs.data, seed)
+    shown = _carried(arm, inputs.adapter) or shown_by(arm, inputs.data, seed)
     if arm.top_k and (problem := overweight(shown)):
         audience.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
     speaker = Speaker(task.instruction, shown)
@@ -86,6 +87,12 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
     table = scored(rows, prompts, answers, Scorer.for_task(task, inputs.data))
     table.write_parquet(out / "answers.parquet")
     return facts(arm, table, seconds)
+
+
+def _carried(arm: ArmSlice, adapter: Path | None) -> Shown | None:
+    """Return what a champion retrieves from by itself; an adapter that is not served yet has nothing of the kind."""
+    path = adapter / FILE if adapter else None
+    return unpacked(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest()) if path and path.exists() else None
 
 
 def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:

@@ -1,10 +1,10 @@
-"""The stage that measures one arm on the held-out rows."""
+"""The stages that measure on the held-out rows: one arm, or the registry's champion as if it were one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
+from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, DataArtifact, ModelArtifact, ScoredChampionArtifact
 from tasks.arms.slicing import ArmSlice
 from tasks.stage import Bench, stage
 
@@ -30,3 +30,28 @@ def score_arm(
 
         check_kinship(adapter, base)
     return measure_arm(arm, task, folders, seed, bench.out, bench.audience)
+
+
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+def score_champion(
+    arm: ArmSlice, task: TaskConfig, base: ModelArtifact, data: DataArtifact, champion: ChampionArtifact, seed: int, *, bench: Bench
+) -> ScoredChampionArtifact:
+    """Let the champion answer every held-out row as it is served: `arm` are its own settings, `base` is its own base, its instruction is the one it learned.
+
+    What keeps it from answering today's rows is sealed as a problem in words: it ends no run.
+    """
+    from schemas.errors import ConfigRefused, TuneworthyError
+    from tasks.arms.scoring import ArmInputs, check_kinship, measure_arm
+
+    folders = ArmInputs(bench.open(base), bench.open(data), bench.open(champion), champion.method)
+    asked = task.model_copy(update={"instruction": champion.instruction})
+    try:
+        check_kinship(champion, base)
+        found = measure_arm(arm, asked, folders, seed, bench.out, bench.audience)
+    except TuneworthyError as refusal:
+        if type(refusal) not in (ConfigRefused, TuneworthyError):  # a fault of the machine or of the store may pass
+            raise
+        (bench.out / "problem.txt").write_text(str(refusal), encoding="utf-8")
+        nothing = dict.fromkeys(("score", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens", "seconds_per_row"), 0.0)
+        return ScoredChampionArtifact(arm="champion", rows=0, problem=str(refusal), **nothing)
+    return ScoredChampionArtifact(**found.model_dump(exclude={"arm"}), arm="champion")

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, DataReportArtifact, LeakageArtifact, ModelArtifact, RenderingArtifact, SourceFile, Sources
+from schemas.artifacts import (
+    BenchmarkSources,
+    DataArtifact,
+    DataReportArtifact,
+    LeakageArtifact,
+    LearnedRowsArtifact,
+    ModelArtifact,
+    RenderingArtifact,
+    SourceFile,
+    Sources,
+)
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from schemas.champion import SplitRule
     from schemas.config import DataConfig
     from schemas.task_config import TaskConfig
     from tasks.data.mending import MendedCopy
@@ -42,6 +53,19 @@ def check_rendering(task: TaskConfig, base: ModelArtifact, data: DataArtifact, m
     from tasks.data.rendered import check_rows
 
     return check_rows(bench.open(base), bench.open(data), task.instruction, max_length, bench)
+
+
+@stage(libraries=("polars", "numpy", "rensa"))
+def find_learned_rows(
+    data: DataArtifact, limit: int | None, learned: str | None, was: SplitRule | None, group: str | None, near_duplicate: float, *, bench: Bench
+) -> LearnedRowsArtifact:
+    """Find today's held-out rows (the first `limit` of them) that a champion learned; they must not count for it.
+
+    `learned` is the digest of the data that it was fitted on, None where the store has lost them; then how they were split (`was`) has to tell.
+    """
+    from tasks.data.learned import HowSplit, learned_rows
+
+    return learned_rows(bench.open(data), limit, bench.store.open(learned) if learned else None, HowSplit(was, group, near_duplicate), bench.out)
 
 
 @stage(libraries=("polars", "matplotlib", "jinja2", "numpy"))

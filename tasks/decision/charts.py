@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import MaxNLocator
 
-from schemas.reports import GateReport, Verdict
+from schemas.reports import ArmReport, ChampionReport, GateReport, Verdict
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
 
 TRAINED = ("tuned", "tuned_retrieval")
@@ -16,15 +16,16 @@ LOSSES = {"within": TUNED, "unclear": UNSURE, "beyond": BAD}
 
 
 def arms_chart(verdict: Verdict) -> str:
-    """Return every arm's mean score with its interval, against the target."""
-    arms = list(reversed(verdict.arms))
+    """Return every arm's mean score with its interval, and the champion's below them, against the target."""
+    shown: list[tuple[str, ArmReport | ChampionReport, str]] = [(arm.arm, arm, TUNED if arm.arm in TRAINED else UNTRAINED) for arm in verdict.arms]
+    shown += [(f"champion v{verdict.champion.version}", verdict.champion, TARGET)] if verdict.champion else []
     with matplotlib.rc_context(PLOT_STYLE):
-        figure, axes = canvas(0.42 * len(arms) + 0.95)
-        for place, arm in enumerate(arms):
-            _interval(axes, place, (arm.low, arm.score, arm.high), TUNED if arm.arm in TRAINED else UNTRAINED)
+        figure, axes = canvas(0.42 * len(shown) + 0.95)
+        for place, (_, arm, color) in enumerate(reversed(shown)):
+            _interval(axes, place, (arm.low, arm.score, arm.high), color)
             _beside(axes, place, f"{arm.score:.3f}")
         _target_line(axes, verdict.target, f"target {verdict.target:g}")
-        _rows(axes, [arm.arm for arm in arms])
+        _rows(axes, [name for name, _, _ in reversed(shown)])
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel(f"mean score with its {verdict.confidence:.0%} interval")
         return svg(figure, "arms", f"Mean score of each arm with its interval, against a target of {verdict.target:g}")

@@ -49,7 +49,27 @@ TEMPLATE = """<!doctype html>
 <td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>
 <td>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td></tr>
 {%- endfor %}
+{%- if verdict.champion %}
+<tr><td>champion <small>version {{ verdict.champion.version }}, as {{ verdict.champion.arm }}</small></td><td>{{ verdict.champion.score|three }}<small>{{ verdict.champion.low|three }} to {{ verdict.champion.high|three }}</small></td>
+<td><span class="{{ moods[verdict.champion.standing] }}">{{ standings[verdict.champion.standing] }}</span></td>
+<td>{{ verdict.champion.lead|signed }}<small>{{ verdict.champion.lead_low|signed }} to {{ verdict.champion.lead_high|signed }}</small></td>
+<td>{{ verdict.champion.valid_rate|percent }}</td><td><span class="quiet">–</span></td><td>{{ verdict.champion.prompt_tokens|whole }}</td><td>{{ verdict.champion.output_tokens|whole }}</td></tr>
+{%- endif %}
 </tbody></table></div>
+
+{%- if verdict.champion or verdict.champion_note %}
+<h2>The champion</h2>
+{%- if verdict.champion %}
+<p class="quiet">The version that answers today, measured as it is served on {{ verdict.champion.rows }} of today's held-out rows{% if verdict.champion.left_out %}; {{ verdict.champion.left_out }} that it learned are left out, for both sides{% endif %}. The verdict does not depend on it; whether today's adapter takes its place does.</p>
+<ul class="reasons">
+{%- for reason in verdict.champion.reasons %}
+  <li>{{ reason }}</li>
+{%- endfor %}
+</ul>
+{%- else %}
+<p>{{ verdict.champion_note }}.</p>
+{%- endif %}
+{%- endif %}
 
 {%- if verdict.gate %}
 <h2>What tuning cost elsewhere</h2>

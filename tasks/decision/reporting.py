@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ModelArtifact, VerdictArtifact
-from schemas.reports import GateTask, Verdict
+from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, ComparisonArtifact, DataArtifact, ModelArtifact, VerdictArtifact
+from schemas.reports import ChampionReport, GateTask, Verdict
 from tasks.decision.report_page import ReportPage, render_report
 from tasks.decision.samples import read_samples
 from tasks.decision.wording import LOSS_NAMES, signed_spread
@@ -24,6 +24,8 @@ class Measurements:
     arms: tuple[ArmArtifact, ...]
     adapter: AdapterArtifact | None
     benchmark: BenchmarkArtifact | None
+    comparison: ComparisonArtifact | None = None
+    why_uncompared: str = ""
 
 
 def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: Path) -> str:
@@ -32,11 +34,10 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
     Args:
         name: the run's name.
         found: the artifacts that the verdict stands on.
-        folders: digest -> opened folder, for the verdict, the data, the arms and the adapter.
+        folders: digest -> opened folder, for the verdict, the data, the arms, the adapter and the comparison.
         out: where the files go.
     """
-    text = (folders[found.verdict.digest] / "verdict.json").read_text(encoding="utf-8")
-    verdict = Verdict.model_validate_json(text)
+    verdict = _beside_champion(found, folders)
     answers = {arm.arm: folders[arm.digest] / "answers.parquet" for arm in found.arms}
     page = ReportPage(
         name=name,
@@ -49,8 +50,17 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
     )
     (out / "report.html").write_text(render_report(page), encoding="utf-8")
     (out / "summary.md").write_text(summary(name, verdict), encoding="utf-8")
-    (out / "verdict.json").write_text(text, encoding="utf-8")
+    (out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return verdict.headline
+
+
+def _beside_champion(found: Measurements, folders: dict[str, Path]) -> Verdict:
+    """Return the verdict with the champion beside it; what it says itself stays as it was decided."""
+    verdict = Verdict.model_validate_json((folders[found.verdict.digest] / "verdict.json").read_text(encoding="utf-8"))
+    if found.comparison is None:
+        return verdict.model_copy(update={"champion_note": found.why_uncompared})
+    text = (folders[found.comparison.digest] / "champion.json").read_text(encoding="utf-8")
+    return verdict.model_copy(update={"champion": ChampionReport.model_validate_json(text)})
 
 
 def _log(folder: Path) -> list[dict[str, Any]]:
@@ -64,9 +74,26 @@ def _training_facts(adapter: AdapterArtifact) -> tuple[str, ...]:
 
 
 def _digests(found: Measurements) -> dict[str, str]:
-    parts = {"verdict": found.verdict, "data": found.data, "base": found.base, "adapter": found.adapter, "benchmark": found.benchmark}
+    parts = {
+        "verdict": found.verdict,
+        "data": found.data,
+        "base": found.base,
+        "adapter": found.adapter,
+        "benchmark": found.benchmark,
+        "comparison": found.comparison,
+    }
     named = {name: part.digest for name, part in parts.items() if part is not None}
     return named | {f"arm {arm.arm}": arm.digest for arm in found.arms} | {"chat template": found.base.template_digest}
+
+
+def _champion_lines(verdict: Verdict) -> list[str]:
+    """Return the champion as a line of the arms' table, and what it says in words; or why there is none."""
+    beside = verdict.champion
+    if beside is None:
+        return ["", f"Champion: {verdict.champion_note}.", ""] if verdict.champion_note else []
+    numbers = (f"{beside.score:.3f}", f"{beside.low:.3f} to {beside.high:.3f}", f"{beside.valid_rate:.0%}")
+    cells = (f"champion, version {beside.version}", *numbers, f"{beside.prompt_tokens:.0f}", f"{beside.output_tokens:.0f}", f"{beside.lead:+.3f}")
+    return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in beside.reasons), ""]
 
 
 def summary(name: str, verdict: Verdict) -> str:
@@ -85,6 +112,7 @@ def summary(name: str, verdict: Verdict) -> str:
             gain,
         )
         lines.append(f"| {' | '.join(cells)} |")
+    lines += _champion_lines(verdict)
     if verdict.gate:
         lines += ["", f"{verdict.gate.in_words}.", ""]
         lines += [f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |", "|---|---:|---:|---:|---:|---|---|"]

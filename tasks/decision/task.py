@@ -1,10 +1,21 @@
-"""The decision stages: `decide` turns measured arms into a verdict, `write_report` turns a verdict into what a person reads."""
+"""The decision stages: a verdict on measured arms, those arms beside the registry's champion, and what a person reads of both."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, DataArtifact, ModelArtifact, ReportArtifact, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    BenchmarkArtifact,
+    ComparisonArtifact,
+    DataArtifact,
+    LearnedRowsArtifact,
+    ModelArtifact,
+    ReportArtifact,
+    ScoredChampionArtifact,
+    VerdictArtifact,
+)
 from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
@@ -25,6 +36,32 @@ def decide(
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
 
+@stage(libraries=("numpy",))
+def compare_champion(
+    decision: DecisionConfig,
+    seed: int,
+    version: str,
+    asks: str,
+    scored: ScoredChampionArtifact,
+    learned: LearnedRowsArtifact,
+    verdict: VerdictArtifact,
+    arms: tuple[ArmArtifact, ...],
+    *,
+    bench: Bench,
+) -> ComparisonArtifact:
+    """Set today's arms beside the champion, version `version`, which answers as the arm `asks`, on the held-out rows that it did not learn."""
+    from schemas.reports import Verdict
+    from tasks.decision.champion import Rules, compare_with_champion
+    from tasks.decision.comparison import read_measured
+
+    measured = read_measured([(arm, bench.open(arm)) for arm in arms])
+    whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
+    rows = bench.open(learned) / "learned.parquet"
+    found = compare_with_champion(version, asks, (scored, bench.open(scored)), measured, rows, whole, Rules(decision, seed))
+    (bench.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    return ComparisonArtifact(version=version, outcome=found.outcome)
+
+
 @stage(libraries=("matplotlib", "jinja2"))
 def write_report(
     name: str,
@@ -34,12 +71,18 @@ def write_report(
     arms: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None,
     benchmark: BenchmarkArtifact | None,
+    comparison: ComparisonArtifact | None = None,
+    why_uncompared: str = "",
     *,
     bench: Bench,
 ) -> ReportArtifact:
-    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json beside them."""
+    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json beside them.
+
+    `comparison` sets the arms beside the registry's champion; where there is none, `why_uncompared` tells the reason.
+    """
     from tasks.decision.reporting import Measurements, write_pages
 
-    opened = [part for part in (verdict, data, *arms, adapter) if part is not None]
+    opened = [part for part in (verdict, data, *arms, adapter, comparison) if part is not None]
     folders = {part.digest: bench.open(part) for part in opened}
-    return ReportArtifact(headline=write_pages(name, Measurements(verdict, data, base, arms, adapter, benchmark), folders, bench.out))
+    found = Measurements(verdict, data, base, arms, adapter, benchmark, comparison, why_uncompared)
+    return ReportArtifact(headline=write_pages(name, found, folders, bench.out))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
     from schemas.reports import ArmReport, GateTask, VerdictName
+    from tasks.intervals import Interval
 
 STANDINGS = {"good": "meets the target", "unclear": "may or may not meet the target", "short": "misses the target"}
 # What the gate asks is whether a loss is surely beyond the margin; what it lets pass is not for that within it.
@@ -62,3 +63,30 @@ def gate_sentence(task: GateTask, margin: float) -> str:
 def undecided_sentence(rows: int, needed: int) -> str:
     """Return how many rows it would take."""
     return f"{rows} held-out rows cannot tell; about {needed} would, if the scores stay as they are."
+
+
+def champion_sentence(version: str, own: Interval, standing: str, rows: int, left_out: int, decision: DecisionConfig) -> str:
+    """Return what the champion's own numbers say."""
+    learned = f"; {left_out} that it learned are left out" if left_out else ""
+    return (
+        f"the champion, version {version}, {STANDINGS[standing]} of {decision.target:g}: {own.mean:.3f} ({spread(own.low, own.high)}) "
+        f"on {rows} of today's held-out rows{learned}."
+    )
+
+
+def lead_sentence(version: str, untrained: str, lead: Interval) -> str:
+    """Return how the champion stands against what needs no training."""
+    sure = "surely better than" if lead.low > 0 else "surely worse than" if lead.high < 0 else "not surely other than"
+    return f"version {version} is {sure} {untrained}, the best untrained arm there: {lead.mean:+.3f} ({spread(lead.low, lead.high)})."
+
+
+def challenger_sentence(version: str, arm: str, difference: Interval, outcome: str, needed: int | None, worth: float) -> str:
+    """Return what today's adapter is beside the champion; it also tells why a version was placed where it was."""
+    said = {
+        "better": f"surely better than the champion, version {version}",
+        "worse": f"surely worse than the champion, version {version}",
+        "not_worse": f"not worse than the champion, version {version}: it surely loses less than {worth:g}",
+        "unclear": f"not surely as good as the champion, version {version}, which stays",
+    }[outcome]
+    more = f"; about {needed} rows would tell" if needed else ""
+    return f"{arm} is {said}: {difference.mean:+.3f} ({spread(difference.low, difference.high)}) on the same rows{more}."

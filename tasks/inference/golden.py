@@ -57,6 +57,15 @@ def verify_golden(folder: Path, tokenizer: Any) -> str:
     return str(golden["instruction"])
 
 
+def golden_instruction(folder: Path) -> str:
+    """Return the instruction that the golden rows in `folder` were sealed with: the one that an adapter learned.
+
+    Raises:
+        ArtifactBroken: there are none.
+    """
+    return str(_read(folder)["instruction"])
+
+
 def copy_golden(source: Path, target: Path) -> None:
     """Take the golden rows along, from one opened or growing artifact into another."""
     _read(source)

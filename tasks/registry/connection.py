@@ -84,7 +84,7 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
             yield Registry(_probed(uri), uri, root)
         except (MlflowException, SQLAlchemyError, ConnectionError, ModuleNotFoundError) as fault:
             raise RegistryUnreachable(
-                f"MLflow at {_shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start the server, "
+                f"MLflow at {shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start the server, "
                 "and run the same command again: only what failed here runs."
             ) from fault
         finally:
@@ -135,7 +135,7 @@ def _silent() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
     """Return a URI without the password that it may hold."""
     scheme, found, rest = uri.partition("://")
     head, at, place = rest.rpartition("@")

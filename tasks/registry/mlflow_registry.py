@@ -37,15 +37,6 @@ class Candidate:
         return {"adapter_digest": self.adapter_digest} | ({"carried_digest": self.carried_digest} if self.carried_digest else {})
 
 
-@dataclass(frozen=True)
-class Placed:
-    """The version of an adapter, the alias that it has, and in words why."""
-
-    version: str
-    alias: str
-    why: str
-
-
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
     """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags tell of the newest verdict.
 
@@ -108,36 +99,3 @@ def _new_version(registry: Registry, candidate: Candidate, experiment: str, fold
         candidate.model, f"models:/{logged.model_id}", run_id=candidate.run_id, tags=tags, description=candidate.description, model_id=logged.model_id
     )
     return str(made.version)
-
-
-def place(registry: Registry, model: str, version: str, *, is_verdict: bool) -> Placed:
-    """Give a version its alias: champion when it won its verdict and no better one stands there, else challenger.
-
-    Scores are compared only where both were measured on the same data. The champion before is kept as `previous`.
-    """
-    champion = version_of(registry, model, CHAMPION)
-    if champion == version:
-        return Placed(version, CHAMPION, "it is the champion already")
-    why_not = "" if champion is None and is_verdict else _why_not(registry, model, version, champion, is_verdict)
-    if why_not:
-        registry.client.set_registered_model_alias(model, CHALLENGER, version)
-        return Placed(version, CHALLENGER, why_not)
-    if champion is not None:
-        registry.client.set_registered_model_alias(model, PREVIOUS, champion)
-    registry.client.set_registered_model_alias(model, CHAMPION, version)
-    if version_of(registry, model, CHALLENGER) == version:
-        registry.client.delete_registered_model_alias(model, CHALLENGER)
-    return Placed(version, CHAMPION, f"it is not worse than version {champion} on the same rows" if champion else "there was no champion")
-
-
-def _why_not(registry: Registry, model: str, version: str, champion: str | None, is_verdict: bool) -> str:
-    if not is_verdict:
-        return "its gain is worth it, but it does not surely meet the target"
-    own, other = (registry.client.get_model_version(model, one or "").tags for one in (version, champion))
-    if own.get("data_digest") != other.get("data_digest"):
-        return f"the champion, version {champion}, was measured on other rows"
-    if "score" not in other:
-        return f"the champion, version {champion}, carries no score to compare with"
-    if float(own["score"]) < float(other["score"]):
-        return f"the champion, version {champion}, scores {float(other['score']):.3f} on the same rows, this one {float(own['score']):.3f}"
-    return ""

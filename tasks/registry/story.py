@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from schemas.artifacts import AdapterArtifact, ArmArtifact, Artifact, BenchmarkArtifact, DataArtifact, ModelArtifact, ReportArtifact, VerdictArtifact
@@ -61,6 +61,12 @@ def version_tags(
         "rows": str(verdict.rows),
     }
     return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
+
+
+def asking_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that tell a later run how to measure this version again: how its arm asks, and how its rows were split."""
+    found = {"arm_settings": settings.get(f"arm.{tuned_arm(verdict).arm}"), "split": settings.get("split")}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def describe(verdict: Verdict, carried: str) -> str:

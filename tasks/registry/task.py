@@ -1,4 +1,4 @@
-"""The registry stages: a verdict's numbers go to MLflow, and an adapter that earned it becomes a version."""
+"""The registry stages: the champion is had back, a verdict's numbers go to MLflow, and an adapter that earned it becomes a version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
+    ChampionArtifact,
+    ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     RegisteredVersion,
@@ -19,8 +21,28 @@ from tasks.stage import Bench, stage
 
 if TYPE_CHECKING:
     from schemas.arms_config import RetrievalConfig
+    from schemas.champion import Champion
     from schemas.config import RegistryConfig
     from schemas.task_config import TaskConfig
+
+
+@stage()
+def fetch_champion(champion: Champion, outside: tuple[str, ...] | None, destination: str, *, bench: Bench) -> ChampionArtifact:
+    """Seal what is served of the champion, so that it can be measured: out of the store, or, with the digest that it had, out of MLflow.
+
+    `outside` is None while the store has the adapter, else the files that MLflow has of it. What cannot be had is sealed as a problem in words,
+    which is looked into again as soon as one of the two has changed.
+    """
+    from tasks.inference.golden import golden_instruction
+    from tasks.registry.fetching import copy_served, fetch_served
+
+    is_here = outside is None and copy_served(champion, bench.store, bench.out)
+    problem = "" if is_here else fetch_served(destination, champion, bench.store, bench.folder / "download", bench.out)
+    if problem:
+        (bench.out / "problem.txt").write_text(problem, encoding="utf-8")
+        bench.audience.say(f"the champion cannot be measured: {problem}")
+    facts = champion.model_dump(include={"method", "base_digest", "template_digest"})
+    return ChampionArtifact(**facts, instruction="" if problem else golden_instruction(bench.out), problem=problem)
 
 
 @stage()
@@ -65,37 +87,46 @@ def register_adapter(
     destination: str,
     max_new_tokens: int = 512,
     config_digest: str = "",
+    settings: dict[str, str] | None = None,
+    comparison: ComparisonArtifact | None = None,
+    why_uncompared: str = "",
     *,
     bench: Bench,
 ) -> RegisteredVersion:
-    """Make the adapter one version of the registered model, and champion when it won its verdict and no better one stands there.
+    """Make the adapter one version of the registered model, and champion when it won its verdict and is no worse than who stands there.
 
     Where the arm that won retrieves, the version carries what it retrieves from, and answers as the arm did.
+    `settings` tell how each tuned arm asks (arm.NAME) and how rows were split (split), as JSON: what a later run has to know to measure this version.
+    `comparison` is with the champion, on today's rows; where there is none, `why_uncompared` tells the reason.
     """
     import json
 
     from transformers import AutoTokenizer
 
-    from schemas.reports import Verdict
+    from schemas.reports import ChampionReport, Verdict
     from tasks.inference.golden import verify_golden
     from tasks.registry.carried import Carried, carried_by
     from tasks.registry.connection import open_registry
-    from tasks.registry.mlflow_registry import Candidate, place, register
+    from tasks.registry.fetching import served_digest
+    from tasks.registry.mlflow_registry import Candidate, register
     from tasks.registry.packaging import build_model
+    from tasks.registry.placing import place
     from tasks.registry.served_facts import ServedFacts
-    from tasks.registry.story import describe, tuned_arm, version_tags
+    from tasks.registry.story import asking_tags, describe, tuned_arm, version_tags
 
     whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     carried = carried_by(retrieval, bench.open(data), data.documents > 0) if tuned_arm(whole).arm == "tuned_retrieval" else Carried()
     limits = max_new_tokens, base.name, base.digest, base.template_digest, carried.shown.top_k, carried.digest
     served = ServedFacts(task.instruction, adapter.method, *limits)
-    tags = version_tags(whole, adapter, base, data, verdict, config_digest) | carried.tags
-    candidate = Candidate(registry.model, adapter.digest, tags, describe(whole, carried.note), tracked.run_id, carried.digest)
+    beside = ChampionReport.model_validate_json((bench.open(comparison) / "champion.json").read_text(encoding="utf-8")) if comparison else None
     fitted = bench.open(adapter)
+    tags = version_tags(whole, adapter, base, data, verdict, config_digest) | asking_tags(whole, settings or {})
+    tags |= {"served_digest": served_digest(fitted, carried.content)} | carried.tags
+    candidate = Candidate(registry.model, adapter.digest, tags, describe(whole, carried.note), tracked.run_id, carried.digest)
     verify_golden(fitted, AutoTokenizer.from_pretrained(str(bench.open(base)), trust_remote_code=False, local_files_only=True))
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
         version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served, carried.content))
-        placed = place(reached, registry.model, version, is_verdict=whole.verdict.startswith("finetune"))
+        placed = place(reached, candidate, version, beside, why_uncompared, is_verdict=whole.verdict.startswith("finetune"))
         megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
     bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB. {carried.note}".rstrip())
     facts = {"model": registry.model, "version": version, "alias": placed.alias, "megabytes": megabytes}

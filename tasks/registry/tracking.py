@@ -30,10 +30,12 @@ class Story:
 
 
 def verdict_numbers(verdict: Verdict) -> dict[str, float]:
-    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, benchmark/general_mini/difference."""
+    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference, benchmark/general_mini/difference."""
     numbers: dict[str, float] = {}
     for arm in verdict.arms:
         numbers |= {f"arm/{arm.arm}/{name}": value for name, value in arm.model_dump(exclude={"arm", "standing"}).items() if value is not None}
+    if verdict.champion:
+        numbers |= {f"champion/{name}": value for name, value in verdict.champion.model_dump().items() if isinstance(value, (int, float))}
     for task in verdict.gate.tasks if verdict.gate else ():
         numbers |= {f"benchmark/{_key(task.task)}/{name}": value for name, value in task.model_dump(exclude={"task", "standing"}).items()}
     return {name: float(value) for name, value in numbers.items()}

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import Artifact
+from schemas.champion import Champion, RegistryLook
 from schemas.config import RunConfig, StageName
 from schemas.section import Section
 from tasks.keys import digest_of
@@ -52,7 +53,7 @@ EDITS: dict[str, Any] = {
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
-FACTS = {"is_sufficient": False, "promotes": True}
+FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 
 class Listener(Audience):
@@ -235,6 +236,29 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert before == []
     assert named[0] == "validate_data"
     assert "fetch_base" not in named
+
+
+def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_what_names_the_version(
+    house: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with planning() as plan:
+        finetune.fn(house)
+    sealed = plan.artifacts
+    settings = {"model": "small", "adapter_digest": sealed["validate_data"].digest, "base_digest": sealed["fetch_base"].digest}  # some whole artifact
+    champion = Champion(version="3", arm_settings='{"name": "tuned", "max_new_tokens": 4}', data_digest=sealed["validate_data"].digest, **settings)
+
+    def stands(version: str) -> None:
+        look = RegistryLook(champion=champion.model_copy(update={"version": version}))
+        monkeypatch.setattr("flows.champion.find_champion", lambda *_: look)
+
+    stands("3")
+    assert assert_kept(house) == [
+        *("fetch_champion", "find_learned_rows", "score_champion", "compare_champion"),
+        *("write_report", "track_verdict", "register_adapter"),
+    ]
+    stands("4")
+    assert assert_kept(house)[0] == "compare_champion"
+    assert assert_kept(house) == []
 
 
 def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(house: RunConfig) -> None:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from before_registry import INSTRUCTION, MODEL, Made, a_gate, a_verdict, listening
+from before_registry import INSTRUCTION, MODEL, Made, a_comparison, a_gate, a_verdict, listening
 from random_adapter import sealed_adapter, sealed_base
 from tampered_base import tampered
 
 from schemas.errors import ArtifactBroken, ModelMissing, TuneworthyError
+from schemas.reports import ChampionReport
 from tasks.inference.golden import copy_golden
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.mlflow_registry import Candidate, ensure_model, register
@@ -123,28 +124,59 @@ def test_two_processes_that_register_one_adapter_at_once_leave_one_version(made:
 
 
 @pytest.mark.parametrize(
-    ("score", "data", "verdict", "alias", "told"),
+    ("beside", "verdict", "alias", "told"),
     [
-        (0.90, "d", "finetune", "champion", "not worse than version 1 on the same rows"),
-        (0.85, "d", "finetune", "champion", "not worse than version 1 on the same rows"),
-        (0.80, "d", "finetune", "challenger", "scores 0.850 on the same rows, this one 0.800"),
-        (0.99, "e", "finetune", "challenger", "measured on other rows"),
-        (0.99, "d", "undecided", "challenger", "does not surely meet the target"),
+        (a_comparison("better"), "finetune", "champion", "tuned is better"),
+        (a_comparison("not_worse"), "finetune", "champion", "tuned is not_worse"),
+        (a_comparison("unclear"), "finetune", "challenger", "tuned is unclear"),
+        (a_comparison("worse"), "finetune", "challenger", "tuned is worse"),
+        (
+            a_comparison("better", version="7"),
+            "finetune",
+            "challenger",
+            "the champion is version 1 by now, and this one was compared with version 7; run again",
+        ),
+        (None, "finetune", "challenger", "the champion, version 1, was not measured on today's rows: it is gone"),
+        (a_comparison("better"), "undecided", "challenger", "does not surely meet the target"),
     ],
 )
-def test_a_second_adapter_becomes_champion_only_where_it_is_not_worse_on_the_same_rows(
-    score: float, data: str, verdict: str, alias: str, told: str, made: Made, tmp_path: Path
+def test_a_second_adapter_becomes_champion_only_where_it_is_not_worse_than_the_champion_on_the_same_rows(
+    beside: ChampionReport | None, verdict: str, alias: str, told: str, made: Made, tmp_path: Path
 ) -> None:
     first = made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
     heard: list[str] = []
     with listening(heard):
-        second = made.register(a_verdict(score, verdict), other, made.data.model_copy(update={"digest": data * 64}))
+        second = made.register(a_verdict(0.9, verdict), other, beside=beside, why_not="it is gone")
     assert (first.alias, second.version, second.alias) == ("champion", "2", alias)
     assert told in heard[-1]
+    assert aliases(made) == ({"champion": "2", "previous": "1"} if alias == "champion" else {"champion": "1", "challenger": "2"})
+
+
+def aliases(made: Made) -> dict[str, str]:
+    """Return alias -> version, the index by content left out."""
     with open_registry("", made.store, "") as registry:
-        aliases = {name: str(version) for name, version in registry.client.get_registered_model(MODEL).aliases.items() if not name.startswith("sha-")}
-    assert aliases == ({"champion": "2", "previous": "1"} if alias == "champion" else {"champion": "1", "challenger": "2"})
+        found = registry.client.get_registered_model(MODEL).aliases.items()
+    return {name: str(version) for name, version in found if not name.startswith("sha-")}
+
+
+def test_a_placing_leaves_tags_on_the_version_and_an_audit_row_that_the_next_one_does_not_overwrite(made: Made, tmp_path: Path) -> None:
+    made.register(a_verdict(0.85))
+    other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
+    made.register(a_verdict(0.9), other, beside=a_comparison("better"))
+    made.register(a_verdict(0.91), other, beside=a_comparison("better"))  # the champion already: no move, no row
+    with open_registry("", made.store, "") as registry:
+        tags = registry.client.get_model_version(MODEL, "2").tags
+        old = registry.client.get_model_version(MODEL, "1").tags
+        rows = [json.loads(text) for name, text in sorted(registry.client.get_registered_model(MODEL).tags.items()) if name.startswith("audit.")]
+        runs = {run.info.run_id for run in registry.client.search_runs([registry.experiment("tiny")])}
+    numbers = {"champion_score": "0.800000", "challenger_score": "0.850000", "difference_low": "0.010000", "difference_high": "0.090000"}
+    told = numbers | {"champion_version": "1", "champion_rows": "45", "champion_left_out": "5", "placed_as": "champion", "took_over_from": "1"}
+    assert {name: tags[name] for name in told} == told
+    assert tags["run_id"] in runs and tags["placed_at"].endswith("Z")
+    assert (old["replaced_by"], old["took_over_from"]) == ("2", "")
+    assert [(row["move"], row["version"], row["before"]) for row in rows] == [("champion", "1", ""), ("champion", "2", "1")]
+    assert rows[1]["score"] == "0.900000" and rows[1]["difference"] == "0.050000"
 
 
 def test_without_a_champion_an_adapter_that_did_not_win_is_only_a_challenger(made: Made) -> None:

@@ -1,0 +1,136 @@
+"""Who the champion is, asked of MLflow before a run decides anything; what it answered is remembered, so that an unchanged night need not ask.
+
+MLflow takes seconds to load, and a run that finds everything in the store loads nothing heavy. A SQLite database that has not changed since
+the last look gives the last answer. A server that does not answer is not asked again for a minute, and the last answer is marked as remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from schemas.champion import Champion, RegistryLook, SplitRule
+from schemas.errors import RegistryUnreachable
+from tasks.registry.connection import default_uri, open_registry, shown
+from tasks.store import ArtifactStore, write_atomically
+
+if TYPE_CHECKING:
+    from tasks.registry.connection import Registry
+
+SECONDS_UNASKED = 60.0
+SQLITE = "sqlite:///"
+NOBODY = "there is no champion yet"
+_did_not_answer: dict[str, float] = {}  # URI -> when
+
+
+def find_champion(destination: str, model: str, store: ArtifactStore) -> RegistryLook:
+    """Return the champion of a registered model, and the version that it took over from.
+
+    Args:
+        destination: tracking URI; "" for the SQLite file in the store, which is not made for this.
+        model: name of the registered model.
+        store: remembers the answer.
+    """
+    uri = destination or default_uri(store)
+    if is_unmade(uri):
+        return _nobody()
+    mark = _database_mark(uri)
+    remembered, past_mark = _remembered(store, uri, model)
+    if remembered is not None and mark and mark == past_mark:
+        return remembered
+    if time.monotonic() - _did_not_answer.get(uri, -SECONDS_UNASKED) >= SECONDS_UNASKED:
+        try:
+            with open_registry(destination, store, "Nothing was changed.") as registry:
+                found = _look(registry, model)
+        except RegistryUnreachable:
+            _did_not_answer[uri] = time.monotonic()
+        else:
+            _remember(store, uri, model, found, mark)
+            return found
+    return unanswered(uri) if remembered is None else remembered.model_copy(update={"is_remembered": True})
+
+
+def unanswered(uri: str) -> RegistryLook:
+    """Return what a run stands on when MLflow does not answer."""
+    return RegistryLook(why_none=f"MLflow at {shown(uri)} does not answer, so no champion was measured")
+
+
+def _nobody() -> RegistryLook:
+    return RegistryLook(why_none=NOBODY)
+
+
+def _look(registry: Registry, model: str) -> RegistryLook:
+    from tasks.registry.mlflow_registry import CHAMPION, version_of
+
+    version = version_of(registry, model, CHAMPION)
+    if version is None:
+        return _nobody()
+    champion = read_champion(registry, model, version)
+    before = read_champion(registry, model, champion.took_over_from) if champion.took_over_from else None
+    return RegistryLook(champion=champion, before=before, why_none="" if before else NOBODY)
+
+
+def read_champion(registry: Registry, model: str, version: str) -> Champion:
+    """Return what a version's tags tell; one that does not carry a tag has it empty."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags: Mapping[str, str] = registry.client.get_model_version(model, version).tags
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        tags = {}  # deleted in the UI
+    told = {name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")}
+    split = SplitRule.model_validate_json(tags["split"]) if "split" in tags else None
+    return Champion.model_validate({"adapter_digest": ""} | told | {"model": model, "version": version, "split": split})
+
+
+def listed_files(destination: str, champion: Champion, store: ArtifactStore) -> tuple[str, ...]:
+    """Return the files that MLflow still has of a version's adapter, each with its size: another listing makes it be fetched again."""
+    from mlflow.exceptions import MlflowException
+
+    with open_registry(destination, store, "Nothing was changed."):
+        from mlflow.artifacts import list_artifacts
+
+        try:
+            found = list_artifacts(artifact_uri=f"models:/{champion.model}/{champion.version}/adapter")
+        except (MlflowException, OSError):
+            return ()
+    return tuple(sorted(f"{Path(file.path).name} {file.file_size}" for file in found))
+
+
+def is_unmade(uri: str) -> bool:
+    """Tell whether a tracking URI is a SQLite file that is not there: looking would make it."""
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+
+
+def _database_mark(uri: str) -> str:
+    """Return what changes whenever a SQLite database is written; "" for any other MLflow."""
+    if not uri.startswith(SQLITE):
+        return ""
+    path = Path(uri.removeprefix(SQLITE))
+    marks = [part.stat() for part in (path, Path(f"{path}-wal")) if part.exists()]
+    return " ".join(f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}" for stat in marks)
+
+
+def _memo(store: ArtifactStore, uri: str, model: str) -> Path:
+    return store.folder("memo") / f"champion-{hashlib.sha256(f'{uri} {model}'.encode()).hexdigest()[:32]}.json"
+
+
+def _remembered(store: ArtifactStore, uri: str, model: str) -> tuple[RegistryLook | None, str]:
+    try:
+        memo = json.loads(_memo(store, uri, model).read_text(encoding="utf-8"))
+        return RegistryLook.model_validate(memo["look"]), str(memo["mark"])
+    except (OSError, ValueError, KeyError, ValidationError):
+        return None, ""
+
+
+def _remember(store: ArtifactStore, uri: str, model: str, found: RegistryLook, mark: str) -> None:
+    text = json.dumps({"mark": mark, "look": found.model_dump(mode="json")})
+    write_atomically(_memo(store, uri, model), text, store)
