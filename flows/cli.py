@@ -27,6 +27,7 @@ COMMANDS = {
     "plan": "say what `run` would do and why, without doing it",
     "compare": "measure the untrained arms only: do we need to fine-tune at all?",
     "validate": "check and split the rows only",
+    "rollback": "make the champion before this one champion again",
 }
 
 
@@ -61,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="one JSON object on stdout, progress on stderr")
         if name == "validate":
             command.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy of the rows to OUT (jsonl), with a list of the changes")
+        if name == "rollback":
+            command.add_argument("--to", metavar="VERSION", help="the version to be champion, instead of the one that was before")
         if name == "plan":
             command.add_argument("--against", type=Path, metavar="OTHER", help="say how the stages differ from those of another config")
     bootstrap = commands.add_parser(
@@ -88,6 +91,10 @@ def _command(name: str) -> Any:
         from flows.bootstrap import bootstrap
 
         return bootstrap
+    if name == "rollback":
+        from flows.rollback import rollback
+
+        return rollback
     if name == "store":
         from flows.store_upkeep import upkeep
 

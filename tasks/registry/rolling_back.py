@@ -1,0 +1,103 @@
+"""Setting the champion back: to who was champion before, or to any version, once it is sure that it can still answer."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.champion import Champion
+from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
+from tasks.inference.golden import verify_golden
+from tasks.registry.champion import is_unmade, read_champion
+from tasks.registry.connection import default_uri, open_registry
+from tasks.registry.fetching import download_served
+from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
+from tasks.registry.placing import crown, now, write_audit
+from tasks.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from tasks.registry.connection import Registry
+
+VERSIONS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The version that is champion now, and the one that was ("": none); equal where nothing had to be done."""
+
+    model: str
+    version: str
+    before: str
+
+
+def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore) -> RolledBack:
+    """Make version `to`, or without it the version that was champion before, the champion; write who did it, when and in whose place.
+
+    Raises:
+        ConfigRefused: there is no such version, or no previous one.
+        ModelMissing: the base that it stands on is not in the store.
+        ArtifactBroken: MLflow does not have its files as they were registered, or its base speaks another template.
+        TuneworthyError: the golden rows are rendered otherwise than when they were learned.
+        RegistryUnreachable: MLflow does not answer.
+    """
+    if is_unmade(destination or default_uri(store)):
+        raise ConfigRefused(f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, or set MLFLOW_TRACKING_URI.")
+    with open_registry(destination, store, "The champion was not changed.") as registry:
+        champion, wanted = version_of(registry, model, CHAMPION), _wanted(registry, model, to)
+        if wanted == champion:
+            return RolledBack(model, wanted, wanted)
+        check_answerable(read_champion(registry, model, wanted), store)
+        crown(registry, model, wanted, champion)
+        why = f"rolled back from version {champion}" if champion else "there was no champion"
+        row = {"placed_at": now(), "placed_as": CHAMPION, "placed_because": why, "placed_by": getpass.getuser()}
+        for name, value in row.items():
+            registry.client.set_model_version_tag(model, wanted, name, value)
+        write_audit(registry, model, {"move": "rollback", "version": wanted, "before": champion or ""} | row)
+    return RolledBack(model, wanted, champion or "")
+
+
+def _wanted(registry: Registry, model: str, to: str | None) -> str:
+    found = sorted((int(one.version) for one in registry.client.search_model_versions(f"name = '{model}'")), reverse=True)
+    there = ", ".join(map(str, found[:VERSIONS_NAMED])) + (f", +{len(found) - VERSIONS_NAMED}" if len(found) > VERSIONS_NAMED else "") if found else "none"
+    if to is not None:
+        if to not in map(str, found):
+            raise ConfigRefused(f"--to: {model} has no version {to}; its versions: {there}.")
+        return to
+    previous = version_of(registry, model, PREVIOUS)
+    if previous is None:
+        raise ConfigRefused(f"{model} has no previous champion to go back to; its versions: {there}. Name one: tuneworthy rollback CONFIG --to VERSION.")
+    return previous
+
+
+def check_answerable(version: Champion, store: ArtifactStore) -> None:
+    """See that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as they were learned.
+
+    Raises:
+        ModelMissing, ArtifactBroken, TuneworthyError: as in `roll_back`.
+    """
+    from transformers import AutoTokenizer
+
+    who = f"version {version.version} of {version.model}"
+    if not version.base_digest or not store.is_whole(version.base_digest):
+        named = f"{version.base_name} with digest {version.base_digest[:12]}" if version.base_digest else "a base that its tags do not name"
+        raise ModelMissing(
+            f"{who} stands on {named}, which is not in {store.address}, so it could not answer. The champion was not changed. Set TUNEWORTHY_STORE to the "
+            "store of the run that registered it, or bring the base there: run a config with that base once."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "out"
+        out.mkdir()
+        problem = download_served(version, Path(scratch) / "download", out)
+        if problem:
+            raise ArtifactBroken(f"{problem}. The champion was not changed. Name another version with --to.")
+        tokenizer = AutoTokenizer.from_pretrained(str(store.open(version.base_digest)), trust_remote_code=False, local_files_only=True)
+        found = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+        if found != version.template_digest:
+            raise ArtifactBroken(
+                f"{who} was fitted with chat template {version.template_digest[:12]}, its base has {found[:12]}. The champion was not changed."
+            )
+        verify_golden(out, tokenizer)
