@@ -40,7 +40,7 @@ RETRIEVAL = RetrievalConfig(top_k=2, passage_words=20)
 MODEL = "tiny-task"
 SETTINGS = {
     "arm.tuned": '{"name":"tuned","max_new_tokens":8}',
-    "arm.tuned_retrieval": '{"name":"tuned_retrieval","max_new_tokens":8,"top_k":2}',
+    "arm.tuned_retrieval": '{"name":"tuned_retrieval","max_new_tokens":8,"top_k":2,"passage_words":20}',
     "split": '{"seed":7,"held_out":0.2,"group":null}',
 }
 LOG = '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 1.5}\n{"step": 2, "validation_loss": 1.75}\n'

@@ -32,7 +32,7 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     copy_golden(adapter, out)
     if champion.carried_digest:
         asks = json.loads(champion.arm_settings)
-        (out / FILE).write_bytes(packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks["passage_words"])))
+        (out / FILE).write_bytes(packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words"))))
     if champion.served_digest in ("", _digest(out)):
         return True
     _clear(out)
