@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact, BenchmarkTask, DataArtifact
-from schemas.reports import ArmReport, GateReport, GateTask, Verdict
+from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
 from tasks.decision.gate import judge_forgetting
 from tasks.decision.report_page import ReportPage, render_report
 from tasks.decision.reporting import summary
@@ -150,3 +150,18 @@ def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path
     assert [sample.row_id for sample in found] == list(range(51, 101, 5))
     assert found[1].prompt == "before\n\nthen\n\np56"
     assert found[0] == Sample(51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True)))
+
+
+def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_one_is_explained() -> None:
+    beside = ChampionReport(
+        version="12", arm="tuned", rows=18, left_out=2, score=0.7, low=0.6, high=0.8, valid_rate=1.0, prompt_tokens=40.0, output_tokens=5.0, standing="unclear",
+        untrained="prompt", lead=0.25, lead_low=0.1, lead_high=0.4, outcome="no_challenger", reasons=("It holds & stands.",),
+    )  # fmt: skip
+    verdict = a_page().verdict
+    shown = render_report(a_page(verdict=verdict.model_copy(update={"champion": beside})))
+    assert "version 12, as tuned" in shown and "It holds &amp; stands." in shown
+    assert "2 that it learned are left out" in shown
+    assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary("demo", verdict.model_copy(update={"champion": beside}))
+    told = verdict.model_copy(update={"champion_note": "there is no champion yet"})
+    assert "<p>there is no champion yet.</p>" in render_report(a_page(verdict=told))
+    assert "The champion" not in render_report(a_page())
