@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.registry.connection import Registry
 
 NOT_WORSE = ("better", "not_worse")
+ROLLED_BACK = "rolled_back_at"  # tag of a version that a person took the champion's place from
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ def place(registry: Registry, candidate: Candidate, version: str, beside: Champi
     is_own = tags.get("adapter_digest") == candidate.adapter_digest  # this version, or one with the same adapter that carries other passages
     rival = tags.get("took_over_from", "") if is_own else champion or ""  # as in flows/champion.py: whom it was to be compared with
     alias, why = (CHAMPION, "it is the champion already") if champion == version else _alias(rival, beside, why_uncompared, is_verdict)
+    rolled_back = registry.client.get_model_version(model, version).tags.get(ROLLED_BACK)
+    if rolled_back and champion and champion != version:
+        alias, why = CHALLENGER, f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to {version} does"
     if alias == CHALLENGER:
         registry.client.set_registered_model_alias(model, CHALLENGER, version)
     elif champion != version:

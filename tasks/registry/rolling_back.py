@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from tasks.registry.champion import is_unmade, read_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import download_served
 from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
-from tasks.registry.placing import crown, now, write_audit
+from tasks.registry.placing import ROLLED_BACK, crown, now, write_audit
 from tasks.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -51,13 +52,22 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
         if wanted == champion:
             return RolledBack(model, wanted, wanted)
         check_answerable(read_champion(registry, model, wanted), store)
-        crown(registry, model, wanted, champion)
         why = f"rolled back from version {champion}" if champion else "there was no champion"
-        row = {"placed_at": now(), "placed_as": CHAMPION, "placed_because": why, "placed_by": getpass.getuser()}
-        for name, value in row.items():
+        row = {"placed_at": now(), "placed_as": CHAMPION, "placed_because": why, "placed_by": _who()}
+        if champion:  # before the alias moves: a run that looks in between must not move it back
+            registry.client.set_model_version_tag(model, champion, ROLLED_BACK, now())
+        crown(registry, model, wanted, champion)
+        for name, value in (row | {ROLLED_BACK: ""}).items():
             registry.client.set_model_version_tag(model, wanted, name, value)
         write_audit(registry, model, {"move": "rollback", "version": wanted, "before": champion or ""} | row)
     return RolledBack(model, wanted, champion or "")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"user {os.getuid()}"
 
 
 def _wanted(registry: Registry, model: str, to: str | None) -> str:

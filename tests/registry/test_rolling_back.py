@@ -47,6 +47,26 @@ def test_the_champion_is_rolled_back_there_and_back_and_each_move_is_written_dow
     assert all(row["placed_by"] and row["placed_at"] for row in audit_rows(two.store)[2:])
 
 
+def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and_not_by_the_next_night(two: Made, tmp_path: Path) -> None:
+    second = sealed_adapter(two.store, two.base, tmp_path / "second", seed=2)  # the very adapter of version 2
+    third = sealed_adapter(two.store, two.base, tmp_path / "third", seed=3)
+    two.register(a_verdict(0.7), third, beside=a_comparison("unclear", "2"))
+    roll_back("", MODEL, "3", two.store)
+    assert two.register(a_verdict(0.91), second, beside=a_comparison("better", "3")).alias == "challenger"
+    assert aliases(two.store) == {"champion": "3", "previous": "2", "challenger": "2"}
+    assert "it was rolled back at" in audit_rows(two.store)[-1]["placed_because"]
+    roll_back("", MODEL, "2", two.store)
+    assert two.register(a_verdict(0.92), second, beside=a_comparison("better", "3")).alias == "champion"
+    assert aliases(two.store) == {"champion": "2", "previous": "3"}
+    assert two.register(a_verdict(0.93), third, beside=a_comparison("better", "2")).alias == "challenger"
+
+
+def test_a_user_without_a_name_can_roll_back(two: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: {}["uid not found"])
+    roll_back("", MODEL, None, two.store)
+    assert audit_rows(two.store)[-1]["placed_by"].startswith("user ")
+
+
 def test_a_version_that_is_champion_already_is_left_alone_and_writes_no_row(two: Made) -> None:
     found = roll_back("", MODEL, "2", two.store)
     assert (found.version, found.before) == ("2", "2")
