@@ -6,16 +6,20 @@ Why the rule is what it is: docs/decisions/0006-a-champion-is-judged-on-todays-r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.keys import digest_of
 from tasks.registry.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Candidate, version_of
 
 if TYPE_CHECKING:
     from schemas.reports import ChampionReport
     from tasks.registry.connection import Registry
+    from tasks.store import ArtifactStore
 
 NOT_WORSE = ("better", "not_worse")
 ROLLED_BACK = "rolled_back_at"  # tag of a version that a person took the champion's place from
@@ -49,16 +53,16 @@ def place(registry: Registry, candidate: Candidate, version: str, beside: Champi
     rolled_back = registry.client.get_model_version(model, version).tags.get(ROLLED_BACK)
     if rolled_back and champion and champion != version:
         alias, why = CHALLENGER, f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to {version} does"
-    if alias == CHALLENGER:
-        registry.client.set_registered_model_alias(model, CHALLENGER, version)
-    elif champion != version:
-        crown(registry, model, version, champion)
     row = {"placed_at": now(), "placed_as": alias, "placed_because": why, "run_id": candidate.run_id} | _numbers(beside)
     over = beside.version if beside and is_own else rival
     for name, value in (row | {"took_over_from": over}).items():
         registry.client.set_model_version_tag(model, version, name, value)
-    if champion != version:
+    if champion != version:  # first what tells of the move: a run that dies in between makes it the next time, and no move is without its row
         write_audit(registry, model, {"move": alias, "version": version, "before": champion or ""} | row | _scores(candidate))
+    if alias == CHALLENGER:
+        registry.client.set_registered_model_alias(model, CHALLENGER, version)
+    elif champion != version:
+        crown(registry, model, version, champion)
     return Placed(version, alias, why)
 
 
@@ -72,6 +76,13 @@ def _alias(rival: str, beside: ChampionReport | None, why_uncompared: str, is_ve
     if beside.version != rival:
         return CHALLENGER, f"the champion is version {rival} by now, and this one was compared with version {beside.version}; run again"
     return CHAMPION if beside.outcome in NOT_WORSE else CHALLENGER, beside.reasons[-1].rstrip(".")
+
+
+@contextlib.contextmanager
+def moving(store: ArtifactStore, destination: str, model: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one of this store who moves a model's aliases: between looking who is champion and moving, MLflow itself holds nobody back."""
+    with store.holding(f"aliases-{digest_of([destination, model])[:40]}", waiting):
+        yield
 
 
 def crown(registry: Registry, model: str, version: str, champion: str | None) -> None:

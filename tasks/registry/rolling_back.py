@@ -17,7 +17,7 @@ from tasks.registry.champion import is_unmade, read_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import download_served
 from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
-from tasks.registry.placing import ROLLED_BACK, crown, now, write_audit
+from tasks.registry.placing import ROLLED_BACK, crown, moving, now, write_audit
 from tasks.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
     """
     if is_unmade(destination or default_uri(store)):
         raise ConfigRefused(f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, or set MLFLOW_TRACKING_URI.")
-    with open_registry(destination, store, "The champion was not changed.") as registry:
+    with open_registry(destination, store, "The champion was not changed.") as registry, moving(store, destination, model, lambda owner: None):
         champion, wanted = version_of(registry, model, CHAMPION), _wanted(registry, model, to)
         if wanted == champion:
             return RolledBack(model, wanted, wanted)

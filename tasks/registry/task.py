@@ -110,7 +110,7 @@ def register_adapter(
     from tasks.registry.fetching import served_digest
     from tasks.registry.mlflow_registry import Candidate, register
     from tasks.registry.packaging import build_model
-    from tasks.registry.placing import place
+    from tasks.registry.placing import moving, place
     from tasks.registry.served_facts import ServedFacts
     from tasks.registry.story import asking_tags, describe, tuned_arm, version_tags
 
@@ -126,7 +126,8 @@ def register_adapter(
     verify_golden(fitted, AutoTokenizer.from_pretrained(str(bench.open(base)), trust_remote_code=False, local_files_only=True))
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
         version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served, carried.content))
-        placed = place(reached, candidate, version, beside, why_uncompared, is_verdict=whole.verdict.startswith("finetune"))
+        with moving(bench.store, destination, registry.model, lambda owner: bench.audience.say(f"waits: {owner} moves aliases of {registry.model}")):
+            placed = place(reached, candidate, version, beside, why_uncompared, is_verdict=whole.verdict.startswith("finetune"))
         megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
     bench.audience.say(f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB. {carried.note}".rstrip())
     facts = {"model": registry.model, "version": version, "alias": placed.alias, "megabytes": megabytes}

@@ -179,6 +179,24 @@ def test_a_placing_leaves_tags_on_the_version_and_an_audit_row_that_the_next_one
     assert rows[1]["score"] == "0.900000" and rows[1]["difference"] == "0.050000"
 
 
+def test_a_placing_that_died_when_the_alias_should_move_is_made_whole_by_the_next_try(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.register(a_verdict(0.85))
+    other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tasks.registry.placing.crown", _dies)
+        made.register(a_verdict(0.9), other, beside=a_comparison("better"))
+    assert made.register(a_verdict(0.9), other, beside=a_comparison("better")).alias == "champion"
+    with open_registry("", made.store, "") as registry:
+        tags = registry.client.get_model_version_by_alias(MODEL, "champion").tags
+        moves = [json.loads(text)["move"] for name, text in registry.client.get_registered_model(MODEL).tags.items() if name.startswith("audit.")]
+    assert (tags["took_over_from"], tags["placed_because"]) == ("1", "tuned is better")
+    assert set(moves) == {"champion"} and len(moves) >= 2
+
+
+def _dies(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_without_a_champion_an_adapter_that_did_not_win_is_only_a_challenger(made: Made) -> None:
     assert made.register(a_verdict(0.85, "none_good_enough")).alias == "challenger"
     assert made.register(a_verdict(0.85)).alias == "champion"
