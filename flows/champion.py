@@ -115,7 +115,8 @@ def _own_base(champion: Champion, base: ModelArtifact) -> ModelArtifact | None:
         return base
     store = ArtifactStore.from_environment()
     found = (record["artifact"] for record in store.records(fetch_base.name) if record["artifact"]["digest"] == champion.base_digest)
-    return next((ModelArtifact.model_validate(one) for one in found if store.is_whole(champion.base_digest)), None)
+    known = (one for one in found if one.keys() == ModelArtifact.model_fields.keys())  # records of another release may have others
+    return next((ModelArtifact.model_validate(one) for one in known if store.is_whole(champion.base_digest)), None)
 
 
 def _outside(champion: Champion) -> tuple[str, ...] | None:

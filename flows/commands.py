@@ -165,7 +165,9 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
             failure = None if before.is_all_hits else _run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
-        raise failure or TuneworthyError("The run ended without a verdict.")
+        raise failure or TuneworthyError(
+            "While this ran, what it stands on changed (its files, or who is champion). All that it did is in the store: run the same command again."
+        )
     look = look_for_champion(config)
     champion = look.champion.version if look and look.champion else None
     _show(outcome, arguments, before.is_all_hits, time.monotonic() - started, failure, champion)

@@ -6,6 +6,7 @@ the last look gives the last answer. A server that does not answer is not asked 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -87,34 +88,44 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
             raise
         tags = {}  # deleted in the UI
     told = {name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")}
-    split = SplitRule.model_validate_json(tags["split"]) if "split" in tags else None
+    split = None
+    with contextlib.suppress(ValidationError):  # a tag of another release, or of a person
+        split = SplitRule.model_validate_json(tags.get("split", ""))
     return Champion.model_validate({"adapter_digest": ""} | told | {"model": model, "version": version, "split": split})
 
 
 def listed_files(destination: str, champion: Champion, store: ArtifactStore) -> tuple[str, ...]:
     """Return the files that MLflow still has of a version's adapter, each with its size: another listing makes it be fetched again."""
+    with open_registry(destination, store, "Nothing was changed."):
+        return files_there(champion)
+
+
+def files_there(champion: Champion) -> tuple[str, ...]:
+    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot tell; call it while MLflow is open."""
+    from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
 
-    with open_registry(destination, store, "Nothing was changed."):
-        from mlflow.artifacts import list_artifacts
-
-        try:
-            found = list_artifacts(artifact_uri=f"models:/{champion.model}/{champion.version}/adapter")
-        except (MlflowException, OSError):
-            return ()
+    try:
+        found = list_artifacts(artifact_uri=f"models:/{champion.model}/{champion.version}/adapter")
+    except (MlflowException, OSError):
+        return ()
     return tuple(sorted(f"{Path(file.path).name} {file.file_size}" for file in found))
 
 
 def is_unmade(uri: str) -> bool:
     """Tell whether a tracking URI is a SQLite file that is not there: looking would make it."""
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+    return uri.startswith(SQLITE) and not _database(uri).exists()
+
+
+def _database(uri: str) -> Path:
+    return Path(uri.removeprefix(SQLITE).partition("?")[0])  # such as ?timeout=60
 
 
 def _database_mark(uri: str) -> str:
     """Return what changes whenever a SQLite database is written; "" for any other MLflow."""
     if not uri.startswith(SQLITE):
         return ""
-    path = Path(uri.removeprefix(SQLITE))
+    path = _database(uri)
     marks = [part.stat() for part in (path, Path(f"{path}-wal")) if part.exists()]
     return " ".join(f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}" for stat in marks)
 

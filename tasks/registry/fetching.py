@@ -12,6 +12,7 @@ from tasks.inference.carrying import FILE, packed
 from tasks.inference.golden import GOLDEN, copy_golden
 from tasks.inference.shelves import retrieved_from
 from tasks.keys import digest_of
+from tasks.registry.champion import files_there
 from tasks.registry.connection import open_registry
 from tasks.store import MANIFEST, ArtifactStore, sha256_of
 
@@ -53,6 +54,9 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     """Fetch what is served of a version out of MLflow into `out`, and return what is wrong with it, or nothing; call it while MLflow is open.
 
     A version of before digests were kept is taken as it comes; whoever measures it asks for the digest first.
+
+    Raises:
+        ConnectionError: the files are there, but did not come: another try may help, so that is nothing to be sealed.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -62,6 +66,8 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     try:
         found = Path(download_artifacts(artifact_uri=f"models:/{champion.model}/{champion.version}/adapter", dst_path=str(scratch)))
     except (MlflowException, OSError) as fault:
+        if files_there(champion):
+            raise ConnectionError(f"{who} did not come ({fault})") from fault
         return f"MLflow does not have {who} ({type(fault).__name__})"
     if not (found / GOLDEN).exists():
         return f"{who} in MLflow are not whole"

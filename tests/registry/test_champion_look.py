@@ -76,3 +76,18 @@ def test_a_remembered_answer_that_cannot_be_read_is_asked_for_again(made: Made, 
     found = find_champion("", MODEL, made.store).champion
     assert found is not None and found.version == "1"
     assert len(asked) == 2
+
+
+def test_tags_that_a_person_or_another_release_wrote_end_no_run(made: Made, asked: list[str]) -> None:
+    made.register(a_verdict(0.85))
+    with open_registry("", made.store, "") as registry:
+        registry.client.set_model_version_tag(MODEL, "1", "split", "train")
+    found = find_champion("", MODEL, made.store).champion
+    assert found is not None and found.split is None
+
+
+def test_a_database_with_settings_behind_its_name_is_looked_at_and_remembered(made: Made, asked: list[str]) -> None:
+    made.register(a_verdict(0.85))
+    found = [find_champion(f"{default_uri(made.store)}?timeout=60", MODEL, made.store).champion for _ in range(2)]
+    assert [one and one.version for one in found] == ["1", "1"]
+    assert asked == [MODEL]

@@ -10,6 +10,7 @@ from before_registry import INSTRUCTION, MODEL, Made, a_retrieval_verdict, seale
 
 from schemas.artifacts import DataArtifact
 from schemas.champion import Champion
+from schemas.errors import RegistryUnreachable
 from schemas.task_config import TaskConfig
 from tasks.arms import scoring
 from tasks.arms.slicing import ArmSlice
@@ -55,3 +56,14 @@ def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
     arm = ArmSlice.model_validate_json(champion.arm_settings)
     found = score_champion(arm, TaskConfig(instruction=INSTRUCTION), made.base, documents, fetch_champion(champion, None, ""), 7)
     assert (found.problem, found.rows, found.arm) == ("", documents.held_out_rows, "champion")
+
+
+def test_files_that_are_there_but_do_not_come_are_asked_for_again_instead_of_being_given_up(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stalls(**_: Any) -> None:
+        raise OSError("read timed out")
+
+    there = ("adapter_model.safetensors 1",)
+    with monkeypatch.context() as patch, pytest.raises(RegistryUnreachable, match="timed out"):
+        patch.setattr("mlflow.artifacts.download_artifacts", stalls)
+        fetch_champion(champion, there, "")
+    assert fetch_champion(champion, there, "").problem == ""
