@@ -15,8 +15,9 @@ import torch
 from tasks.training.branches import Layer
 from tasks.training.loss import AnswerHead
 from tasks.training.memory import PRODUCTS
-from tasks.training.packing import Lesson, Pack, pack_rows
+from tasks.training.packing import Lesson, Pack, own_length, pack_rows
 from tasks.training.passes import pack_loss
+from tasks.training.rows import TokenRow
 
 # Tokens whose states are looked at.
 SEEN_TOKENS = 4096
@@ -40,7 +41,8 @@ def start_from_weight_error(model: Any, base: Path) -> None:
 def start_from_output_error(model: Any, head: AnswerHead, lesson: Lesson, capacity: int, base: Path) -> float:
     """Start each branch so that the layer's outputs, over the first train rows, lose least by quantising (QERA, arXiv 2410.06040, its exact form).
 
-    Returns the mean over layers of the share of the squared error that its branch makes up for.
+    Returns the mean over layers of the share of the squared error that its branch makes up for; a layer that no row goes through, such as one for
+    pictures, or that goes by another name in the base's files, keeps its usual start and counts as 0.
 
     With C = L L' the mean of x x' over a layer's inputs, a branch B A leaves the mean squared error |(W - Q - B A) L|^2; the main part of
     (W - Q) L, taken back through L, makes it least. Any root of C gives the same branch; a triangular one is the cheapest. The first factor gets
@@ -48,9 +50,10 @@ def start_from_output_error(model: Any, head: AnswerHead, lesson: Lesson, capaci
     """
     look = functools.partial(_look_at, model, head, _first_packs(lesson, capacity))
     shares: list[float] = []
-    for names in _in_groups(_branched(model)):
+    modules = _branched(model)
+    for names in _in_groups(modules):
         products = input_products(model, names, look)
-        for name, module, error in _errors(model, base, names):
+        for name, module, error in _errors(model, base, products.keys()):
             root = _root(products.pop(name))
             weighed = error @ root
             left, values, right = _main_part(weighed, module)
@@ -58,7 +61,7 @@ def start_from_output_error(model: Any, head: AnswerHead, lesson: Lesson, capaci
             down = torch.linalg.solve_triangular(root, right.t(), upper=False, left=False)
             lengths = down.norm(dim=1, keepdim=True) / USUAL_LENGTH
             _start(module, down / lengths, left * values * lengths.t())
-    return sum(shares) / len(shares)
+    return sum(shares) / len(modules)
 
 
 def input_products(model: Any, names: Collection[str], look: Callable[[], None]) -> dict[str, torch.Tensor]:
@@ -68,6 +71,8 @@ def input_products(model: Any, names: Collection[str], look: Callable[[], None])
 
     def note(name: str, _: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         states = inputs[0].reshape(-1, inputs[0].shape[-1]).float()
+        if not states.shape[0]:
+            return
         if name in sums:
             sums[name].addmm_(states.t(), states)
         else:
@@ -115,13 +120,15 @@ def _look_at(model: Any, head: AnswerHead, packs: Sequence[Pack]) -> None:
 
 
 def _first_packs(lesson: Lesson, capacity: int) -> list[Pack]:
-    """Return the packs of the first steps, as many as have SEEN_TOKENS."""
-    packs: list[Pack] = []
-    for step in lesson.steps:
-        packs += pack_rows([lesson.rows[index] for index in step.rows], lesson.prefix, capacity)
-        if sum(pack.input_ids.shape[1] for pack in packs) >= SEEN_TOKENS:
+    """Return packs of the first rows that are learned, as many as have SEEN_TOKENS; a step of many rows is not looked at whole."""
+    rows: list[TokenRow] = []
+    seen = 0
+    for index in (index for step in lesson.steps for index in step.rows):
+        rows.append(lesson.rows[index])
+        seen += own_length(rows[-1], lesson.prefix)
+        if seen >= SEEN_TOKENS:
             break
-    return packs
+    return pack_rows(rows, lesson.prefix, capacity)
 
 
 def _branched(model: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lessons import Heard, fit, sealed_digest, token_rows
 from safetensors.torch import load_file
 
 from schemas.config import TrainingConfig
+from tasks.training import starting
 from tasks.training.branches import Layer
 from tasks.training.loss import answering
 from tasks.training.methods import load_model
@@ -133,3 +134,22 @@ def test_an_interrupted_qera_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_mo
     assert newest_whole(tmp_path / "cut") is not None
     fit(tiny_model, tmp_path / "cut", **settings)
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
+
+
+def test_a_layer_that_no_row_goes_through_keeps_its_usual_start_and_counts_as_nothing(uneven: Path, lesson: Lesson) -> None:
+    model, whole = (load_model(uneven, TrainingConfig(method="qlora", rank=8, adapter="qera"), torch.float32, "cpu") for _ in range(2))
+    idle = model.get_base_model().model.layers[1].mlp
+    idle.forward = torch.zeros_like
+    with answering(model) as head, answering(whole) as other:
+        share = start_from_output_error(model, head, lesson, 10_000, uneven)
+        assert 0 < share < start_from_output_error(whole, other, lesson, 10_000, uneven)
+    assert not idle.up_proj.lora_B["default"].weight.any()
+    assert model.get_base_model().model.layers[0].mlp.up_proj.lora_B["default"].weight.any()
+
+
+def test_of_a_step_of_many_rows_no_more_is_looked_at_than_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "SEEN_TOKENS", 100)
+    rows = token_rows(24)
+    lesson = Lesson(rows, [], plan_steps([row.tokens for row in rows], 100_000, 1, 7), common_prefix(rows), 2)
+    seen = sum(pack.input_ids.shape[1] for pack in starting._first_packs(lesson, 60))
+    assert 100 <= seen < 300 < sum(row.tokens for row in rows)
