@@ -134,10 +134,11 @@ class Made:
         destination: str = "",
         beside: ChampionReport | None = None,
         why_not: str = "",
+        retrieval: RetrievalConfig = RETRIEVAL,
     ) -> RegisteredVersion:
         task, decided, tracked = TaskConfig(instruction=INSTRUCTION), self.decided(verdict)[0], self.track(verdict, destination)
         config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
-        run = (config, task, RETRIEVAL, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64, SETTINGS)
+        run = (config, task, retrieval, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64, SETTINGS)
         return register_adapter(*run, self.compared(beside) if beside else None, why_not)
 
 

@@ -77,7 +77,7 @@ def champion_sentence(version: str, own: Interval, standing: str, rows: int, lef
 def lead_sentence(version: str, untrained: str, lead: Interval) -> str:
     """Return how the champion stands against what needs no training."""
     sure = "surely better than" if lead.low > 0 else "surely worse than" if lead.high < 0 else "not surely other than"
-    return f"version {version} is {sure} {untrained}, the best untrained arm there: {lead.mean:+.3f} ({spread(lead.low, lead.high)})."
+    return f"version {version} is {sure} {untrained}, the best untrained arm there: {lead.mean:+.3f} ({signed_spread(lead.low, lead.high)})."
 
 
 def challenger_sentence(version: str, arm: str, difference: Interval, outcome: str, needed: int | None, worth: float) -> str:
@@ -89,4 +89,4 @@ def challenger_sentence(version: str, arm: str, difference: Interval, outcome: s
         "unclear": f"not surely as good as the champion, version {version}, which stays",
     }[outcome]
     more = f"; about {needed} rows would tell" if needed else ""
-    return f"{arm} is {said}: {difference.mean:+.3f} ({spread(difference.low, difference.high)}) on the same rows{more}."
+    return f"{arm} is {said}: {difference.mean:+.3f} ({signed_spread(difference.low, difference.high)}) on the same rows{more}."

@@ -17,7 +17,10 @@ BUILD = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be registered: the digests of the adapter and of what it retrieves from are its identity, the tags tell its origin and its score."""
+    """What is to be registered: the tags tell its origin and its score.
+
+    Its identity are the digests of the adapter and of what it retrieves from, and how many of that it shows: a version holds all three for good.
+    """
 
     model: str
     adapter_digest: str
@@ -25,16 +28,18 @@ class Candidate:
     description: str
     run_id: str
     carried_digest: str = ""
+    top_k: int = 0
 
     @property
     def index(self) -> str:
         """The alias by content."""
-        return f"sha-{self.adapter_digest}" + (f"-{self.carried_digest[:12]}" if self.carried_digest else "")
+        return f"sha-{self.adapter_digest}" + (f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else "")
 
     @property
     def identity(self) -> dict[str, str]:
         """The tags by which a version of the same content is known."""
-        return {"adapter_digest": self.adapter_digest} | ({"carried_digest": self.carried_digest} if self.carried_digest else {})
+        shown = {"carried_digest": self.carried_digest, "top_k": str(self.top_k)} if self.carried_digest else {}
+        return {"adapter_digest": self.adapter_digest} | shown
 
 
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
@@ -83,7 +88,8 @@ def version_of(registry: Registry, model: str, alias: str) -> str | None:
 
 def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
     found = registry.client.search_model_versions(f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'")
-    return [str(version.version) for version in found if version.tags.get("carried_digest", "") == candidate.carried_digest]
+    own = {"carried_digest": "", "top_k": ""} | candidate.identity
+    return [str(version.version) for version in found if all(version.tags.get(name, "") == value for name, value in own.items())]
 
 
 def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:

@@ -122,7 +122,7 @@ def register_adapter(
     fitted = bench.open(adapter)
     tags = version_tags(whole, adapter, base, data, verdict, config_digest) | asking_tags(whole, settings or {})
     tags |= {"served_digest": served_digest(fitted, carried.content)} | carried.tags
-    candidate = Candidate(registry.model, adapter.digest, tags, describe(whole, carried.note), tracked.run_id, carried.digest)
+    candidate = Candidate(registry.model, adapter.digest, tags, describe(whole, carried.note), tracked.run_id, carried.digest, carried.shown.top_k)
     verify_golden(fitted, AutoTokenizer.from_pretrained(str(bench.open(base)), trust_remote_code=False, local_files_only=True))
     with open_registry(destination, bench.store, f"The adapter is sealed in the store ({fitted}).") as reached:
         version = register(reached, candidate, tracked.experiment, bench.folder / "model", lambda folder: build_model(folder, fitted, served, carried.content))

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars
 import pytest
+import yaml
 from before_registry import INSTRUCTION, MODEL, RETRIEVAL, Made, a_retrieval_verdict, a_verdict, listening, sealed_rows
 
 from schemas.arms_config import ArmsConfig
@@ -135,6 +136,15 @@ def test_an_adapter_with_retrieval_and_without_it_are_two_versions_each_register
         for _ in range(2)
     ]
     assert versions == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(made: Made, documents: DataArtifact) -> None:
+    versions = [
+        made.register(a_retrieval_verdict(0.85), data=documents, retrieval=RETRIEVAL.model_copy(update={"top_k": count})).version for count in (2, 3, 2)
+    ]
+    assert versions == ["1", "2", "1"]
+    packed = (made.store.root / "mlartifacts").rglob("MLmodel")
+    assert {yaml.safe_load(path.read_text())["flavors"]["python_function"]["config"]["top_k"] for path in packed} == {2, 3}
 
 
 @pytest.mark.parametrize("harm", ["missing", "altered"])
