@@ -83,7 +83,7 @@ def set_beside_champion(
         scored = score_champion(arm, config.task, own_base, data, served, config.seed)
         problem = scored.problem
     if problem:
-        return Beside(why_not=f"{who} was not measured: {problem.rstrip('.')}")
+        return Beside(why_not=f"{who} was not measured: {in_a_line(problem)}")
     return Beside(compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms))
 
 
@@ -95,6 +95,11 @@ def rival(look: RegistryLook, adapter: AdapterArtifact | None) -> Champion | Non
     if look.champion is None or adapter is None or isinstance(adapter, Pending) or look.champion.adapter_digest != adapter.digest:
         return look.champion
     return look.before
+
+
+def in_a_line(problem: str) -> str:
+    """Return a problem for the report and for MLflow's tags: what follows its first line may be the text of a row, which tags are no place for."""
+    return problem.partition("\n")[0].rstrip(".: ")
 
 
 def _destination() -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.champion import look_for_champion
+from flows.champion import in_a_line, look_for_champion
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
@@ -175,3 +175,8 @@ def test_without_an_answer_of_mlflow_no_champion_is_measured_and_the_report_says
 
 def test_the_untrained_arms_alone_ask_no_registry(folder: Path) -> None:
     assert look_for_champion(without_training(read_config(folder / "small.yaml"))) is None
+
+
+def test_no_row_is_told_in_the_reason_why_a_champion_was_not_measured() -> None:
+    told = "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 tokens\nTake other versions."
+    assert in_a_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"
