@@ -159,8 +159,14 @@ def estimate(shape: Shape, training: TrainingConfig, dtype: str, device: str, pa
         activations=activations,
         logits=logits,
         holes=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights + (shape.stored if device == "cpu" else 0) + (PRODUCTS if training.branch == "qera" else 0),
+        loading=weights + (shape.stored if device == "cpu" else 0) + (product_bytes(shape) if training.branch == "qera" else 0),
     )
+
+
+def product_bytes(shape: Shape) -> int:
+    """Return what products of layers' inputs take at once while branches are started from them: as many layers' as PRODUCTS allows, at least one."""
+    sizes = [4 * layer.inputs**2 for layer in shape.linears]
+    return max(min(PRODUCTS, sum(sizes)), 2 * max(sizes, default=0))  # a layer's products, and their root beside them
 
 
 def holes(method: str, dtype: str, device: str) -> float:
