@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check lint types imports spelling sizes reference format reference-write lock clean install
+.PHONY: help demo test test-all quick check lint types imports spelling sizes reference format reference-write lock clean install
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -20,7 +20,10 @@ help: ## say what the targets do
 demo: install ## run configs/demo.yaml: rows in, a verdict out, an adapter registered if it earned it
 	@$(BIN)/tuneworthy run configs/demo.yaml
 
-test: install ## run every test (ARGS="-k name" chooses)
+test: install ## run every test but the long ones (ARGS="-k name" chooses)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header --durations=10 -m "not long" $(ARGS)
+
+test-all: install ## run every test
 	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header --durations=10 $(ARGS)
 
 quick: install ## run the tests that take less than 5 seconds each and need no real model

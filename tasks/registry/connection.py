@@ -77,7 +77,8 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+        # MLflow keeps its URI in the environment too. Put back there alone it holds as before, and ends with whoever set it.
+        before = os.environ.get("MLFLOW_TRACKING_URI")
         try:
             # MLflow's own registry code asks the process-wide URI, whatever client it was called through.
             mlflow.set_tracking_uri(uri)
@@ -88,7 +89,9 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
                 "and run the same command again: only what failed here runs."
             ) from fault
         finally:
-            mlflow.set_tracking_uri(before)
+            mlflow.set_tracking_uri(None)
+            if before is not None:
+                os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _probed(uri: str) -> MlflowClient:

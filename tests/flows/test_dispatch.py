@@ -68,6 +68,7 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
         assert list((tmp_path / "there" / "copies").glob(f"*/records/{stage}/*.json")), f"{stage} did not run there"
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(team: dict[str, str], small_run: Path, tmp_path: Path) -> None:
     """Needs the deployments of the test before, as the server is the module's."""
     here, there = on_machine(team, tmp_path / "here"), on_machine(team, tmp_path / "there")

@@ -17,6 +17,7 @@ from tests.flows.team import free_port, prefect_server, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+@pytest.mark.long
 def test_a_run_goes_on_when_its_server_was_killed_and_started_again(small: Path, tmp_path: Path) -> None:
     port, home, store = free_port(), tmp_path / "server", tmp_path / "store"
     home.mkdir()

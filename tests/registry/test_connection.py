@@ -12,6 +12,8 @@ import pytest
 from before_registry import MODEL, Made, a_verdict, serving
 
 from schemas.errors import RegistryUnreachable
+from tasks.registry.connection import open_registry
+from tasks.store import ArtifactStore
 
 
 def test_a_refused_connection_is_told_within_seconds_and_what_is_safe_is_named(made: Made) -> None:
@@ -53,3 +55,14 @@ def test_a_version_registered_over_http_loads_from_the_server(made: Made, migrat
     assert version.alias == "champion"
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout.splitlines()[-1])) == 1
+
+
+def test_an_address_of_the_environment_does_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with open_registry("", ArtifactStore(tmp_path), ""):
+        pass
+    assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert not mlflow.is_tracking_uri_set()

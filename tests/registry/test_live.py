@@ -17,6 +17,7 @@ from tasks.registry import live
 from tasks.registry.live import BUFFERED, PATIENCE_AT_END, LiveCurve
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_numbers_reach_a_server_while_training_goes_on_and_its_death_costs_training_nothing(migrated_database: Path, tmp_path: Path) -> None:

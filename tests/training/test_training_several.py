@@ -69,6 +69,7 @@ class Asking(Heard):
             (self.folder / STOP).touch()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_processes_that_are_asked_to_stop_save_and_one_process_goes_on_where_they_stood(tiny_model: Path, tmp_path: Path) -> None:
     whole: dict[str, Any] = {"method": "full", "epochs": 2}
@@ -83,6 +84,7 @@ def test_processes_that_are_asked_to_stop_save_and_one_process_goes_on_where_the
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_process_outlives_a_parent_that_was_killed(tiny_model: Path, tmp_path: Path) -> None:
     script, job = Path(__file__).with_name("lessons.py"), str(tmp_path / "two" / JOB)
@@ -108,6 +110,7 @@ def _processes_of(job: str) -> list[str]:
     return [line for line in lines if job in line]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_one_process_refuses_is_raised_with_its_words(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingStopped, match=r"(loss|gradient) of step \d+ is not a finite number"):
