@@ -67,7 +67,7 @@ TEMPLATE = """<!doctype html>
 {%- endfor %}
 </ul>
 {%- else %}
-<p>{{ verdict.champion_note }}.</p>
+<p>{{ verdict.champion_note[:1]|upper }}{{ verdict.champion_note[1:] }}.</p>
 {%- endif %}
 {%- endif %}
 

@@ -125,6 +125,8 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Hold MLflow's notes back: a terminal or a JSON reader listens to this process."""
+    import mlflow  # noqa: F401 - it sets its own level when it is loaded
+
     before = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -163,5 +163,5 @@ def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_o
     assert "2 that it learned are left out" in shown
     assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary("demo", verdict.model_copy(update={"champion": beside}))
     told = verdict.model_copy(update={"champion_note": "there is no champion yet"})
-    assert "<p>there is no champion yet.</p>" in render_report(a_page(verdict=told))
+    assert "<p>There is no champion yet.</p>" in render_report(a_page(verdict=told))
     assert "The champion" not in render_report(a_page())
