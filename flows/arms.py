@@ -15,5 +15,9 @@ def score_arms(
     task: TaskConfig, settings: ArmsConfig, seed: int, arms: Sequence[str], base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None = None
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
-    has_documents = isinstance(data, DataArtifact) and data.documents > 0  # in a plan the rows may not be there yet
-    return tuple(score_arm(arm_slice(arm, settings, has_documents), task, base, data, adapter, seed, subject=arm) for arm in arms)
+    return tuple(score_arm(arm_slice(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm) for arm in arms)
+
+
+def has_documents(data: DataArtifact) -> bool:
+    """Tell whether the task has a corpus; in a plan the rows may not be there yet."""
+    return isinstance(data, DataArtifact) and data.documents > 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from flows.arms import has_documents
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ComparisonArtifact, DataArtifact, ModelArtifact, VerdictArtifact
 from schemas.champion import Champion, RegistryLook, SplitRule
 from schemas.config import RunConfig
@@ -46,8 +47,7 @@ def no_answer() -> RegistryLook:
 
 def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
     """Return what a later run has to know to measure a version of this run as it is served: how each tuned arm asks, and how rows were split."""
-    has_documents = isinstance(data, DataArtifact) and data.documents > 0  # in a plan the rows may not be there yet
-    asking = {f"arm.{arm}": arm_slice(arm, config.arms, has_documents).model_dump_json() for arm in config.arms.trained}
+    asking = {f"arm.{arm}": arm_slice(arm, config.arms, has_documents(data)).model_dump_json() for arm in config.arms.trained}
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
     return asking | {"split": split.model_dump_json()}
 

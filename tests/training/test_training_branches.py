@@ -101,8 +101,11 @@ def test_what_pissa_learned_is_sealed_as_a_difference_in_which_nothing_cancels(t
     assert (coarse - true).norm() < 0.01 * true.norm()
 
 
-def test_an_interrupted_pissa_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"adapter": "pissa", "epochs": 1, "checkpoint_minutes": 1e-9}
+@pytest.mark.parametrize(("method", "adapter"), [("lora", "pissa"), ("qlora", "qera")])
+def test_an_interrupted_fit_with_a_start_of_its_own_seals_the_bytes_of_an_uninterrupted_one(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, adapter: str
+) -> None:
+    settings = {"method": method, "adapter": adapter, "epochs": 1, "checkpoint_minutes": 1e-9}
     fit(tiny_model, tmp_path / "whole", **settings)
     step = PackedTrainer.training_step
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from lessons import Heard, fit, sealed_digest, token_rows
+from lessons import Heard, fit, token_rows
 from safetensors.torch import load_file
 
 from schemas.config import TrainingConfig
@@ -17,10 +17,8 @@ from tasks.training.loss import answering
 from tasks.training.methods import load_model
 from tasks.training.packing import Lesson, pack_rows, plan_steps
 from tasks.training.passes import pack_loss
-from tasks.training.resuming import newest_whole
 from tasks.training.rows import common_prefix
 from tasks.training.starting import USUAL_LENGTH, input_products, start_from_output_error
-from tasks.training.trainer import PackedTrainer
 
 
 def started(base: Path, adapter: str, lesson: Lesson) -> Any:
@@ -114,26 +112,11 @@ def test_the_first_factor_starts_as_long_as_it_usually_is(tiny_model: Path, less
             torch.testing.assert_close(weight.norm(dim=1), torch.full((8,), USUAL_LENGTH), rtol=1e-4, atol=0)
 
 
-def test_an_interrupted_qera_fit_seals_the_bytes_of_an_uninterrupted_one(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"method": "qlora", "adapter": "qera", "epochs": 1, "checkpoint_minutes": 1e-9}
+def test_a_fit_says_how_much_its_start_makes_up_for(tiny_model: Path, tmp_path: Path) -> None:
     heard = Heard()
-    fit(tiny_model, tmp_path / "whole", heard, **settings)
+    fit(tiny_model, tmp_path / "bench", heard, method="qlora", adapter="qera", epochs=0.3)
     share = next(line for line in heard.lines if line.startswith("start: the branches make up for "))
     assert 5 < int(share.removeprefix("start: the branches make up for ").partition("%")[0]) < 100
-    step = PackedTrainer.training_step
-
-    def cut(self: PackedTrainer, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == 2:
-            raise KeyboardInterrupt
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(PackedTrainer, "training_step", cut)
-    with pytest.raises(KeyboardInterrupt):
-        fit(tiny_model, tmp_path / "cut", **settings)
-    monkeypatch.setattr(PackedTrainer, "training_step", step)
-    assert newest_whole(tmp_path / "cut") is not None
-    fit(tiny_model, tmp_path / "cut", **settings)
-    assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 
 def test_a_layer_that_no_row_goes_through_keeps_its_usual_start_and_counts_as_nothing(uneven: Path, lesson: Lesson) -> None:
