@@ -1,11 +1,13 @@
-"""Can training be broken off for good? Kill it with SIGKILL at random moments, go on, and compare the adapter's digest with an undisturbed run's.
+"""Can training be broken off for good? Kill it with SIGKILL at random moments, go on, and compare the adapter's digest
+with an undisturbed run's.
 
     python benchmarks/crash.py --kills 50
 
-A trial is the training stage itself on a tiny seeded model (dropout on, so that random states count; a checkpoint several times a second), in a
-process of its own that is forked from one which has torch loaded, with a store of its own. It is killed up to three times, each at a moment drawn
-from the length of an undisturbed run, so going on is killed as well; then it runs to its end. Only kills that met a living process count. A trial
-holds when the sealed adapter has the digest of the undisturbed run and the store is whole. Prints one table: where the kills fell, and what held.
+A trial is the training stage itself on a tiny seeded model (dropout on, so that random states count; a checkpoint
+several times a second), in a process of its own that is forked from one which has torch loaded, with a store of its
+own. It is killed up to three times, each at a moment drawn from the length of an undisturbed run, so going on is killed
+as well; then it runs to its end. Only kills that met a living process count. A trial holds when the sealed adapter has
+the digest of the undisturbed run and the store is whole. Prints one table: where the kills fell, and what held.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANALYTICS_ENABLED="false", OMP_NUM_THREADS="1", TQDM_DISABLE="1")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    GOMP_SPINCOUNT="2000",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    OMP_NUM_THREADS="1",
+    TQDM_DISABLE="1",
+)
 warnings.filterwarnings("ignore")
 # ruff: noqa: E402 - the environment above is read when these are imported
 
@@ -38,20 +46,31 @@ from schemas.artifacts import AdapterArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.data.task import check_rendering, validate_data
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
+from tasks.reuse.upkeep import verify
 from tasks.training.task import train_adapter
-from tasks.upkeep import verify
 from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
 
 MOST_KILLS_A_TRIAL = 3
-TRAINING = {"method": "lora", "rank": 4, "epochs": 8, "patience": 99, "tokens_per_step": 128, "learning_rate": 0.01, "dropout": 0.1, "validation": 0.2}
+TRAINING = {
+    "method": "lora",
+    "rank": 4,
+    "epochs": 8,
+    "patience": 99,
+    "tokens_per_step": 128,
+    "learning_rate": 0.01,
+    "dropout": 0.1,
+    "validation": 0.2,
+}
 CHECKPOINT_SECONDS = 0.2
 Fit = Callable[[], AdapterArtifact]
 
 
 def digest_after(fit: Fit, store: Path) -> str | None:
-    """Run to the end and return the sealed adapter's digest; None when it does not get there or the store is not whole."""
+    """Run to the end and return the sealed adapter's digest; None when it does not get there or the store is not
+    whole.
+    """
     if not ended_well(forked(fit, store)):
         print(f"did not end: {said(store)}", file=sys.stderr)
         return None
@@ -70,15 +89,21 @@ def kill_once(fit: Fit, store: Path, moment: float) -> str | None:
 
 def fell(store: Path) -> str:
     """Tell from what a killed run left behind what it was at."""
-    benches = list((store / "benches").glob("train_adapter-*"))
-    if any((bench / "out").is_dir() and any((bench / "out").iterdir()) for bench in benches):
+    benches = list((store / "work").glob("train_adapter-*"))
+    if any((workdir / "out").is_dir() and any((workdir / "out").iterdir()) for workdir in benches):
         return "while the adapter was sealed"
-    if any((bench / "aside").is_dir() and any((bench / "aside").iterdir()) for bench in benches):
+    if any((workdir / "aside").is_dir() and any((workdir / "aside").iterdir()) for workdir in benches):
         return "while a checkpoint was written"
-    return "between checkpoints" if any(any(bench.glob("checkpoints/step-*")) for bench in benches) else "before the first checkpoint"
+    return (
+        "between checkpoints"
+        if any(any(workdir.glob("checkpoints/step-*")) for workdir in benches)
+        else "before the first checkpoint"
+    )
 
 
-def trials(fit: Fit, template: Path, wanted: str, seconds: float, count: int, folder: Path) -> dict[str, tuple[int, int]]:
+def trials(
+    fit: Fit, template: Path, wanted: str, seconds: float, count: int, folder: Path
+) -> dict[str, tuple[int, int]]:
     """Kill `count` living runs; return place -> (kills that fell there and held, kills that fell there)."""
     chance, held, fallen = random.Random(1), Counter[str](), Counter[str]()
     while (kills := fallen.total()) < count:
@@ -96,7 +121,9 @@ def trials(fit: Fit, template: Path, wanted: str, seconds: float, count: int, fo
 
 
 def prepare(folder: Path) -> tuple[RunConfig, Path]:
-    """Write model, rows and config, and make a store that holds everything the training stage reads; load what every fork needs."""
+    """Write model, rows and config, and make a store that holds everything the training stage reads; load what every
+    fork needs.
+    """
     import peft  # noqa: F401 - loaded once, before the forks
 
     make_ready()
@@ -118,7 +145,9 @@ def fit_of(config: RunConfig) -> Fit:
 
 
 def prepared_fit(config: RunConfig, template: Path) -> Fit:
-    """Return the training stage after the ones before it have run in the template's store: in a fork, as no fork outlives polars' threads."""
+    """Return the training stage after the ones before it have run in the template's store: in a fork, as no fork
+    outlives polars' threads.
+    """
     if not ended_well(forked(lambda: fit_of(config), template)):
         raise RuntimeError("the stages before training failed")
     os.environ["TUNEWORTHY_STORE"] = str(template)
@@ -142,7 +171,10 @@ def main() -> int:
             raise RuntimeError("the undisturbed run failed")
         outcome = trials(fit, template, wanted, seconds, kills, folder)
     good = sum(held for held, _ in outcome.values())
-    print(f"{processor()}; undisturbed run {seconds:.1f} s, adapter {wanted[:12]}\n\n{'kill -9 fell':<34}{'kills':>7}{'held':>7}")
+    print(
+        f"{processor()}; undisturbed run {seconds:.1f} s, adapter "
+        f"{wanted[:12]}\n\n{'kill -9 fell':<34}{'kills':>7}{'held':>7}"
+    )
     for place, (held, fallen) in [*outcome.items(), ("all", (good, kills))]:
         print(f"{place:<34}{fallen:>7}{held:>7}")
     return 0 if good == kills else 1

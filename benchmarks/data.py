@@ -1,12 +1,14 @@
-"""The data room at size: ``python benchmarks/data.py [--rows 1000000 2000000 4000000]`` prints one table of seconds, memory, recall and precision.
+"""The data room at size: ``python benchmarks/data.py [--rows 1000000 2000000 4000000]`` prints one table of seconds,
+memory, recall and precision.
 
-Rows are synthetic: 60 words out of 20,000, one in fifty a near-duplicate of an earlier one with one or two words changed, one in a hundred an
-exact repeat. Everything is made in a temporary folder (TMPDIR), each number of rows in a process of its own; the last line tells how many bytes
-of memory each more row takes. "CPU s" counts all threads, and no other work on the machine. "digest" is how fast a source is digested that
-changed, beside "read" for reading it and nothing else; "unchanged" is what a source costs that did not: a stat and a look-up.
+Rows are synthetic: 60 words out of 20,000, one in fifty a near-duplicate of an earlier one with one or two words
+changed, one in a hundred an exact repeat. Everything is made in a temporary folder (TMPDIR), each number of rows in a
+process of its own; the last line tells how many bytes of memory each more row takes. "CPU s" counts all threads, and no
+other work on the machine. "digest" is how fast a source is digested that changed, beside "read" for reading it and
+nothing else; "unchanged" is what a source costs that did not: a stat and a look-up.
 
-``--datasketch`` measures that library's signatures and index on 50,000 of the same rows, beside this project's own on the same 50,000 in the same
-process (``pip install datasketch``).
+``--datasketch`` measures that library's signatures and index on 50,000 of the same rows, beside this project's own on
+the same 50,000 in the same process (``pip install datasketch``).
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ import polars as pl
 from benchmarks.machine import processor
 from schemas.config import RunConfig
 from tasks.data.locating import locate_data
-from tasks.data.nearness import banding, near_pairs
+from tasks.data.overlap.nearness import banding, near_pairs
 from tasks.data.task import validate_data
-from tasks.progress import Audience
-from tasks.stage import Bench
-from tasks.store import ArtifactStore
+from tasks.reuse.progress import Reporter
+from tasks.reuse.stage import WorkDirectory
+from tasks.reuse.store import ArtifactStore
 
 T = TypeVar("T")
 
@@ -66,7 +68,12 @@ def make_rows(path: Path, count: int, seed: int = 7) -> tuple[Planted, int]:
                 for _ in range(draw.choice([1, 2])):
                     words[draw.randrange(LENGTH)] = draw.choice(VOCABULARY)
             prompt = " ".join(words)
-            out.write(json.dumps({"prompt": prompt, "completion": prompt[-40:] if row_id % 100 != 50 else " ".join(words)[-40:]}) + "\n")
+            out.write(
+                json.dumps(
+                    {"prompt": prompt, "completion": prompt[-40:] if row_id % 100 != 50 else " ".join(words)[-40:]}
+                )
+                + "\n"
+            )
     return planted, repeats
 
 
@@ -76,7 +83,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     return work(), time.monotonic() - started
 
 
-class Stages(Audience):
+class Stages(Reporter):
     """Prints what the stage says, with the seconds since the start."""
 
     def __init__(self) -> None:
@@ -91,19 +98,29 @@ def whole_stage(folder: Path, count: int) -> dict[str, float]:
     """Make rows, run the stage's function on them, and return what was measured."""
     planted, repeats = make_rows(folder / "rows.jsonl", count)
     store = ArtifactStore(folder / "store")
-    sections: dict[str, Any] = {"task": {"instruction": "x"}, "data": {"source": "rows.jsonl"}, "base": {"model": "m"}, "registry": {"model": "m"}}
+    sections: dict[str, Any] = {
+        "task": {"instruction": "x"},
+        "data": {"source": "rows.jsonl"},
+        "base": {"model": "m"},
+        "registry": {"model": "m"},
+    }
     config = RunConfig.model_validate({"name": "benchmark", "folder": str(folder), **sections})
     sources, digesting = timed(lambda: locate_data(config, store))
     _, again = timed(lambda: locate_data(config, store))
     _, reading = timed(lambda: read_through(folder / "rows.jsonl"))
-    store.folder("benches", "b", "out")
-    bench, before = Bench(store.folder("benches", "b"), store, Stages()), peak_gigabytes()
+    store.folder("work", "b", "out")
+    workdir, before = WorkDirectory(store.folder("work", "b"), store, Stages()), peak_gigabytes()
     started = time.process_time()
-    data, seconds = timed(lambda: validate_data.function(config.task, config.data, config.seed, sources, bench=bench))
+    data, seconds = timed(
+        lambda: validate_data.function(config.task, config.data, config.seed, sources, workdir=workdir)
+    )
     cpu, peak = time.process_time() - started, peak_gigabytes()
-    notes = pl.read_parquet(bench.out / "notes.parquet").filter(pl.col("reason").is_in(["near_duplicate", "near_held_out"]))
+    notes = pl.read_parquet(workdir.out / "notes.parquet").filter(
+        pl.col("reason").is_in(["near_duplicate", "near_held_out"])
+    )
     found = set(notes["row_id"])
-    # A planted row may be told by its twin where the two stand on different sides of the split, so both count as planted.
+    # A planted row may be told by its twin where the two stand on different sides of the split, so both count as
+    # planted.
     known = set(planted) | set(planted.values())
     megabytes = (folder / "rows.jsonl").stat().st_size / 1e6
     return {
@@ -133,14 +150,24 @@ def table(counts: list[int]) -> None:
     """Measure each number of rows in a process of its own and print the table, and what each more row takes."""
     measured: list[dict[str, float]] = []
     for count in counts:
-        done = subprocess.run([sys.executable, __file__, "--one", str(count)], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", str(count)], stdout=subprocess.PIPE, text=True, check=True
+        )
         measured.append(json.loads(done.stdout.splitlines()[-1]))
     print("  ".join(f"{name:>{max(len(name), 10)}}" for name in measured[0]))
     for row in measured:
-        print("  ".join(f"{number:>{max(len(name), 10)}{',.0f' if number >= 1000 else ',.4f' if number < 10 else ',.1f'}}" for name, number in row.items()))
+        print(
+            "  ".join(
+                f"{number:>{max(len(name), 10)}{',.0f' if number >= 1000 else ',.4f' if number < 10 else ',.1f'}}"
+                for name, number in row.items()
+            )
+        )
     for less, more in pairwise(measured):
         bytes_a_row = (more["GB peak"] - less["GB peak"]) * 1e9 / (more["rows"] - less["rows"])
-        print(f"from {less['rows']:,.0f} to {more['rows']:,.0f} rows: {bytes_a_row:.0f} bytes of memory a row, {more['MB'] * 1e6 / more['rows']:.0f} on disk")
+        print(
+            f"from {less['rows']:,.0f} to {more['rows']:,.0f} rows: {bytes_a_row:.0f} bytes of memory a row, "
+            f"{more['MB'] * 1e6 / more['rows']:.0f} on disk"
+        )
 
 
 def recall(found: set[int], planted: Planted) -> float:
@@ -161,7 +188,8 @@ def against_datasketch(folder: Path) -> None:
     texts = pl.read_ndjson(folder / "some.jsonl")["prompt"]
 
     def theirs() -> set[tuple[int, int]]:
-        # Its own choice of bands for 0.8 finds fewer (about 0.73 of these); with the bands used here both find the same.
+        # Its own choice of bands for 0.8 finds fewer (about 0.73 of these); with the bands used here both find the
+        # same.
         index, pairs = MinHashLSH(num_perm=128, params=banding(0.8)), set()
         for number, text in enumerate(texts):
             words = text.split(" ")
@@ -181,15 +209,27 @@ def against_datasketch(folder: Path) -> None:
         # Processor seconds of all threads: other work on the machine does not count.
         seconds[name] = time.process_time() - before
         seen = {row for pair in pairs for row in pair}
-        print(f"{name:<11} {seconds[name]:6.1f} CPU s, {wall:6.1f} s  recall {sum(row - 1 in seen for row in planted) / len(planted):.4f} of {len(planted)}")
+        print(
+            f"{name:<11} {seconds[name]:6.1f} CPU s, {wall:6.1f} s  recall "
+            f"{sum(row - 1 in seen for row in planted) / len(planted):.4f} of {len(planted)}"
+        )
     print(f"ratio {seconds['datasketch'] / seconds['here']:.1f} in CPU seconds")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000], metavar="N", help="numbers of rows, a line of the table each")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[1_000_000],
+        metavar="N",
+        help="numbers of rows, a line of the table each",
+    )
     parser.add_argument("--datasketch", action="store_true", help="compare with datasketch on 50,000 rows instead")
-    parser.add_argument("--one", type=int, metavar="N", help="measure one number of rows in this process and print it as JSON")
+    parser.add_argument(
+        "--one", type=int, metavar="N", help="measure one number of rows in this process and print it as JSON"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         if chosen.one:

@@ -1,10 +1,11 @@
-"""Can a run be broken? Kill it at random moments and damage its store, then run again and compare every digest with an undisturbed run's.
+"""Can a run be broken? Kill it at random moments and damage its store, then run again and compare every digest with an
+undisturbed run's.
 
     python benchmarks/faults.py --kills 200 --damages 100
 
-A trial is the whole main path on a tiny seeded model, in a process of its own that is forked from one which has torch loaded, with a store
-of its own. A trial holds when the run after the fault ends with the digests of the undisturbed run, and every artifact of its store is whole.
-Prints one table.
+A trial is the whole main path on a tiny seeded model, in a process of its own that is forked from one which has torch
+loaded, with a store of its own. A trial holds when the run after the fault ends with the digests of the undisturbed
+run, and every artifact of its store is whole. Prints one table.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.update(HF_HUB_OFFLINE="1", GOMP_SPINCOUNT="2000", PREFECT_SERVER_ANALYTICS_ENABLED="false", OMP_NUM_THREADS="1", TQDM_DISABLE="1")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    GOMP_SPINCOUNT="2000",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    OMP_NUM_THREADS="1",
+    TQDM_DISABLE="1",
+)
 warnings.filterwarnings("ignore")
 # ruff: noqa: E402 - the environment above is read when these are imported
 
@@ -33,9 +40,9 @@ from benchmarks.machine import processor
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.config import RunConfig
-from tasks.planning import planning
-from tasks.store import ArtifactStore
-from tasks.upkeep import verify
+from tasks.reuse.planning import planning
+from tasks.reuse.store import ArtifactStore
+from tasks.reuse.upkeep import verify
 from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
 
@@ -70,7 +77,9 @@ DAMAGES: tuple[Damage, ...] = (truncate, empty, flip, delete)
 
 
 def forked_run(config: RunConfig, store: Path) -> int:
-    """Start the whole main path in a forked process and return its pid; it runs without a Prefect server, straight on the store."""
+    """Start the whole main path in a forked process and return its pid; it runs without a Prefect server, straight on
+    the store.
+    """
     return forked(lambda: finetune.fn(config), store)
 
 
@@ -110,7 +119,9 @@ def what_differs(config: RunConfig, store: Path, wanted: dict[str, str]) -> str:
     return f"broken artifacts: {', '.join(broken)}" if broken else ""
 
 
-def kill_trials(config: RunConfig, template: Path, wanted: dict[str, str], seconds: float, count: int, folder: Path) -> tuple[int, int]:
+def kill_trials(
+    config: RunConfig, template: Path, wanted: dict[str, str], seconds: float, count: int, folder: Path
+) -> tuple[int, int]:
     """Kill a run at a random moment, `count` times; return (trials that held, runs that were alive when killed)."""
     chance, held, alive = random.Random(1), 0, 0
     for trial in range(count):
@@ -127,10 +138,16 @@ def kill_trials(config: RunConfig, template: Path, wanted: dict[str, str], secon
     return held, alive
 
 
-def damage_trials(config: RunConfig, finished: Path, wanted: dict[str, str], count: int, folder: Path) -> dict[str, tuple[int, int]]:
-    """Damage one file of a finished store at a time, every file in turn; return damage -> (trials that held, trials)."""
+def damage_trials(
+    config: RunConfig, finished: Path, wanted: dict[str, str], count: int, folder: Path
+) -> dict[str, tuple[int, int]]:
+    """Damage one file of a finished store at a time, every file in turn; return damage -> (trials that held,
+    trials).
+    """
     chance = random.Random(2)
-    files = sorted(path.relative_to(finished) for path in finished.rglob("*") if path.is_file() and "mlflow.db" not in path.name)
+    files = sorted(
+        path.relative_to(finished) for path in finished.rglob("*") if path.is_file() and "mlflow.db" not in path.name
+    )
     cases = [(path, damage) for path in files for damage in DAMAGES]
     chance.shuffle(cases)
     outcome = {damage.__name__: (0, 0) for damage in DAMAGES}
@@ -172,7 +189,10 @@ def main() -> int:
         tell(f"undisturbed: {seconds:.1f} s, {len(wanted)} stages")
         held, alive = kill_trials(config, template, wanted, seconds, arguments.kills, folder)
         damaged = damage_trials(config, finished, wanted, arguments.damages, folder)
-    rows = [("kill -9 at a random moment", held, arguments.kills), *((f"one file: {name}", *counts) for name, counts in damaged.items())]
+    rows = [
+        ("kill -9 at a random moment", held, arguments.kills),
+        *((f"one file: {name}", *counts) for name, counts in damaged.items()),
+    ]
     print(f"{processor()}, undisturbed run {seconds:.1f} s, {alive} of {arguments.kills} killed runs were alive\n")
     print(f"{'fault':<30} {'held':>6} {'trials':>7}")
     for fault, good, trials in rows:
@@ -181,7 +201,9 @@ def main() -> int:
 
 
 def prepare(folder: Path) -> tuple[RunConfig, Path]:
-    """Write the model, rows and config, load what every run loads, and make a store whose MLflow tables exist already."""
+    """Write the model, rows and config, load what every run loads, and make a store whose MLflow tables exist
+    already.
+    """
     import lm_eval
     import matplotlib
     import mlflow

@@ -1,4 +1,6 @@
-"""Work in a forked process, so that a trial starts in milliseconds with torch loaded; what a fork makes unsafe is made anew here."""
+"""Work in a forked process, so that a trial starts in milliseconds with torch loaded; what a fork makes unsafe is made
+anew here.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,20 @@ from tqdm import tqdm
 
 
 def make_ready() -> None:
-    """Prepare this process for many forks: one thread of torch, no lock shared with its children, no look through what is loaded after each stage."""
+    """Prepare this process for many forks: one thread of torch, no lock shared with its children, no look through what
+    is loaded after each stage.
+    """
     torch.set_num_threads(1)
-    # The lock that tqdm makes is one semaphore for a process and all forked from it: a child killed while it holds it would stop every later one.
+    # The lock that tqdm makes is one semaphore for a process and all forked from it: a child killed while it holds it
+    # would stop every later one.
     tqdm.set_lock(threading.RLock())
     gc.freeze()
 
 
 def forked(work: Callable[[], object], store: Path) -> int:
-    """Start work on a store in a forked process and return its pid; what it says, and the error that ends it, go to the store's log."""
+    """Start work on a store in a forked process and return its pid; what it says, and the error that ends it, go to the
+    store's log.
+    """
     pid = os.fork()
     if pid:
         return pid
@@ -30,7 +37,9 @@ def forked(work: Callable[[], object], store: Path) -> int:
     log = log_of(store).open("a", encoding="utf-8")
     try:
         os.environ["TUNEWORTHY_STORE"] = str(store)
-        torch.set_num_threads(1)  # makes torch's thread pool anew; two threads that first used it after a fork could find none
+        torch.set_num_threads(
+            1
+        )  # makes torch's thread pool anew; two threads that first used it after a fork could find none
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         work()

@@ -1,12 +1,14 @@
-"""Does a 4-bit base cost anything in the end? ``python benchmarks/parity.py [--seeds 1 2] [--folder F] [--only NAME ...]``.
+"""Does a 4-bit base cost anything in the end? ``python benchmarks/parity.py [--seeds 1 2] [--folder F] [--only NAME
+...]``.
 
-Fits GeoQuery, with the settings of configs/geoquery.yaml but 8 rows a step, for each seed with LoRA on a 16-bit base and with QLoRA on the 4-bit one, whose
-branches start as peft starts them or from what quantising took from the outputs (qera). A fit learns all train rows and is measured on the held-out
-templates after each epoch, by one process on one thread: about ten minutes of a processor each with the 135M model. Equal seeds have equal orders and,
-but for qera, equal starts. With --folder fits and losses are kept, so that more seeds can be added and a killed benchmark goes on.
+Fits GeoQuery, with the settings of configs/geoquery.yaml but 8 rows a step, for each seed with LoRA on a 16-bit base
+and with QLoRA on the 4-bit one, whose adapters start as peft starts them or from what quantising took from the outputs
+(qera). A fit learns all train rows and is measured on the held-out templates after each epoch, by one process on one
+thread: about ten minutes of a processor each with the 135M model. Equal seeds have equal orders and, but for qera,
+equal starts. With --folder fits and losses are kept, so that more seeds can be added and a killed benchmark goes on.
 
-Prints one table: the held-out loss after each epoch, and at the end of a line how far the last one is from LoRA's of the same seed; below, the means
-over seeds with the standard error of that distance.
+Prints one table: the held-out loss after each epoch, and at the end of a line how far the last one is from LoRA's of
+the same seed; below, the means over seeds with the standard error of that distance.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def prepare(folder: Path) -> None:
     from tasks.base.conversion import convert_base
     from tasks.base.sources import locate_base
     from tasks.data.task import validate_data
-    from tasks.store import ArtifactStore
+    from tasks.reuse.store import ArtifactStore
     from tests.real.geoquery import convert
 
     if (folder / "rows.txt").exists():
@@ -65,26 +67,30 @@ def fit(arm: str, seed: int, folder: Path) -> list[float]:
 
     from flows.config_file import read_config
     from tasks.inference.precision import best_precision
-    from tasks.progress import Audience
-    from tasks.stage import Bench
-    from tasks.store import ArtifactStore
+    from tasks.reuse.progress import Reporter
+    from tasks.reuse.stage import WorkDirectory
+    from tasks.reuse.store import ArtifactStore
     from tasks.training.fitting import train
-    from tasks.training.packing import Lesson, plan_steps
-    from tasks.training.resuming import read_state
     from tasks.training.rows import common_prefix, read_rows
+    from tasks.training.running.resuming import read_state
+    from tasks.training.step.packing import TrainingDataset, plan_steps
 
     torch.set_num_threads(1)
     method, adapter = ARMS[arm]
     config = read_config(ROOT / "configs" / "geoquery.yaml", settings(folder))
-    training = config.training.model_copy(update={"method": method, "adapter": adapter, "tokens_per_step": TOKENS_PER_STEP})
+    training = config.training.model_copy(
+        update={"method": method, "adapter": adapter, "tokens_per_step": TOKENS_PER_STEP}
+    )
     base, sealed = folder / "base", Path((folder / "rows.txt").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(base)
-    rows, held_out = (read_rows(sealed / f"{name}.parquet", tokenizer, config.task.instruction) for name in ("train", "held_out"))
+    rows, held_out = (
+        read_rows(sealed / f"{name}.parquet", tokenizer, config.task.instruction) for name in ("train", "held_out")
+    )
     steps = plan_steps([row.tokens for row in rows], training.tokens_per_step, training.epochs, seed)
-    lesson = Lesson(rows, held_out, steps, common_prefix([*rows, *held_out]), patience=99)
-    bench = Bench(folder / "fits" / f"{arm}-{seed}", ArtifactStore(folder / "store"), Audience())
-    bench.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = train(training, base, lesson, seed, bench, best_precision())
+    dataset = TrainingDataset(rows, held_out, steps, common_prefix([*rows, *held_out]), patience=99)
+    workdir = WorkDirectory(folder / "fits" / f"{arm}-{seed}", ArtifactStore(folder / "store"), Reporter())
+    workdir.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = train(training, base, dataset, seed, workdir, best_precision())
     return [entry["validation_loss"] for entry in read_state(checkpoint)["log_history"] if "validation_loss" in entry]
 
 
@@ -92,8 +98,25 @@ def spawned(arm: str, seed: int, folder: Path) -> list[float]:
     """Return the losses of a fit, made in a process of its own where they are not kept yet."""
     kept = folder / f"{arm}-{seed}.json"
     if not kept.exists():
-        command = [sys.executable, "-W", "ignore", __file__, "--folder", str(folder), "--fit", arm, "--seeds", str(seed)]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, check=False)
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            __file__,
+            "--folder",
+            str(folder),
+            "--fit",
+            arm,
+            "--seeds",
+            str(seed),
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
         if done.returncode:
             sys.exit(f"{arm}, seed {seed} failed:\n{done.stderr[-3000:]}")
         kept.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
@@ -105,15 +128,27 @@ def spawned(arm: str, seed: int, folder: Path) -> list[float]:
 def table(losses: dict[tuple[str, int], list[float]], arms: list[str], seeds: list[int]) -> Iterator[str]:
     """Yield the lines of the table, and the means."""
     epochs = len(next(iter(losses.values())))
-    yield f"{'arm':12}{'seed':>5}" + "".join(f"{f'epoch {number}':>10}" for number in range(1, epochs + 1)) + f"{'to LoRA':>9}"
+    yield (
+        f"{'arm':12}{'seed':>5}"
+        + "".join(f"{f'epoch {number}':>10}" for number in range(1, epochs + 1))
+        + f"{'to LoRA':>9}"
+    )
     for seed in seeds:
         for arm in arms:
-            yield f"{arm:12}{seed:>5}" + "".join(f"{loss:>10.4f}" for loss in losses[arm, seed]) + f"{apart(losses, arm, seed):>9.1%}"
+            yield (
+                f"{arm:12}{seed:>5}"
+                + "".join(f"{loss:>10.4f}" for loss in losses[arm, seed])
+                + f"{apart(losses, arm, seed):>9.1%}"
+            )
     for arm in arms:
         means = [statistics.mean(losses[arm, seed][epoch] for seed in seeds) for epoch in range(epochs)]
         distances = [apart(losses, arm, seed) for seed in seeds]
         error = f" +- {statistics.stdev(distances) / len(seeds) ** 0.5:.1%}" if len(seeds) > 1 else ""
-        yield f"{arm:12}{'mean':>5}" + "".join(f"{mean:>10.4f}" for mean in means) + f"{statistics.mean(distances):>9.1%}{error}"
+        yield (
+            f"{arm:12}{'mean':>5}"
+            + "".join(f"{mean:>10.4f}" for mean in means)
+            + f"{statistics.mean(distances):>9.1%}{error}"
+        )
 
 
 def apart(losses: dict[tuple[str, int], list[float]], arm: str, seed: int) -> float:

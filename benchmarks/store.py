@@ -1,8 +1,10 @@
 """What reuse costs: ``python benchmarks/store.py [--rows N] [--artifacts N] [--megabytes N]`` prints one table.
 
-keys and look-ups     every stage of a sealed run on the tiny model, its source a file of N rows that was digested before
+keys and look-ups     every stage of a sealed run on the tiny model, its source a file of N rows that was digested
+                      before
 plan beside many      the same, and the whole command, with N more artifacts and records in the store
-seal and open         an artifact of N megabytes, against copying the same file and taking its sha256 (the best of three, interleaved)
+seal and open         an artifact of N megabytes, against copying the same file and taking its sha256 (the best of
+                      three, interleaved)
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from benchmarks.machine import processor
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import ReportArtifact
-from tasks.keys import digest_of
-from tasks.planning import Plan, planning
-from tasks.store import ArtifactStore, sha256_of
+from tasks.reuse.current_store import current_store
+from tasks.reuse.keys import digest_of
+from tasks.reuse.planning import Plan, planning
+from tasks.reuse.store import ArtifactStore, sha256_of
 from tests.flows.conftest import small_config
 from tests.tiny_model import write_tiny_model
 
@@ -53,7 +56,11 @@ def write_config(folder: Path, rows: int) -> Path:
     colours = ("red", "green", "blue", "black", "white")
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
         for number in range(rows):
-            row = {"prompt": f"Number {number} is painted {colours[number % 5]}", "completion": colours[number % 5], "group": f"g{number % 20}"}
+            row = {
+                "prompt": f"Number {number} is painted {colours[number % 5]}",
+                "completion": colours[number % 5],
+                "group": f"g{number % 20}",
+            }
             out.write(json.dumps(row) + "\n")
     settings = small_config(folder / "model")
     settings["arms"] |= {"trained": [], "limit": 20}
@@ -73,21 +80,32 @@ def planned(path: Path) -> Plan:
 def fill(store: ArtifactStore, count: int) -> None:
     """Put artifacts and their records into the store, each of one small file."""
     for number in range(count):
-        bench = store.folder("filling")
-        (bench / "number.txt").write_text(str(number), encoding="utf-8")
-        digest = store.seal("report", bench)
+        workdir = store.folder("filling")
+        (workdir / "number.txt").write_text(str(number), encoding="utf-8")
+        digest = store.seal("report", workdir)
         artifact = ReportArtifact(digest=digest, headline="").model_dump(mode="json")
-        record = {"label": "filler", "run": "filler", "ingredients": {"number": number}, "artifact": artifact, "seconds": 0.0, "sealed_at": time.time()}
+        record = {
+            "label": "filler",
+            "run": "filler",
+            "ingredients": {"number": number},
+            "artifact": artifact,
+            "seconds": 0.0,
+            "sealed_at": time.time(),
+        }
         store.write_record("filler", digest_of(number)[:40], record)
 
 
 def command(path: Path) -> None:
     """Run `tuneworthy plan` as a process."""
-    subprocess.run([sys.executable, "-m", "flows.cli", "plan", str(path)], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "flows.command_line.main", "plan", str(path)], cwd=ROOT, check=True, capture_output=True
+    )
 
 
 def large(folder: Path, megabytes: int) -> tuple[float, float]:
-    """Return (seconds to seal and open an artifact of this size, seconds to copy its file and take its sha256), the best of three each."""
+    """Return (seconds to seal and open an artifact of this size, seconds to copy its file and take its sha256), the
+    best of three each.
+    """
     source = folder / "large.bin"
     with source.open("wb") as out:
         for _ in range(megabytes):
@@ -95,18 +113,18 @@ def large(folder: Path, megabytes: int) -> tuple[float, float]:
     ours, plain = [], []
     for number in range(3):
         store = ArtifactStore(folder / f"large {number}")
-        bench = store.folder("benches", "large")
-        ours.append(best(lambda store=store, bench=bench: sealed(store, bench, source), 1))  # type: ignore[misc]
+        workdir = store.folder("work", "large")
+        ours.append(best(lambda store=store, workdir=workdir: sealed(store, workdir, source), 1))  # type: ignore[misc]
         plain.append(best(lambda: copied(source, folder / "copy.bin"), 1))
         shutil.rmtree(store.root)
         (folder / "copy.bin").unlink()
     return min(ours), min(plain)
 
 
-def sealed(store: ArtifactStore, bench: Path, source: Path) -> None:
-    """Write a large file to a bench as a stage would, seal it, look it up as a hit does, and open it."""
-    shutil.copyfile(source, bench / "weights.bin")
-    digest = store.seal("model", bench)
+def sealed(store: ArtifactStore, workdir: Path, source: Path) -> None:
+    """Write a large file to a workdir as a stage would, seal it, look it up as a hit does, and open it."""
+    shutil.copyfile(source, workdir / "weights.bin")
+    digest = store.seal("model", workdir)
     if not store.is_whole(digest):
         raise RuntimeError("what was sealed is not whole")
 
@@ -133,16 +151,22 @@ def main() -> None:
         if not plan.is_all_hits:
             raise RuntimeError(f"not all hits: {plan.stages}")
         rows = [
-            (f"keys and look-ups, {len(plan.stages)} stages, source of {arguments.rows} rows", best(lambda: planned(path))),
+            (
+                f"keys and look-ups, {len(plan.stages)} stages, source of {arguments.rows} rows",
+                best(lambda: planned(path)),
+            ),
             ("tuneworthy plan", best(lambda: command(path))),
         ]
-        fill(ArtifactStore.from_environment(), arguments.artifacts)
+        fill(current_store(), arguments.artifacts)
         rows += [
             (f"keys and look-ups beside {arguments.artifacts} artifacts", best(lambda: planned(path))),
             (f"tuneworthy plan beside {arguments.artifacts} artifacts", best(lambda: command(path))),
         ]
         ours, plain = large(folder, arguments.megabytes)
-    rows += [(f"{arguments.megabytes} MB: write, seal, look up", ours), (f"{arguments.megabytes} MB: copy and sha256", plain)]
+    rows += [
+        (f"{arguments.megabytes} MB: write, seal, look up", ours),
+        (f"{arguments.megabytes} MB: copy and sha256", plain),
+    ]
     print(f"{processor()}, {os.cpu_count()} cores\n")
     print(f"{'what':<64} {'seconds':>9}")
     for what, seconds in rows:

@@ -1,4 +1,6 @@
-"""The trainers that benchmarks/training.py sets side by side: one function each, from the same rows in the same steps to the same figures."""
+"""The trainers that benchmarks/training.py sets side by side: one function each, from the same rows in the same steps
+to the same figures.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +10,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.progress import Audience
+from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
-    from tasks.training.packing import Lesson
     from tasks.training.rows import TokenRow
+    from tasks.training.step.packing import TrainingDataset
 
 SEED = 7
 # Settings of the engine's own that every trainer gets.
 SAME = (
-    "output_dir", "seed", "use_cpu", "num_train_epochs", "optim", "weight_decay", "max_grad_norm", "learning_rate", "lr_scheduler_type", "warmup_steps",
-    "save_strategy", "eval_strategy", "logging_strategy", "report_to", "disable_tqdm", "dataloader_pin_memory",
-)  # fmt: skip
+    "output_dir",
+    "seed",
+    "use_cpu",
+    "num_train_epochs",
+    "optim",
+    "weight_decay",
+    "max_grad_norm",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "save_strategy",
+    "eval_strategy",
+    "logging_strategy",
+    "report_to",
+    "disable_tqdm",
+    "dataloader_pin_memory",
+)
 
 
 @dataclass
 class Contest:
-    """What every trainer gets: the base, the settings, the number format of products, the rows of all steps in their order, and held-out rows."""
+    """What every trainer gets: the base, the settings, the number format of products, the rows of all steps in their
+    order, and held-out rows.
+    """
 
     base: Path
     training: TrainingConfig
@@ -38,7 +56,9 @@ class Contest:
 
 @dataclass
 class Figures:
-    """Loss of each step, row tokens of each step, the time at its end, and the mean loss of held-out answer tokens afterwards."""
+    """Loss of each step, row tokens of each step, the time at its end, and the mean loss of held-out answer tokens
+    afterwards.
+    """
 
     losses: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -51,7 +71,7 @@ class Figures:
         return sum(self.tokens[1:]) / (self.ends[-1] - self.ends[0])
 
 
-class Timed(Audience):
+class Timed(Reporter):
     """Notes when each step ends."""
 
     def __init__(self) -> None:
@@ -65,43 +85,64 @@ class Timed(Audience):
 def with_engine(contest: Contest) -> Figures:
     """Train with this project's engine, just as the training stage does."""
     from tasks.inference.precision import Precision
-    from tasks.stage import Bench
-    from tasks.store import ArtifactStore
+    from tasks.reuse.stage import WorkDirectory
+    from tasks.reuse.store import ArtifactStore
     from tasks.training.fitting import train
-    from tasks.training.resuming import read_state
+    from tasks.training.running.resuming import read_state
 
     timed = Timed()
-    bench = Bench(contest.folder, ArtifactStore(contest.folder / "store"), timed)
-    checkpoint = train(contest.training, contest.base, lesson_of(contest), SEED, bench, Precision("cpu", contest.dtype, "as the benchmark's line says"))
+    workdir = WorkDirectory(contest.folder, ArtifactStore(contest.folder / "store"), timed)
+    checkpoint = train(
+        contest.training,
+        contest.base,
+        lesson_of(contest),
+        SEED,
+        workdir,
+        Precision("cpu", contest.dtype, "as the benchmark's line says"),
+    )
     log = read_state(checkpoint)["log_history"]
     steps = [entry for entry in log if "loss" in entry]
     held_out = next((entry["validation_loss"] for entry in log if "validation_loss" in entry), 0.0)
     return Figures([entry["loss"] for entry in steps], [entry["tokens"] for entry in steps], timed.ends, held_out)
 
 
-def lesson_of(contest: Contest) -> Lesson:
+def lesson_of(contest: Contest) -> TrainingDataset:
     """Return the rows as one epoch of steps in their order, validated at its end."""
-    from tasks.training.packing import Lesson, Step
     from tasks.training.rows import common_prefix
+    from tasks.training.step.packing import Step, TrainingDataset
 
     size, count = contest.rows_per_step, len(contest.rows)
-    steps = [Step(0, tuple(range(start, start + size)), (start + size) / count, is_epoch_end=start + size == count) for start in range(0, count, size)]
-    return Lesson(contest.rows, contest.held_out, steps, common_prefix([*contest.rows, *contest.held_out]), patience=9)
+    steps = [
+        Step(0, tuple(range(start, start + size)), (start + size) / count, is_epoch_end=start + size == count)
+        for start in range(0, count, size)
+    ]
+    return TrainingDataset(
+        contest.rows, contest.held_out, steps, common_prefix([*contest.rows, *contest.held_out]), patience=9
+    )
 
 
 def usual_model(contest: Contest) -> Any:
-    """Return the base with peft's branches, nothing of ours in it."""
+    """Return the base with peft's adapters, nothing of ours in it."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     training = contest.training
-    four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=contest.dtype)
+    four_bits = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=contest.dtype,
+    )
     folded = {"quantization_config": four_bits} if training.method == "qlora" else {}
-    model = AutoModelForCausalLM.from_pretrained(contest.base, dtype=contest.dtype, device_map={"": "cpu"}, use_safetensors=True, **folded)
+    model = AutoModelForCausalLM.from_pretrained(
+        contest.base, dtype=contest.dtype, device_map={"": "cpu"}, use_safetensors=True, **folded
+    )
     model.config.use_cache = False
     torch.manual_seed(SEED)
-    config = LoraConfig(r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     return get_peft_model(model, config)
 
 
@@ -140,13 +181,20 @@ def with_usual(kind: str, contest: Contest) -> Figures:
     from datasets import Dataset
     from transformers import AutoTokenizer, set_seed
 
-    from tasks.training import trainer
+    from tasks.training.running import trainer
 
     set_seed(SEED)
     figures, steps = Figures(), len(contest.rows) // contest.rows_per_step
-    lines = [{"input_ids": row.prompt_ids + row.answer_ids, "labels": [-100] * len(row.prompt_ids) + row.answer_ids} for row in contest.rows]
-    ours = trainer.arguments(contest.folder, contest.training.learning_rate, steps, SEED, is_cpu=True, has_autocast=False).to_dict()
-    chosen = {name: value for name, value in ours.items() if name in SAME} | {"per_device_train_batch_size": contest.rows_per_step}
+    lines = [
+        {"input_ids": row.prompt_ids + row.answer_ids, "labels": [-100] * len(row.prompt_ids) + row.answer_ids}
+        for row in contest.rows
+    ]
+    ours = trainer.arguments(
+        contest.folder, contest.training.learning_rate, steps, SEED, is_cpu=True, has_autocast=False
+    ).to_dict()
+    chosen = {name: value for name, value in ours.items() if name in SAME} | {
+        "per_device_train_batch_size": contest.rows_per_step
+    }
     tokenizer = AutoTokenizer.from_pretrained(contest.base)
     places = {"model": usual_model(contest), "train_dataset": Dataset.from_list(lines), "processing_class": tokenizer}
     made = _plain(places, chosen, figures) if kind == "plain" else _trl(kind, places, chosen, figures, contest)
@@ -158,19 +206,27 @@ def with_usual(kind: str, contest: Contest) -> Figures:
 def _plain(places: dict[str, Any], chosen: dict[str, Any], figures: Figures) -> Any:
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-    return noting(Trainer, figures)(args=TrainingArguments(**chosen), data_collator=DataCollatorForSeq2Seq(places["processing_class"]), **places)
+    return noting(Trainer, figures)(
+        args=TrainingArguments(**chosen), data_collator=DataCollatorForSeq2Seq(places["processing_class"]), **places
+    )
 
 
 def _trl(kind: str, places: dict[str, Any], chosen: dict[str, Any], figures: Figures, contest: Contest) -> Any:
     import torch
     from trl import SFTConfig, SFTTrainer
 
-    usual: dict[str, Any] = {"bf16": contest.dtype == torch.bfloat16, "gradient_checkpointing": False, "max_length": None}
+    usual: dict[str, Any] = {
+        "bf16": contest.dtype == torch.bfloat16,
+        "gradient_checkpointing": False,
+        "max_length": None,
+    }
     if kind == "trl-padding-free":
         usual["padding_free"] = True
     if kind == "trl-packing":  # a step is one pack, as long as the others' longest step
         size = contest.rows_per_step
-        longest = max(sum(row.tokens for row in contest.rows[start : start + size]) for start in range(0, len(contest.rows), size))
+        longest = max(
+            sum(row.tokens for row in contest.rows[start : start + size]) for start in range(0, len(contest.rows), size)
+        )
         usual |= {"packing": True, "max_length": longest}
         chosen = chosen | {"per_device_train_batch_size": 1}
     return noting(SFTTrainer, figures)(args=SFTConfig(**chosen, **usual), **places)

@@ -12,10 +12,19 @@ from tasks.arms.task import score_arm
 
 
 def score_arms(
-    task: TaskConfig, settings: ArmsConfig, seed: int, arms: Sequence[str], base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None = None
+    task: TaskConfig,
+    settings: ArmsConfig,
+    seed: int,
+    arms: Sequence[str],
+    base: ModelArtifact,
+    data: DataArtifact,
+    adapter: AdapterArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
-    return tuple(score_arm(arm_slice(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm) for arm in arms)
+    return tuple(
+        score_arm(arm_slice(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
+        for arm in arms
+    )
 
 
 def has_documents(data: DataArtifact) -> bool:

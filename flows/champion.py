@@ -1,4 +1,6 @@
-"""The registry's champion in a run: looked up at the start, measured on today's rows as it is served, and set beside today's arms."""
+"""The registry's champion in a run: looked up at the start, measured on today's rows as it is served, and set beside
+today's arms.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from flows.arms import has_documents
-from schemas.artifacts import AdapterArtifact, ArmArtifact, ComparisonArtifact, DataArtifact, ModelArtifact, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    ComparisonArtifact,
+    DataArtifact,
+    ModelArtifact,
+    VerdictArtifact,
+)
 from schemas.champion import Champion, RegistryLook, SplitRule
 from schemas.config import RunConfig
 from schemas.errors import RegistryUnreachable
@@ -18,11 +27,11 @@ from tasks.arms.task import score_champion
 from tasks.base.task import fetch_base
 from tasks.data.task import find_learned_rows
 from tasks.decision.task import compare_champion
-from tasks.planning import Pending
 from tasks.registry.champion import find_champion, listed_files, unanswered
 from tasks.registry.connection import default_uri
 from tasks.registry.task import fetch_champion
-from tasks.store import ArtifactStore
+from tasks.reuse.current_store import current_store
+from tasks.reuse.planning import Pending
 
 
 @dataclass(frozen=True)
@@ -37,17 +46,21 @@ def look_for_champion(config: RunConfig) -> RegistryLook | None:
     """Return what the registry says of the champion; None where no arm is trained, which asks no registry."""
     if not config.arms.trained:
         return None
-    return find_champion(_destination(), config.registry.model, ArtifactStore.from_environment())
+    return find_champion(_destination(), config.registry.model, current_store())
 
 
 def no_answer() -> RegistryLook:
     """Return what a run stands on where MLflow does not answer."""
-    return unanswered(_destination() or default_uri(ArtifactStore.from_environment()))
+    return unanswered(_destination() or default_uri(current_store()))
 
 
 def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
-    """Return what a later run has to know to measure a version of this run as it is served: how each tuned arm asks, and how rows were split."""
-    asking = {f"arm.{arm}": arm_slice(arm, config.arms, has_documents(data)).model_dump_json() for arm in config.arms.trained}
+    """Return what a later run has to know to measure a version of this run as it is served: how each tuned arm asks,
+    and how rows were split.
+    """
+    asking = {
+        f"arm.{arm}": arm_slice(arm, config.arms, has_documents(data)).model_dump_json() for arm in config.arms.trained
+    }
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
     return asking | {"split": split.model_dump_json()}
 
@@ -68,37 +81,54 @@ def set_beside_champion(
     who = f"version {champion.version} of {champion.model}"
     arm, own_base = _asking(champion, config), _own_base(champion, base)
     if not champion.adapter_digest or arm is None:
-        return Beside(why_not=f"{who} does not tell how it answers, as it was not registered by this version of Tuneworthy")
+        return Beside(
+            why_not=f"{who} does not tell how it answers, as it was not registered by this version of Tuneworthy"
+        )
     if own_base is None:
-        return Beside(why_not=f"the base of {who}, {champion.base_name} {champion.base_digest[:12]}, is not in the store")
+        return Beside(
+            why_not=f"the base of {who}, {champion.base_name} {champion.base_digest[:12]}, is not in the store"
+        )
     try:
         served = fetch_champion(champion, _outside(champion), _destination())
     except RegistryUnreachable:
         return Beside(why_not=no_answer().why_none)
-    store = ArtifactStore.from_environment()
+    store = current_store()
     rows = champion.data_digest if champion.data_digest and store.is_whole(champion.data_digest) else None
-    learned = find_learned_rows(data, config.arms.limit, rows, champion.split, config.data.group, config.data.near_duplicate)
+    learned = find_learned_rows(
+        data, config.arms.limit, rows, champion.split, config.data.group, config.data.near_duplicate
+    )
     problem = served.problem or learned.problem
     if not problem:
         scored = score_champion(arm, config.task, own_base, data, served, config.seed)
         problem = scored.problem
     if problem:
         return Beside(why_not=f"{who} was not measured: {in_a_line(problem)}")
-    return Beside(compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms))
+    return Beside(
+        compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms)
+    )
 
 
 def rival(look: RegistryLook, adapter: AdapterArtifact | None) -> Champion | None:
-    """Return whom today's adapter has to stand beside: the champion, or, where it is the champion itself, the version that it took over from.
+    """Return whom today's adapter has to stand beside: the champion, or, where it is the champion itself, the version
+    that it took over from.
 
-    So a run that is repeated after its adapter became champion asks the very question that it asked then, and finds the answer in the store.
+    So a run that is repeated after its adapter became champion asks the very question that it asked then, and finds the
+    answer in the store.
     """
-    if look.champion is None or adapter is None or isinstance(adapter, Pending) or look.champion.adapter_digest != adapter.digest:
+    if (
+        look.champion is None
+        or adapter is None
+        or isinstance(adapter, Pending)
+        or look.champion.adapter_digest != adapter.digest
+    ):
         return look.champion
     return look.before
 
 
 def in_a_line(problem: str) -> str:
-    """Return a problem for the report and for MLflow's tags: what follows its first line may be the text of a row, which tags are no place for."""
+    """Return a problem for the report and for MLflow's tags: what follows its first line may be the text of a row,
+    which tags are no place for.
+    """
     return problem.partition("\n")[0].rstrip(".: ")
 
 
@@ -118,14 +148,22 @@ def _own_base(champion: Champion, base: ModelArtifact) -> ModelArtifact | None:
     """Return the base that the champion stands on: today's, or another one that the store still has."""
     if isinstance(base, Pending) or champion.base_digest == base.digest:
         return base
-    store = ArtifactStore.from_environment()
-    found = (record["artifact"] for record in store.records(fetch_base.name) if record["artifact"]["digest"] == champion.base_digest)
-    known = (one for one in found if one.keys() == ModelArtifact.model_fields.keys())  # records of another release may have others
+    store = current_store()
+    found = (
+        record["artifact"]
+        for record in store.records(fetch_base.name)
+        if record["artifact"]["digest"] == champion.base_digest
+    )
+    known = (
+        one for one in found if one.keys() == ModelArtifact.model_fields.keys()
+    )  # records of another release may have others
     return next((ModelArtifact.model_validate(one) for one in known if store.is_whole(champion.base_digest)), None)
 
 
 def _outside(champion: Champion) -> tuple[str, ...] | None:
-    """Return None while the store has the champion's adapter, and the rows that it retrieves from, else the files that MLflow has of it."""
-    store = ArtifactStore.from_environment()
+    """Return None while the store has the champion's adapter, and the rows that it retrieves from, else the files that
+    MLflow has of it.
+    """
+    store = current_store()
     needed = [champion.adapter_digest, *([champion.data_digest] if champion.carried_digest else [])]
     return None if all(store.is_whole(digest) for digest in needed) else listed_files(_destination(), champion, store)

@@ -21,7 +21,9 @@ class _UniqueKeys(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {', '.join(sorted(twice))} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {', '.join(sorted(twice))} stands twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
@@ -54,12 +56,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as fault:
         raise ConfigRefused(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(tree, dict):
-        raise ConfigRefused(f"{path} holds {'nothing' if tree is None else 'a ' + type(tree).__name__}, not settings. Start from configs/demo.yaml.")
+        raise ConfigRefused(
+            f"{path} holds {'nothing' if tree is None else 'a ' + type(tree).__name__}, not settings. Start from "
+            "configs/demo.yaml."
+        )
     return tree
 
 
 def _nearby(path: Path) -> str:
-    there = sorted(str(found) for found in path.parent.glob("*.y*ml")) or sorted(str(found) for found in Path("configs").glob("*.yaml"))
+    there = sorted(str(found) for found in path.parent.glob("*.y*ml")) or sorted(
+        str(found) for found in Path("configs").glob("*.yaml")
+    )
     return f" There are: {', '.join(there[:8])}." if there else ""
 
 

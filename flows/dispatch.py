@@ -1,6 +1,7 @@
 """Training on another machine: the order goes to a deployment, the result comes back through the shared store.
 
-The parent then calls the very stages that the worker ran, and each is a hit. A verified record spares the trip altogether.
+The parent then calls the very stages that the worker ran, and each is a hit. A verified record spares the trip
+altogether.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import schemas.errors
 from schemas.config import RunConfig, StageLimits
 from schemas.errors import TrainingStopped, TransientFault, TuneworthyError, WorkerMissing
 from schemas.orders import TrainOrder
-from tasks.planning import Pending, current_plan
-from tasks.prefect_tasks import page_of, publish_link
-from tasks.progress import audience
+from tasks.reuse.planning import Pending, current_plan
+from tasks.reuse.prefect_tasks import page_of, publish_link
+from tasks.reuse.progress import reporter
 from tasks.training.task import train_adapter
 
 if TYPE_CHECKING:
@@ -30,14 +31,22 @@ SECONDS_BEFORE_ANOTHER_TRY = 2.0  # doubled with each try, and up to half as muc
 LINK = "worker-run"
 
 
-def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact, benchmark: BenchmarkFilesArtifact) -> None:
-    """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named or needed.
+def send_training(
+    config: RunConfig,
+    rendering: RenderingArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    benchmark: BenchmarkFilesArtifact,
+) -> None:
+    """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named
+    or needed.
 
-    A worker's run that crashed or met a fault that may pass is sent again as often as `stages.train_adapter.retries` allows;
-    it goes on from its last checkpoint where that lies within the worker's reach.
+    A worker's run that crashed or met a fault that may pass is sent again as often as `stages.train_adapter.retries`
+    allows; it goes on from its last checkpoint where that lies within the worker's reach.
 
     Raises:
-        WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such deployment.
+        WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such
+            deployment.
         TransientFault: the worker's run did not complete.
     """
     if config.training.where is None or current_plan.get() is not None or isinstance(rendering, Pending):
@@ -45,7 +54,14 @@ def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelAr
     call = train_adapter.call(config.training, rendering, base, data, config.seed)
     if call.recorded() is not None:
         return
-    settings = {"run": config.name, "training": config.training, "task": config.task, "arms": config.arms, "seed": config.seed, "stages": config.stages}
+    settings = {
+        "run": config.name,
+        "training": config.training,
+        "task": config.task,
+        "arms": config.arms,
+        "seed": config.seed,
+        "stages": config.stages,
+    }
     limits = {"benchmark_limit": config.benchmark.limit, "confidence": config.decision.confidence}
     order = TrainOrder(**settings, **limits, rendering=rendering, base=base, data=data, benchmark=benchmark)
     retries = config.stages.get("train_adapter", StageLimits()).retries
@@ -57,7 +73,7 @@ def send_training(config: RunConfig, rendering: RenderingArtifact, base: ModelAr
             if tried == retries:
                 raise
             pause = SECONDS_BEFORE_ANOTHER_TRY * 2**tried * (1 + random.random() / 2)
-            audience.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
+            reporter.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
             time.sleep(pause)
 
 
@@ -70,9 +86,15 @@ def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -
         _check_worker(client, deployment, without_worker)
     attempt = key
     while True:
-        run = run_deployment(deployment, parameters={"order": order.model_dump(mode="json")}, timeout=0, idempotency_key=attempt, as_subflow=True)
+        run = run_deployment(
+            deployment,
+            parameters={"order": order.model_dump(mode="json")},
+            timeout=0,
+            idempotency_key=attempt,
+            as_subflow=True,
+        )
         if run.state is None or not run.state.is_final() or run.state.is_completed():  # type: ignore[union-attr]
-            audience.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")  # type: ignore[union-attr]
+            reporter.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")  # type: ignore[union-attr]
             publish_link(LINK, page_of(run.id), f"Flow run {run.name} on {deployment}: its log and progress.")  # type: ignore[union-attr]
             return run  # type: ignore[return-value]
         attempt = f"{key}-{run.id}"  # type: ignore[union-attr]
@@ -85,7 +107,8 @@ def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: st
         pool = client.read_deployment_by_name(deployment).work_pool_name
     except (ObjectNotFound, ValueError):
         raise WorkerMissing(
-            f"training.where: there is no deployment {deployment!r}. Deploy it (prefect deploy --all), or leave training.where out to train here."
+            f"training.where: there is no deployment {deployment!r}. Deploy it (prefect deploy --all), or leave "
+            "training.where out to train here."
         ) from None
     workers = client.read_workers_for_work_pool(pool) if pool else []
     if any(str(worker.status).upper().endswith("ONLINE") for worker in workers):
@@ -93,7 +116,7 @@ def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: st
     problem = f"no healthy worker serves pool {pool!r} of {deployment!r}; start one: prefect worker start --pool {pool}"
     if without_worker == "fail":
         raise WorkerMissing(f"training.where: {problem}. (training.without_worker: wait would wait for it.)")
-    audience.get().say(f"waiting: {problem}")
+    reporter.get().say(f"waiting: {problem}")
 
 
 def _watch(run: FlowRun) -> None:
@@ -108,7 +131,7 @@ def _watch(run: FlowRun) -> None:
                 break
             if state is not None and state.name != last:
                 last = state.name or ""
-                audience.get().say(f"worker's run {run.name}: {last}")
+                reporter.get().say(f"worker's run {run.name}: {last}")
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if not state.is_completed():
         ended = f"The worker's run {run.name} ended as {state.name}: {state.message}. Look at flow run {run.id}"
@@ -116,7 +139,9 @@ def _watch(run: FlowRun) -> None:
 
 
 def _fault_of(state: State) -> type[TuneworthyError]:
-    """Return what a worker's end means here: a run that crashed may pass on another try, one that a person cancelled not, a failed one by its error."""
+    """Return what a worker's end means here: a run that crashed may pass on another try, one that a person cancelled
+    not, a failed one by its error.
+    """
     if state.is_cancelled():
         return TrainingStopped
     if state.is_crashed():

@@ -1,7 +1,8 @@
-"""The main path. Read this file and you know the system: rows in, a verdict and, if it is earned, a registered adapter out.
+"""The main path. Read this file and you know the system: rows in, a verdict and, if it is earned, a registered adapter
+out.
 
-Every call below is a stage: answered from the store when its key is known, run, sealed and recorded when it is not. `plan` walks this very
-body without running anything (tasks/planning.py).
+Every call below is a stage: answered from the store when its key is known, run, sealed and recorded when it is not.
+`plan` walks this very body without running anything (tasks/reuse/planning.py).
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.data.task import check_leakage, check_rendering, validate_data
 from tasks.decision.task import decide
-from tasks.planning import enter_run
+from tasks.reuse.planning import enter_run
 from tasks.training.task import train_adapter
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
 @again_when_broken
 def finetune(config: RunConfig) -> ReportArtifact:
-    """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns it."""
+    """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns
+    it.
+    """
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)
@@ -47,6 +50,8 @@ def finetune(config: RunConfig) -> ReportArtifact:
     with live_in_mlflow(config.name):
         adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
-    benchmark = benchmark_adapter(config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions)
+    benchmark = benchmark_adapter(
+        config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions
+    )
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

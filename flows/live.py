@@ -1,4 +1,6 @@
-"""Training's numbers in MLflow while it goes on, where MLFLOW_TRACKING_URI names a server that somebody may be looking at."""
+"""Training's numbers in MLflow while it goes on, where MLFLOW_TRACKING_URI names a server that somebody may be looking
+at.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,24 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from tasks.planning import current_plan
-from tasks.progress import Several, audience
 from tasks.registry.live import LiveCurve
+from tasks.reuse.planning import current_plan
+from tasks.reuse.progress import Reporters, reporter
 
 
 @contextlib.contextmanager
 def live_in_mlflow(experiment: str) -> Iterator[None]:
-    """Send what is measured inside the block to an MLflow run of its own; without a server, or while planning, nothing is done."""
+    """Send what is measured inside the block to an MLflow run of its own; without a server, or while planning, nothing
+    is done.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri or current_plan.get() is not None:
         yield
         return
     curve = LiveCurve(uri, experiment)
-    heard = audience.set(Several(audience.get(), curve))
+    heard = reporter.set(Reporters(reporter.get(), curve))
     try:
         yield
     finally:
-        audience.reset(heard)
+        reporter.reset(heard)
         curve.close()

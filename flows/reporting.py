@@ -1,4 +1,6 @@
-"""What a run tells people: a report on its rows; at its end the verdict, shown and tracked, and an adapter that earned it is registered."""
+"""What a run tells people: a report on its rows; at its end the verdict, shown and tracked, and an adapter that earned
+it is registered.
+"""
 
 from __future__ import annotations
 
@@ -22,30 +24,37 @@ from schemas.artifacts import (
 )
 from schemas.champion import RegistryLook
 from schemas.config import RunConfig
-from tasks.data.earlier import earlier_data
+from tasks.data.reporting.earlier import earlier_data
 from tasks.data.task import write_data_report
 from tasks.decision.task import write_report
-from tasks.keys import digest_of, flatten
-from tasks.planning import current_plan, planning
-from tasks.prefect_tasks import publish_markdown, publish_stages, publish_table
 from tasks.registry.task import register_adapter, track_verdict
-from tasks.store import ArtifactStore
+from tasks.reuse.current_store import current_store
+from tasks.reuse.keys import digest_of, flatten
+from tasks.reuse.planning import current_plan, planning
+from tasks.reuse.prefect_tasks import publish_markdown, publish_stages, publish_table
 
 
 def report_data(
-    config: RunConfig, data: DataArtifact, rendering: RenderingArtifact | None = None, leakage: LeakageArtifact | None = None
+    config: RunConfig,
+    data: DataArtifact,
+    rendering: RenderingArtifact | None = None,
+    leakage: LeakageArtifact | None = None,
 ) -> DataReportArtifact:
     """Write the report on the rows, and show it and the first rows that were taken out on the flow run's page."""
     page = write_data_report(config.name, data, earlier_data(data), rendering, leakage)
     if current_plan.get() is None:
         publish_markdown("rows", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
         refused = json.loads((_opened(page) / "refused.json").read_text(encoding="utf-8"))
-        publish_table("refused-rows", refused, f"The first {len(refused)} of {data.refused_rows} rows that were taken out, and how to mend them")
+        publish_table(
+            "refused-rows",
+            refused,
+            f"The first {len(refused)} of {data.refused_rows} rows that were taken out, and how to mend them",
+        )
     return page
 
 
 def _opened(page: DataReportArtifact | ReportArtifact) -> Path:
-    return ArtifactStore.from_environment().open(page.digest)
+    return current_store().open(page.digest)
 
 
 def report(
@@ -59,13 +68,25 @@ def report(
     benchmark: BenchmarkArtifact | None = None,
     look: RegistryLook | None = None,
 ) -> ReportArtifact:
-    """Set the arms beside the registry's champion, write the report, track it in MLflow, and register the adapter when the verdict promotes it.
+    """Set the arms beside the registry's champion, write the report, track it in MLflow, and register the adapter when
+    the verdict promotes it.
 
-    Where MLflow does not answer, what it said the last time will do for a run that has nothing new to tell, and for no other.
+    Where MLflow does not answer, what it said the last time will do for a run that has nothing new to tell, and for no
+    other.
     """
     if look is not None and look.is_remembered:
         with planning() as trial:
-            report(config, sources, verdict, data, base, arms, adapter, benchmark, look.model_copy(update={"is_remembered": False}))
+            report(
+                config,
+                sources,
+                verdict,
+                data,
+                base,
+                arms,
+                adapter,
+                benchmark,
+                look.model_copy(update={"is_remembered": False}),
+            )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
     beside = set_beside_champion(config, look, base, data, verdict, arms, adapter) if look else Beside()
     page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, beside.comparison, beside.why_not)
@@ -77,7 +98,9 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, beside.comparison, beside.why_not)
+        register_adapter(
+            *settings, adapter, base, data, verdict, tracked, destination, *served, beside.comparison, beside.why_not
+        )
     if current_plan.get() is None:
         publish_stages()
     return page

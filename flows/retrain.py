@@ -9,17 +9,21 @@ from prefect import flow, get_run_logger
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import ReportArtifact
-from tasks.planning import planning
+from tasks.reuse.planning import planning
 
 CHECKOUT = Path(__file__).resolve().parents[1]  # a worker's own working folder is a temporary one
 
 
 @flow(name="retrain", persist_result=False)
 def retrain(config_file: str) -> ReportArtifact:
-    """Run a config file (a relative path starts at the checkout) again: what is new gives a new verdict, nothing new is answered from the store."""
+    """Run a config file (a relative path starts at the checkout) again: what is new gives a new verdict, nothing new is
+    answered from the store.
+    """
     config = read_config(CHECKOUT / config_file)
     with planning() as plan:
         finetune.fn(config)
     moved = [f"{stage.label} ({stage.why})" for stage in plan.stages if stage.outlook == "will run"]
-    get_run_logger().info(f"will run: {'; '.join(moved)}" if moved else "nothing new: every stage is answered from the store")
+    get_run_logger().info(
+        f"will run: {'; '.join(moved)}" if moved else "nothing new: every stage is answered from the store"
+    )
     return finetune.fn(config)

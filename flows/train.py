@@ -1,4 +1,6 @@
-"""The flow that a GPU worker runs: same stages, same keys, same store as in the main path, from an order that holds no path."""
+"""The flow that a GPU worker runs: same stages, same keys, same store as in the main path, from an order that holds no
+path.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from schemas.artifacts import AdapterArtifact
 from schemas.errors import MachineLacks
 from schemas.orders import TrainOrder
 from tasks.benchmark.task import benchmark_adapter
-from tasks.planning import enter_run
+from tasks.reuse.planning import enter_run
 from tasks.training.task import train_adapter
 
 SLOT_SECONDS = 60.0  # the shortest that Prefect takes
@@ -26,7 +28,9 @@ SLOT_SECONDS = 60.0  # the shortest that Prefect takes
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
 @again_when_broken
 def train(order: TrainOrder) -> AdapterArtifact:
-    """Fit the adapter of a run, measure its arms and what it forgot beside the card, sealed in the store; the run that ordered it finds them there."""
+    """Fit the adapter of a run, measure its arms and what it forgot beside the card, sealed in the store; the run that
+    ordered it finds them there.
+    """
     require_shared_store()
     enter_run(order.run, order.stages)
     with one_on_the_card():
@@ -41,10 +45,15 @@ def train(order: TrainOrder) -> AdapterArtifact:
 def one_on_the_card() -> Iterator[None]:
     """Hold the card's slot: strictly, since Prefect lets everybody pass where the limit does not exist.
 
-    A killed holder's slot is free a minute later. A server that is away for longer than that does not end a training that runs.
+    A killed holder's slot is free a minute later. A server that is away for longer than that does not end a training
+    that runs.
     """
     try:
-        with concurrency("gpu", occupy=1, strict=True, lease_duration=SLOT_SECONDS, raise_on_lease_renewal_failure=False):
+        with concurrency(
+            "gpu", occupy=1, strict=True, lease_duration=SLOT_SECONDS, raise_on_lease_renewal_failure=False
+        ):
             yield
     except ConcurrencySlotAcquisitionError as fault:
-        raise MachineLacks(f"The concurrency limit gpu does not answer ({fault}). Make it once: tuneworthy bootstrap.") from fault
+        raise MachineLacks(
+            f"The concurrency limit gpu does not answer ({fault}). Make it once: tuneworthy bootstrap."
+        ) from fault

@@ -1,4 +1,6 @@
-"""Where rows may come from, told apart by how `data.source` is written: files, a database, or a data set on the Hugging Face hub."""
+"""Where rows may come from, told apart by how `data.source` is written: files, a database, or a data set on the Hugging
+Face hub.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def _database_faults(source: str, query: str | None, password: str | None) -> li
     faults = []
     if PASSWORD.search(source) or PASSWORD.search(unquote_plus(source)):
         faults.append(
-            "source holds a password, which would be seen wherever the config is. Take it out, and set password to env:NAME (an environment variable) "
+            "source holds a password, which would be seen wherever the config is. Take it out, and set password to "
+            "env:NAME (an environment variable) "
             "or prefect:NAME (a Secret block of Prefect)"
         )
     if query is None:
@@ -58,7 +61,9 @@ def _database_faults(source: str, query: str | None, password: str | None) -> li
     elif not ASKING.match(query):
         faults.append("query has to begin with SELECT or WITH: it only reads")
     if password is not None and not PLACE.fullmatch(password):
-        faults.append("password says where the password is kept, env:NAME or prefect:NAME, and is never the password itself")
+        faults.append(
+            "password says where the password is kept, env:NAME or prefect:NAME, and is never the password itself"
+        )
     return faults
 
 
@@ -66,6 +71,7 @@ def _hub_faults(source: str, revision: str | None) -> list[str]:
     faults = [] if HUB_NAME.fullmatch(source) else ["source names a data set on the hub as hub://OWNER/NAME"]
     if revision is None or not COMMIT.fullmatch(revision):
         faults.append(
-            "revision has to be the commit of the data set, 40 hex digits, as anything else can move; its page on the hub shows it under Files, History"
+            "revision has to be the commit of the data set, 40 hex digits, as anything else can move; its page on "
+            "the hub shows it under Files, History"
         )
     return faults

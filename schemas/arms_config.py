@@ -22,13 +22,18 @@ class RetrievalConfig(Section):
     """The retrieval arms: BM25 over the corpus, or over training examples where there is none."""
 
     top_k: int = Field(4, ge=1, le=32, description="Passages or examples put before the request.")
-    passage_words: int = Field(120, ge=20, le=2000, description="Documents are cut into passages of about this many words.")
+    passage_words: int = Field(
+        120, ge=20, le=2000, description="Documents are cut into passages of about this many words."
+    )
     shots: int | None = Field(
         None,
         ge=0,
         le=64,
-        description="Training examples shown before the passages of data.corpus: as many as few_shot shows, the same ones, when left out; 0 shows passages "
-        "only. The arm tuned_retrieval shows none in any case: it learned the form of an answer from rows that stood alone, and examples would cost tokens "
+        description="Training examples shown before the passages of data.corpus: as many as few_shot shows, the same "
+        "ones, "
+        "when left out; 0 shows passages "
+        "only. The arm tuned_retrieval shows none in any case: it learned the form of an answer from rows that stood "
+        "alone, and examples would cost tokens "
         "and make its prompts less like those rows. Without a corpus the retrieved examples are the ones shown.",
     )
 
@@ -36,8 +41,12 @@ class RetrievalConfig(Section):
 class ArmsConfig(Section):
     """Which arms are measured, and how long an answer may be."""
 
-    untrained: tuple[UntrainedArm, ...] = Field(("prompt", "few_shot", "retrieval"), min_length=1, description="Arms measured before any training.")
-    trained: tuple[TrainedArm, ...] = Field(("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained.")
+    untrained: tuple[UntrainedArm, ...] = Field(
+        ("prompt", "few_shot", "retrieval"), min_length=1, description="Arms measured before any training."
+    )
+    trained: tuple[TrainedArm, ...] = Field(
+        ("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained."
+    )
     few_shot: FewShotConfig = Field(default_factory=FewShotConfig, description="The few-shot arm.")
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig, description="The retrieval arms.")
     max_new_tokens: int = Field(128, ge=1, le=8192, description="An answer is cut off here; a cut answer is counted.")

@@ -1,7 +1,7 @@
 """What stages hand to each other: a digest and a few facts, never a path and never the bytes themselves.
 
-An artifact with an empty digest is not sealed yet: a stage returns it, and the stage decorator seals the stage's output folder and fills
-the digest in. Only the digest enters the key of a later stage.
+An artifact with an empty digest is not sealed yet: a stage returns it, and the stage decorator seals the stage's output
+folder and fills the digest in. Only the digest enters the key of a later stage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class SourceFile(BaseModel):
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, the file its answer contract stands on (JSON Schema or database), and checks of the team's own."""
+    """The files that a run reads: rows, documents, the file its answer contract stands on (JSON Schema or database),
+    and checks of the team's own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rows: tuple[SourceFile, ...]
@@ -48,12 +50,16 @@ class BaseSource(BaseModel):
 
 
 class BenchmarkSources(BaseModel):
-    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub data by version."""
+    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub
+    data by version.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     names: tuple[str, ...] = Field(description="Tasks and groups that are asked for.")
     files: tuple[SourceFile, ...] = Field((), description="Task files, the code beside them, and their data.")
-    packaged: tuple[str, ...] = Field((), description="Tasks and groups of lm-eval's own library that the names lead to.")
+    packaged: tuple[str, ...] = Field(
+        (), description="Tasks and groups of lm-eval's own library that the names lead to."
+    )
     hub: dict[str, str] = Field(default_factory=dict, description="Data set on the hub -> version.")
 
 
@@ -68,13 +74,14 @@ class ModelArtifact(Artifact):
 
 
 class DataArtifact(Artifact):
-    """Checked and split rows: train, held_out, refused and notes.parquet, report.json; corpus.parquet and answer.* when the task has them.
+    """Checked and split rows: train, held_out, refused and notes.parquet, report.json; corpus.parquet and answer.* when
+    the task has them.
 
-    Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and answers before the prompt,
-    oldest first), prompt, completion, group (all str).
-    Columns of corpus.parquet: document, text (str).
-    Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file, line, reason, detail, action; of
-    refused.parquet also mend (what the row's owner can do) and the beginning of prompt and completion, personal data and secrets covered.
+    Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and
+    answers before the prompt, oldest first), prompt, completion, group (all str). Columns of corpus.parquet: document,
+    text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file,
+    line, reason, detail, action; of refused.parquet also mend (what the row's owner can do) and the beginning of prompt
+    and completion, personal data and secrets covered.
     """
 
     kind: ClassVar[str] = "data"
@@ -86,9 +93,11 @@ class DataArtifact(Artifact):
 
 
 class LeakageArtifact(Artifact):
-    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row holds, kind: exact or near).
+    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row
+    holds, kind: exact or near).
 
-    templates.parquet has the same columns for rows that hold an item but for its numbers and quoted texts; leakage.json counts rows per file.
+    templates.parquet has the same columns for rows that hold an item but for its numbers and quoted texts; leakage.json
+    counts rows per file.
     """
 
     kind: ClassVar[str] = "leakage"
@@ -96,14 +105,18 @@ class LeakageArtifact(Artifact):
     items: int = Field(description="Items of which a text stands in a train row.")
     rows: int = Field(description="Train rows that hold one.")
     templates: int = Field(0, description="Train rows that hold one but for its numbers and quoted texts.")
-    unread: tuple[str, ...] = Field(description="Benchmark data that was not looked at: on the hub, or of a kind that is not read.")
+    unread: tuple[str, ...] = Field(
+        description="Benchmark data that was not looked at: on the hub, or of a kind that is not read."
+    )
 
 
 class RenderingArtifact(Artifact):
-    """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids), sample.json (what is supervised).
+    """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids),
+    sample.json (what is supervised).
 
-    Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones, stop token included),
-    control_tokens (those that the row's own text holds, beside the template's), request_tokens (those of the prompt's own text).
+    Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones,
+    stop token included), control_tokens (those that the row's own text holds, beside the template's), request_tokens
+    (those of the prompt's own text).
     """
 
     kind: ClassVar[str] = "rendering"
@@ -120,20 +133,25 @@ class RenderingArtifact(Artifact):
         """One line for people: lengths against the limit, and how much is supervised."""
         share = self.supervised_tokens / max(1, self.train_tokens)
         return (
-            f"train rows have {self.median_tokens} tokens in the middle, {self.longest_tokens} at most, of {self.limit} allowed (window {self.window}); "
+            f"train rows have {self.median_tokens} tokens in the middle, {self.longest_tokens} at most, of "
+            f"{self.limit} allowed (window {self.window}); "
             f"{self.supervised_tokens} of {self.train_tokens} train tokens are supervised ({share:.0%})"
         )
 
 
 class DataReportArtifact(Artifact):
-    """What a person reads of the rows: report.html (self-contained), summary.md, refused.json (the first rows that were taken out)."""
+    """What a person reads of the rows: report.html (self-contained), summary.md, refused.json (the first rows that were
+    taken out).
+    """
 
     kind: ClassVar[str] = "data_report"
     headline: str
 
 
 class AdapterArtifact(Artifact):
-    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for `full`), log.jsonl, facts.json, golden.json."""
+    """A fitted adapter: best/ and last/ (adapter_model.safetensors + adapter_config.json; model.safetensors for
+    `full`), log.jsonl, facts.json, golden.json.
+    """
 
     kind: ClassVar[str] = "adapter"
     method: str
@@ -150,7 +168,8 @@ class AdapterArtifact(Artifact):
 class ArmArtifact(Artifact):
     """One arm measured: answers.parquet with one row per held-out row.
 
-    Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped (ended by itself).
+    Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
+        (ended by itself).
     """
 
     kind: ClassVar[str] = "arm"
@@ -165,7 +184,9 @@ class ArmArtifact(Artifact):
 
 
 class ChampionArtifact(Artifact):
-    """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt instead where that is not to be had."""
+    """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt
+    instead where that is not to be had.
+    """
 
     kind: ClassVar[str] = "champion"
     method: str
@@ -176,7 +197,9 @@ class ChampionArtifact(Artifact):
 
 
 class LearnedRowsArtifact(Artifact):
-    """Held-out rows of today that a champion learned, or may have: learned.parquet (row_id, reason: same_request, same_group, near_request, other_split)."""
+    """Held-out rows of today that a champion learned, or may have: learned.parquet (row_id, reason: same_request,
+    same_group, near_request, other_split).
+    """
 
     kind: ClassVar[str] = "learned_rows"
     learned: int
@@ -185,14 +208,18 @@ class LearnedRowsArtifact(Artifact):
 
 
 class ScoredChampionArtifact(ArmArtifact):
-    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot answer them."""
+    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot
+    answer them.
+    """
 
     kind: ClassVar[str] = "scored_champion"
     problem: str = Field("", description="Why it cannot answer today's rows; empty when it does.")
 
 
 class ComparisonArtifact(Artifact):
-    """Today's arms beside the champion on the rows that it did not learn: champion.json holds a `schemas.reports.ChampionReport`."""
+    """Today's arms beside the champion on the rows that it did not learn: champion.json holds a
+    `schemas.reports.ChampionReport`.
+    """
 
     kind: ClassVar[str] = "comparison"
     version: str
@@ -200,7 +227,9 @@ class ComparisonArtifact(Artifact):
 
 
 class BenchmarkFilesArtifact(Artifact):
-    """Task files, the code beside them and their data, as they lay to each other: files/, and sources.json (a BenchmarkSources, paths below files/)."""
+    """Task files, the code beside them and their data, as they lay to each other: files/, and sources.json (a
+    BenchmarkSources, paths below files/).
+    """
 
     kind: ClassVar[str] = "benchmark_files"
     names: tuple[str, ...]
@@ -220,7 +249,9 @@ class BenchmarkTask(BaseModel):
 
 
 class BenchmarkArtifact(Artifact):
-    """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json (BenchmarkTask rows)."""
+    """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
+    (BenchmarkTask rows).
+    """
 
     kind: ClassVar[str] = "benchmark"
     tasks: tuple[BenchmarkTask, ...]

@@ -16,8 +16,8 @@ TuneworthyError
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
 └── TrainingStopped      exit 1   training cannot go on (not a number, interrupted)
 
-A message says what, where, what was received and allowed, and the next step. Each class is built from one string, because Prefect
-restores a JSON-serialised exception as ``Class(message)``.
+A message says what, where, what was received and allowed, and the next step. Each class is built from one string,
+because Prefect restores a JSON-serialised exception as ``Class(message)``.
 """
 
 

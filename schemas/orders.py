@@ -1,4 +1,6 @@
-"""What is sent to a worker: artifacts by digest and settings by value, so that no path of one machine reaches another."""
+"""What is sent to a worker: artifacts by digest and settings by value, so that no path of one machine reaches
+another.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from schemas.task_config import TaskConfig
 
 
 class TrainOrder(BaseModel):
-    """One adapter to fit, the trained arms to measure and the benchmark to ask beside it; everything else is in the shared store."""
+    """One adapter to fit, the trained arms to measure and the benchmark to ask beside it; everything else is in the
+    shared store.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     run: str = Field(description="Name of the run that ordered it: for people only.")
@@ -25,4 +29,6 @@ class TrainOrder(BaseModel):
     benchmark_limit: int | None
     confidence: float
     seed: int
-    stages: dict[StageName, StageLimits] = Field(default_factory=dict, description="Retries and time limits, as in the run that ordered it.")
+    stages: dict[StageName, StageLimits] = Field(
+        default_factory=dict, description="Retries and time limits, as in the run that ordered it."
+    )

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.artifacts import BenchmarkTask
 
-VerdictName = Literal["prompt", "few_shot", "retrieval", "finetune", "finetune+retrieval", "none_good_enough", "undecided"]
+VerdictName = Literal[
+    "prompt", "few_shot", "retrieval", "finetune", "finetune+retrieval", "none_good_enough", "undecided"
+]
 
 
 class Report(BaseModel):
@@ -18,7 +20,9 @@ class Report(BaseModel):
 
 
 class ArmReport(Report):
-    """One arm: mean score with its interval, what it costs, and the paired gain over the best untrained arm (trained arms only)."""
+    """One arm: mean score with its interval, what it costs, and the paired gain over the best untrained arm (trained
+    arms only).
+    """
 
     arm: str
     rows: int
@@ -29,7 +33,9 @@ class ArmReport(Report):
     stopped_rate: float
     prompt_tokens: float
     output_tokens: float
-    standing: Literal["good", "unclear", "short"] = Field(description="Against the target: surely met, cannot tell, surely missed.")
+    standing: Literal["good", "unclear", "short"] = Field(
+        description="Against the target: surely met, cannot tell, surely missed."
+    )
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
@@ -42,7 +48,9 @@ class GateTask(BenchmarkTask):
     """One benchmark task before the gate."""
 
     standing: MarginStanding = Field(
-        description="Against the margin, by the interval of the difference: surely no more lost, cannot tell (the interval crosses it), surely more lost."
+        description="Against the margin, by the interval of the difference: surely no more lost, cannot tell (the "
+        "interval "
+        "crosses it), surely more lost."
     )
     is_passed: bool = Field(description="Not surely more than the margin was lost: the standing is not `beyond`.")
 
@@ -56,7 +64,9 @@ class GateReport(Report):
 
     @property
     def state(self) -> str:
-        """Open or shut: it shuts on a task on which the adapter surely lost more than the margin, and on nothing less."""
+        """Open or shut: it shuts on a task on which the adapter surely lost more than the margin, and on nothing
+        less.
+        """
         return "open" if self.is_passed else "shut"
 
     @property
@@ -79,7 +89,9 @@ class GateReport(Report):
 
 
 class ChampionReport(Report):
-    """The registry's champion on today's held-out rows, those left out that it learned; it is no arm that a verdict may name."""
+    """The registry's champion on today's held-out rows, those left out that it learned; it is no arm that a verdict may
+    name.
+    """
 
     version: str
     arm: str = Field(description="How it asks: tuned or tuned_retrieval, with its own settings.")
@@ -96,12 +108,16 @@ class ChampionReport(Report):
     lead: float = Field(description="Champion minus that arm, paired row by row.")
     lead_low: float
     lead_high: float
-    challenger: str | None = Field(None, description="The tuned arm of today's adapter; None where nothing was trained.")
+    challenger: str | None = Field(
+        None, description="The tuned arm of today's adapter; None where nothing was trained."
+    )
     challenger_score: float | None = None
     difference: float | None = Field(None, description="Challenger minus champion, paired row by row.")
     difference_low: float | None = None
     difference_high: float | None = None
-    outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(description="What the challenger is beside it.")
+    outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(
+        description="What the challenger is beside it."
+    )
     reasons: tuple[str, ...]
 
 
@@ -115,14 +131,25 @@ class Verdict(Report):
     worth: float
     confidence: float
     rows: int
-    rows_needed: int | None = Field(None, description="For `undecided`: held-out rows at which the same difference would be told apart.")
+    rows_needed: int | None = Field(
+        None, description="For `undecided`: held-out rows at which the same difference would be told apart."
+    )
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
-    is_refused_by_gate: bool = Field(description="A tuned arm earned its place, but the adapter surely lost more on a benchmark than the margin allows.")
+    is_refused_by_gate: bool = Field(
+        description="A tuned arm earned its place, but the adapter surely lost more on a benchmark than the margin "
+        "allows."
+    )
     promotes: bool = Field(
-        description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only when it also is the verdict."
+        description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only "
+        "when it "
+        "also is the verdict."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
-    champion: ChampionReport | None = Field(None, description="The registry's champion on the same rows; the verdict does not depend on it.")
-    champion_note: str = Field("", description="Why no champion was measured; empty where one was, or where nobody looked.")
+    champion: ChampionReport | None = Field(
+        None, description="The registry's champion on the same rows; the verdict does not depend on it."
+    )
+    champion_note: str = Field(
+        "", description="Why no champion was measured; empty where one was, or where nobody looked."
+    )

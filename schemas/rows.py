@@ -1,9 +1,11 @@
-"""What a row has to be, as pandera models on polars frames; the name of a check is the reason code of a row that fails it.
+"""What a row has to be, as pandera models on polars frames; the name of a check is the reason code of a row that fails
+it.
 
-Validate collected frames only: on a LazyFrame pandera looks at the schema and at no row. A check that comes out null counts as passed,
-so every check here says what a null is.
+Validate collected frames only: on a LazyFrame pandera looks at the schema and at no row. A check that comes out null
+counts as passed, so every check here says what a null is.
 
-`history` holds the turns before the request, oldest first: a request, its answer, a request, its answer. It is empty for a row of one turn.
+`history` holds the turns before the request, oldest first: a request, its answer, a request, its answer. It is empty
+for a row of one turn.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class ReadRows(pa.DataFrameModel):
     @pa.check("history", name="empty_turn")
     def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
         """Every earlier turn has at least one character that is seen."""
-        return data.lazyframe.select(pl.col(data.key).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all())
+        return data.lazyframe.select(
+            pl.col(data.key).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all()
+        )
 
     @pa.check("group", name="missing_group")
     def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
@@ -66,7 +70,9 @@ class ReadRows(pa.DataFrameModel):
     @pa.check("history", name="control_characters")
     def turns_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
         """No earlier turn holds a NUL byte or another character that only machines read."""
-        return data.lazyframe.select(~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any())
+        return data.lazyframe.select(
+            ~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any()
+        )
 
 
 class KeptRows(pa.DataFrameModel):

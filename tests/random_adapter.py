@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifacts import AdapterArtifact, ModelArtifact
-from tasks.inference.golden import GoldenRow, seal_golden
-from tasks.store import ArtifactStore
+from tasks.inference.prompts.golden import GoldenRow, seal_golden
+from tasks.reuse.store import ArtifactStore
 
 
 def write_adapter(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.05) -> None:
@@ -19,7 +19,9 @@ def write_adapter(base: Path, folder: Path, *, seed: int = 1, scale: float = 0.0
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=scale)
@@ -47,7 +49,7 @@ def seal_folder(store: ArtifactStore, kind: str, source: Path) -> str:
     """Seal a copy of a folder; returns its digest."""
     import shutil
 
-    aside = store.folder("benches") / f"seal-{kind}"
+    aside = store.folder("work") / f"seal-{kind}"
     shutil.copytree(source, aside)
     return store.seal(kind, aside)
 
@@ -62,16 +64,32 @@ def tokenizer_of(folder: Path) -> Any:
 def sealed_base(store: ArtifactStore, folder: Path) -> ModelArtifact:
     """Seal a base model's folder into a store."""
     template = tokenizer_of(folder).chat_template
-    return ModelArtifact(digest=seal_folder(store, "model", folder), name="tiny", parameters=1, template_digest=hashlib.sha256(template.encode()).hexdigest())
+    return ModelArtifact(
+        digest=seal_folder(store, "model", folder),
+        name="tiny",
+        parameters=1,
+        template_digest=hashlib.sha256(template.encode()).hexdigest(),
+    )
 
 
 def sealed_adapter(
-    store: ArtifactStore, base: ModelArtifact, folder: Path, method: str = "lora", scale: float = 0.05, log: str = "", seed: int = 1
+    store: ArtifactStore,
+    base: ModelArtifact,
+    folder: Path,
+    method: str = "lora",
+    scale: float = 0.05,
+    log: str = "",
+    seed: int = 1,
 ) -> AdapterArtifact:
     """Seal a random adapter for a sealed base into a store; `folder` is a scratch folder."""
     (write_full if method == "full" else write_adapter)(store.open(base.digest), folder, scale=scale, seed=seed)
     (folder / "log.jsonl").write_text(log, encoding="utf-8")
-    seal_golden([GoldenRow("train", 1, "hi", "you"), GoldenRow("held_out", 2, "and you?", "me")], "Be brief.", tokenizer_of(store.open(base.digest)), folder)
+    seal_golden(
+        [GoldenRow("train", 1, "hi", "you"), GoldenRow("held_out", 2, "and you?", "me")],
+        "Be brief.",
+        tokenizer_of(store.open(base.digest)),
+        folder,
+    )
     return AdapterArtifact(
         digest=seal_folder(store, "adapter", folder),
         method=method,

@@ -29,4 +29,8 @@ def with_swapped_tokens(base: Path, folder: Path, one: str = "h", other: str = "
 
 def tampered(base: Path, folder: Path, how: str) -> Path:
     """Return a copy that is changed in its "tokenizer" or its "template"."""
-    return with_swapped_tokens(base, folder) if how == "tokenizer" else with_template(base, folder, lambda text: text.replace("<|im_end|>", " <|im_end|>"))
+    return (
+        with_swapped_tokens(base, folder)
+        if how == "tokenizer"
+        else with_template(base, folder, lambda text: text.replace("<|im_end|>", " <|im_end|>"))
+    )

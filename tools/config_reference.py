@@ -23,13 +23,22 @@ from schemas.config import RunConfig  # noqa: E402
 PAGE = ROOT / "docs" / "config.md"
 HEAD = """# Settings
 
-Made by `make reference-write` from schemas/config.py; do not edit. One YAML file is one whole run. A key that is not listed here is refused,
-with the nearest one named; `--set section.setting=value` overrides one setting on the command line. Paths start at the config file's folder.
+Made by `make reference-write` from schemas/config.py; do not edit. One YAML file is one whole run. A key that is not
+listed here is refused, with the nearest one named; `--set section.setting=value` overrides one setting on the
+command line. Paths start at the config file's folder.
 
-A setting marked • tells *where* something is or how the work is done, never *what* comes out (a file counts by its content): changing it alone
-makes nothing run again. Every other setting is part of the key of the stages that read it.
+A setting marked • tells *where* something is or how the work is done, never *what* comes out (a file counts by
+its content): changing it alone makes nothing run again. Every other setting is part of the key of the stages that
+read it.
 """
-BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt"), MinLen: ("length ≥", "min_length"), MaxLen: ("length ≤", "max_length")}
+BOUNDS = {
+    Ge: ("≥", "ge"),
+    Gt: (">", "gt"),
+    Le: ("≤", "le"),
+    Lt: ("<", "lt"),
+    MinLen: ("length ≥", "min_length"),
+    MaxLen: ("length ≤", "max_length"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +50,8 @@ def main(arguments: list[str]) -> int:
         return 0
     is_fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
     print(
-        "docs/config.md is up to date" if is_fresh else "docs/config.md is out of date; run: make reference-write", file=sys.stdout if is_fresh else sys.stderr
+        "docs/config.md is up to date" if is_fresh else "docs/config.md is out of date; run: make reference-write",
+        file=sys.stdout if is_fresh else sys.stderr,
     )
     return 0 if is_fresh else 1
 
@@ -77,7 +87,11 @@ def _row(field: str, info: FieldInfo) -> str:
 
 
 def _value(info: FieldInfo) -> str:
-    bounds = [f"{BOUNDS[type(rule)][0]} {getattr(rule, BOUNDS[type(rule)][1])}" for rule in info.metadata if type(rule) in BOUNDS]
+    bounds = [
+        f"{BOUNDS[type(rule)][0]} {getattr(rule, BOUNDS[type(rule)][1])}"
+        for rule in info.metadata
+        if type(rule) in BOUNDS
+    ]
     patterns = [f"matching `{rule.pattern}`" for rule in info.metadata if getattr(rule, "pattern", None)]
     return ", ".join([_type(info.annotation), *bounds, *patterns])
 
@@ -96,7 +110,9 @@ def _type(annotation: Any) -> str:
         return f"{_type(inner[0])} → {_type(inner[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "nothing"}.get(annotation, str(annotation))
+    return {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "nothing"}.get(
+        annotation, str(annotation)
+    )
 
 
 def _is_union(origin: Any) -> bool:

@@ -2,7 +2,8 @@
 
     python tools/sizes.py [FOLDER ...]
 
-Counts every .py file of the checkout that is ours, tests included; a function's lines run from its `def` to its last line.
+Counts every .py file of the checkout that is ours, tests included; a function's lines run from its `def` to its last
+line.
 """
 
 from __future__ import annotations

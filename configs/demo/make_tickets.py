@@ -242,7 +242,11 @@ def loud(rng: random.Random, text: str) -> str:
     """Write a few words in capitals and end sentences with more than they need."""
     words = text.split(" ")
     shouted = rng.sample(range(len(words)), 4)
-    return " ".join(word.upper() if at in shouted else word for at, word in enumerate(words)).replace(". ", "! ").replace("no! ", "no. ")
+    return (
+        " ".join(word.upper() if at in shouted else word for at, word in enumerate(words))
+        .replace(". ", "! ")
+        .replace("no! ", "no. ")
+    )
 
 
 def file_text() -> str:

@@ -1,7 +1,7 @@
 """The contract of an answer: the same check for a training answer and for a model's answer.
 
-A check is strict: white space around the answer does not count, anything else does. An answer inside a code fence, or with a sentence in
-front of it, breaks the contract, because the program that reads answers would break on it too.
+A check is strict: white space around the answer does not count, anything else does. An answer inside a code fence, or
+with a sentence in front of it, breaks the contract, because the program that reads answers would break on it too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
         folder: holds answer.sqlite or answer.schema.json where the answer's format stands on one.
 
     Raises:
-        ConfigRefused: the contract itself cannot be used: a JSON Schema that is none, a file that is no SQLite database.
+        ConfigRefused: the contract itself cannot be used: a JSON Schema that is none, a file that is no SQLite
+            database.
         TuneworthyError: the file is not in the folder.
     """
     answer = task.answer
@@ -55,7 +56,10 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
 
 def _present(path: Path) -> Path:
     if not path.is_file():
-        raise TuneworthyError(f"{path} is not there, and answers cannot be checked without it. Run again: the data stage copies it into its artifact.")
+        raise TuneworthyError(
+            f"{path} is not there, and answers cannot be checked without it. Run again: the data stage copies it "
+            "into its artifact."
+        )
     return path
 
 
@@ -106,10 +110,15 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
             return Breach("answer_not_json", "nested too deeply")
         except Unresolvable as fault:
             where = f"task.answer.json_schema: {answer.json_schema}"
-            raise ConfigRefused(f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is fetched.") from fault
+            raise ConfigRefused(
+                f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is fetched."
+            ) from fault
         if problem is None:
             return None
-        return Breach("answer_breaks_schema", f'breaks "{problem.validator}" at schema path {"/".join(map(str, problem.schema_path))}')
+        return Breach(
+            "answer_breaks_schema",
+            f'breaks "{problem.validator}" at schema path {"/".join(map(str, problem.schema_path))}',
+        )
 
     return check
 

@@ -1,7 +1,7 @@
 """A SQLite database that answers are run against: read only, one query at a time, within a fixed amount of work.
 
-The limit counts SQLite's own steps, not seconds, so that a slow machine judges an answer as a fast one does. Functions that answer
-differently each time are refused for the same reason.
+The limit counts SQLite's own steps, not seconds, so that a slow machine judges an answer as a fast one does. Functions
+that answer differently each time are refused for the same reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ LONGEST_VALUE = 1_000_000  # bytes; a larger text or blob is made only to fill m
 REFUSED_FUNCTIONS = frozenset({"load_extension", "random", "randomblob", "fts3_tokenizer"})
 START = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*(?:select|with)\b", re.IGNORECASE | re.DOTALL)
 LITERAL_OR_MARK = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|(?P<open>\()|(?P<close>\))|(?P<order>\border\s+by\b)", re.IGNORECASE | re.DOTALL
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|(?P<open>\()|(?P<close>\))|(?P<order>\border\s+by\b)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -41,10 +42,16 @@ class Database:
         """
         try:
             # immutable: the file lies in a sealed folder, where SQLite could not make a lock or a journal beside it.
-            self._connection = sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
-            tables = self._connection.execute("SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view')").fetchone()[0]
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None
+            )
+            tables = self._connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view')"
+            ).fetchone()[0]
         except sqlite3.Error as fault:
-            raise ConfigRefused(f"task.answer.database: {name} cannot be read as a SQLite database: {fault}.") from fault
+            raise ConfigRefused(
+                f"task.answer.database: {name} cannot be read as a SQLite database: {fault}."
+            ) from fault
         if not tables:
             raise ConfigRefused(f"task.answer.database: {name} has no table, so no query can be answered by it.")
         self._guard()
@@ -74,7 +81,9 @@ class Database:
             rows: list[Row] = cursor.fetchmany(MOST_ROWS + 1)
             cursor.close()
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as fault:
-            raise QueryFailed("takes more than 20 million steps" if self._calls > CALLS else _without_quotes(str(fault))) from fault
+            raise QueryFailed(
+                "takes more than 20 million steps" if self._calls > CALLS else _without_quotes(str(fault))
+            ) from fault
         if len(rows) > MOST_ROWS:
             raise QueryFailed(f"gives more than {MOST_ROWS} rows")
         return rows
@@ -104,7 +113,9 @@ def is_ordered(query: str) -> bool:
 
 
 def comparable(row: Row) -> Row:
-    """Return a row whose equal numbers are equal: 3.0 is 3, and a float counts to ten digits, as sums depend on their order."""
+    """Return a row whose equal numbers are equal: 3.0 is 3, and a float counts to ten digits, as sums depend on their
+    order.
+    """
     return tuple(_rounded(value) if isinstance(value, float) else value for value in row)
 
 

@@ -1,8 +1,9 @@
 """How one answer is scored, from 0 to 1, and whether it met the contract.
 
-The two are told apart on purpose. The score says whether the content is right: `json_fields` and `sql_execution` read through one code
-fence around the answer, `exact` and `token_f1` through white space, so that an arm that was never trained is not judged by its manners.
-`is_valid` says whether a program could use the answer as it stands (tasks/answers/contract.py).
+The two are told apart on purpose. The score says whether the content is right: `json_fields` and `sql_execution` read
+through one code fence around the answer, `exact` and `token_f1` through white space, so that an arm that was never
+trained is not judged by its manners. `is_valid` says whether a program could use the answer as it stands
+(tasks/answers/contract.py).
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def _measure_of(task: TaskConfig, folder: Path) -> Measure:
     if task.metric == "token_f1":
         return token_f1
     labels = task.answer.labels if task.answer.format == "choice" else ()
-    folds_case = bool(labels) and len({_spaced(label).casefold() for label in labels}) == len({_spaced(label) for label in labels})
+    folds_case = bool(labels) and len({_spaced(label).casefold() for label in labels}) == len(
+        {_spaced(label) for label in labels}
+    )
     return functools.partial(exact, folds_case=folds_case)
 
 
@@ -85,7 +88,8 @@ def without_fence(text: str) -> str:
 def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
     """Return 1 when both say the same: Unicode in its composed form, any run of white space as one space.
 
-    Case counts in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ in nothing else.
+    Case counts in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ in nothing
+    else.
     """
     one, other = _spaced(output), _spaced(gold)
     return float(one.casefold() == other.casefold() if folds_case else one == other)
@@ -96,7 +100,8 @@ def _spaced(text: str) -> str:
 
 
 def json_fields(output: str, gold: str) -> float:
-    """Return the share of fields that are equal, of all fields that stand in either object; 0 for what is no JSON object.
+    """Return the share of fields that are equal, of all fields that stand in either object; 0 for what is no JSON
+    object.
 
     A nested object counts field by field, a list as one value. A field too many costs as much as one that is missing.
     """
@@ -109,11 +114,15 @@ def json_fields(output: str, gold: str) -> float:
     fields = given.keys() | wanted.keys()
     if not fields:
         return 1.0
-    return sum(field in given and field in wanted and is_same(given[field], wanted[field]) for field in fields) / len(fields)
+    return sum(field in given and field in wanted and is_same(given[field], wanted[field]) for field in fields) / len(
+        fields
+    )
 
 
 def token_f1(output: str, gold: str) -> float:
-    """Return the F1 of the words in common, as SQuAD counts them: lower case, no punctuation, no articles (Rajpurkar et al. 2016, 4.1)."""
+    """Return the F1 of the words in common, as SQuAD counts them: lower case, no punctuation, no articles (Rajpurkar et
+    al. 2016, 4.1).
+    """
     given, wanted = _words(output), _words(gold)
     if not given or not wanted:
         return float(given == wanted)
@@ -126,10 +135,11 @@ def _words(text: str) -> list[str]:
 
 
 def _sql_execution(file: Path) -> Measure:
-    """Return a measure that is 1 when both queries give the same rows, in the same order where the gold query orders them.
+    """Return a measure that is 1 when both queries give the same rows, in the same order where the gold query orders
+    them.
 
-    Rows are compared as a multiset otherwise; the columns' order counts, their names do not. A result that is empty or fails gets no
-    point, also where the gold query's own is.
+    Rows are compared as a multiset otherwise; the columns' order counts, their names do not. A result that is empty or
+    fails gets no point, also where the gold query's own is.
     """
     from tasks.answers.database import Database, QueryFailed, comparable, is_ordered
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from schemas.errors import ConfigRefused
 from tasks.arms.slicing import ArmSlice
-from tasks.inference.shelves import TrainRow, read_train, retrieved_from
-from tasks.inference.showing import Shown
+from tasks.inference.prompts.retrieval_index import TrainRow, read_train, retrieved_from
+from tasks.inference.prompts.showing import Shown
 
 
 def shown_by(arm: ArmSlice, data: Path, seed: int) -> Shown:
@@ -37,7 +37,9 @@ def shown_by(arm: ArmSlice, data: Path, seed: int) -> Shown:
 
 
 def spread(train: Sequence[TrainRow], shots: int, seed: int) -> list[TrainRow]:
-    """Pick examples with the seed: one from each of as many groups as possible before a group gives a second one; fewer are the first of more."""
+    """Pick examples with the seed: one from each of as many groups as possible before a group gives a second one; fewer
+    are the first of more.
+    """
     chance = random.Random(seed)
     groups: dict[str, list[TrainRow]] = {}
     for row in sorted(train, key=lambda row: row.row_id):
@@ -50,4 +52,7 @@ def spread(train: Sequence[TrainRow], shots: int, seed: int) -> list[TrainRow]:
 
 def _check_enough(setting: str, wanted: int, there: int, what: str) -> None:
     if wanted > there:
-        raise ConfigRefused(f"{setting}: {wanted} wanted, but there are only {there} {what}. Set it to {there} or less, or leave the arm out of `arms`.")
+        raise ConfigRefused(
+            f"{setting}: {wanted} wanted, but there are only {there} {what}. Set it to {there} or less, or leave the "
+            "arm out of `arms`."
+        )

@@ -16,14 +16,14 @@ from tasks.answers.scoring import Scorer
 from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import ArmSlice
 from tasks.inference.batching import common_prefix
-from tasks.inference.carrying import FILE, overweight, unpacked
 from tasks.inference.decoding import Generated, generate
-from tasks.inference.golden import verify_golden
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
-from tasks.inference.rendering import render_prompt
-from tasks.inference.showing import Request, Shown, Speaker
+from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.rendering import render_prompt
+from tasks.inference.prompts.retrieval_file import FILE, overweight, unpacked
+from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
 from tasks.inference.suiting import unsuited
-from tasks.progress import Audience
+from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
     from schemas.task_config import TaskConfig
@@ -37,7 +37,9 @@ LOWER = {
 
 @dataclass(frozen=True)
 class ArmInputs:
-    """The opened folders that an arm reads; `method` is the adapter's, whose golden rows are rendered again before it answers."""
+    """The opened folders that an arm reads; `method` is the adapter's, whose golden rows are rendered again before it
+    answers.
+    """
 
     base: Path
     data: Path
@@ -51,38 +53,51 @@ def check_kinship(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifa
     Raises:
         TuneworthyError: it was.
     """
-    for what, had, has in (("base model", adapter.base_digest, base.digest), ("chat template", adapter.template_digest, base.template_digest)):
+    for what, had, has in (
+        ("base model", adapter.base_digest, base.digest),
+        ("chat template", adapter.template_digest, base.template_digest),
+    ):
         if had != has:
             raise TuneworthyError(
-                f"The adapter {adapter.digest[:12]} was fitted with {what} {had[:12]}, not {has[:12]}: its answers would mean nothing. "
+                f"The adapter {adapter.digest[:12]} was fitted with {what} {had[:12]}, not {has[:12]}: its answers "
+                "would mean nothing. "
                 "Train it again on this one."
             )
 
 
-def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, audience: Audience) -> ArmArtifact:
+def measure_arm(
+    arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, reporter: Reporter
+) -> ArmArtifact:
     """Answer every held-out row greedily, score the answers, and write answers.parquet.
 
     Raises:
         ConfigRefused: a prompt does not fit the model's window, or more examples are wanted than there are.
-        TuneworthyError: a tuned arm without an adapter, or an untrained one with it; or rows are rendered otherwise than the adapter learned them.
+        TuneworthyError: a tuned arm without an adapter, or an untrained one with it; or rows are rendered otherwise
+            than the adapter learned them.
     """
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
     shown = _carried(arm, inputs.adapter) or shown_by(arm, inputs.data, seed)
     if arm.top_k and (problem := overweight(shown)):
-        audience.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
-    speaker = Speaker(task.instruction, shown)
-    messages = [speaker.say(Request(prompt, tuple(history))) for prompt, history in rows.select("prompt", "history").iter_rows()]
+        reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
+    builder = PromptBuilder(task.instruction, shown)
+    messages = [
+        builder.build(Request(prompt, tuple(history)))
+        for prompt, history in rows.select("prompt", "history").iter_rows()
+    ]
     adapter = AdapterFolder(inputs.adapter / "best", inputs.method or "") if inputs.adapter else None
     loaded = load_model(inputs.base, adapter=adapter)
     if inputs.adapter is not None:
         verify_golden(inputs.adapter, loaded.tokenizer)
     prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
     check_window(arm, prompts, rows["row_id"].to_list(), loaded)
-    audience.say(f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens a prompt, {decoder_in_words(loaded, prompts)}; {loaded.reason}")
+    reporter.say(
+        f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens a prompt, "
+        f"{decoder_in_words(loaded, prompts)}; {loaded.reason}"
+    )
     started = time.monotonic()
-    answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: audience.advance(done, total, "rows"))
+    answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
     seconds = (time.monotonic() - started) / rows.height
     table = scored(rows, prompts, answers, Scorer.for_task(task, inputs.data))
     table.write_parquet(out / "answers.parquet")
@@ -92,13 +107,21 @@ def measure_arm(arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, o
 def _carried(arm: ArmSlice, adapter: Path | None) -> Shown | None:
     """Return what a champion retrieves from by itself; an adapter that is not served yet has nothing of the kind."""
     path = adapter / FILE if adapter else None
-    return unpacked(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest()) if path and path.exists() else None
+    return (
+        unpacked(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
+        if path and path.exists()
+        else None
+    )
 
 
 def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
     """Say how the prompts are answered, and why when it is the slower way."""
     reason = unsuited(loaded)
-    return f"the first {common_prefix(prompts)} read once for all" if reason is None else f"answered by transformers' own search, as {reason}"
+    return (
+        f"the first {common_prefix(prompts)} read once for all"
+        if reason is None
+        else f"answered by transformers' own search, as {reason}"
+    )
 
 
 def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
@@ -114,17 +137,25 @@ def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], lo
         ConfigRefused: some do not; the message names the arm, the rows, the tokens and what to lower.
     """
     room = loaded.window - arm.max_new_tokens
-    too_long = sorted((-len(prompt), row_id) for prompt, row_id in zip(prompts, row_ids, strict=True) if len(prompt) > room)
+    too_long = sorted(
+        (-len(prompt), row_id) for prompt, row_id in zip(prompts, row_ids, strict=True) if len(prompt) > room
+    )
     if too_long:
-        named = ", ".join(str(row_id) for _, row_id in too_long[:3]) + (f", +{len(too_long) - 3}" if len(too_long) > 3 else "")
+        named = ", ".join(str(row_id) for _, row_id in too_long[:3]) + (
+            f", +{len(too_long) - 3}" if len(too_long) > 3 else ""
+        )
         raise ConfigRefused(
-            f"Arm {arm.name} does not fit the model: {len(too_long)} of {len(prompts)} prompts are too long (rows {named}). The longest has "
-            f"{-too_long[0][0]} tokens; the model looks at {loaded.window}, of which max_new_tokens takes {arm.max_new_tokens}. "
+            f"Arm {arm.name} does not fit the model: {len(too_long)} of {len(prompts)} prompts are too long (rows "
+            f"{named}). The longest has "
+            f"{-too_long[0][0]} tokens; the model looks at {loaded.window}, of which max_new_tokens takes "
+            f"{arm.max_new_tokens}. "
             f"Lower {LOWER.get(arm.name, 'arms.max_new_tokens or shorten task.instruction')}, or leave the arm out."
         )
 
 
-def scored(rows: polars.DataFrame, prompts: list[list[int]], answers: list[Generated], scorer: Scorer) -> polars.DataFrame:
+def scored(
+    rows: polars.DataFrame, prompts: list[list[int]], answers: list[Generated], scorer: Scorer
+) -> polars.DataFrame:
     """Return answers.parquet's table: one line per held-out row."""
     marks = [scorer.score(answer.text, gold) for answer, gold in zip(answers, rows["completion"], strict=True)]
     return rows.select(
@@ -141,7 +172,9 @@ def scored(rows: polars.DataFrame, prompts: list[list[int]], answers: list[Gener
 
 def facts(arm: ArmSlice, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
     """Return the arm's means over its rows."""
-    means = {column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")}
+    means = {
+        column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")
+    }
     return ArmArtifact(
         arm=arm.name,
         rows=table.height,

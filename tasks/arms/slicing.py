@@ -1,4 +1,6 @@
-"""What one arm reads of the config: the rest must not enter its key, or a change of the shots would run the prompt arm again."""
+"""What one arm reads of the config: the rest must not enter its key, or a change of the shots would run the prompt arm
+again.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ class ArmSlice(BaseModel):
 def arm_slice(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSlice:
     """Return what `arm` reads of the arms' section; `has_documents` tells whether the task has a corpus.
 
-    Beside passages the untrained retrieval arm shows examples. The tuned one has learned the form of an answer from its own rows, which stood
-    alone: it shows none, as they would cost tokens and make its prompts less like what it was fitted on. Without a corpus the rows that are
-    retrieved are the examples.
+    Beside passages the untrained retrieval arm shows examples. The tuned one has learned the form of an answer from its
+    own rows, which stood alone: it shows none, as they would cost tokens and make its prompts less like what it was
+    fitted on. Without a corpus the rows that are retrieved are the examples.
 
     Raises:
         ValueError: there is no such arm.

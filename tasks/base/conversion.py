@@ -1,4 +1,6 @@
-"""A base model's files become one folder of safetensors and tokenizer files, without code, pickles or this machine's paths."""
+"""A base model's files become one folder of safetensors and tokenizer files, without code, pickles or this machine's
+paths.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from typing import Any
 
 from schemas.artifacts import BaseSource
 from schemas.errors import ConfigRefused, LibraryMissing, ModelMissing
+from tasks.inference.prompts.rendering import template_facts
 from tasks.inference.quietness import quietly
-from tasks.inference.rendering import template_facts
 
 # Where a model was loaded from is not what it is.
 PLACES = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only")
@@ -66,22 +68,31 @@ def _unpack_gguf(name: str, path: Path, out: Path) -> None:
     try:
         import gguf  # noqa: F401  (transformers would say so in another way)
     except ImportError as fault:
-        raise LibraryMissing(f"base.model: {name} is a GGUF file; reading it needs the gguf package. Install it with `pip install gguf`.") from fault
+        raise LibraryMissing(
+            f"base.model: {name} is a GGUF file; reading it needs the gguf package. Install it with `pip install gguf`."
+        ) from fault
     place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "trust_remote_code": False}
     with quietly(), contextlib.redirect_stderr(io.StringIO()):  # one of its progress bars has no switch
         try:
-            model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+            model = AutoModelForCausalLM.from_pretrained(
+                **place, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+            )
             tokenizer = AutoTokenizer.from_pretrained(**place)
-        except Exception as fault:  # a file that is no GGUF, a torn one, an architecture unknown: each fails in its own way
+        except (
+            Exception
+        ) as fault:  # a file that is no GGUF, a torn one, an architecture unknown: each fails in its own way
             raise ConfigRefused(
-                f"base.model: {name} ({path.name}) cannot be read: {type(fault).__name__}: {fault}. Name a model as safetensors instead."
+                f"base.model: {name} ({path.name}) cannot be read: {type(fault).__name__}: {fault}. Name a model as "
+                "safetensors instead."
             ) from fault
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
 
 def _refuse_code(name: str, paths: list[Path]) -> None:
-    descriptions = {path.name: _read_json(name, path) for path in paths if path.name in ("config.json", "tokenizer_config.json")}
+    descriptions = {
+        path.name: _read_json(name, path) for path in paths if path.name in ("config.json", "tokenizer_config.json")
+    }
     with_code = [file for file, content in descriptions.items() if content.get("auto_map")]
     if with_code:
         raise ConfigRefused(
@@ -89,14 +100,18 @@ def _refuse_code(name: str, paths: list[Path]) -> None:
             "That is never done here; name a model of an architecture that transformers knows."
         )
     if descriptions["config.json"].get("quantization_config"):
-        raise ConfigRefused(f'base.model: {name} is quantised already. Name the 16-bit model; training.method "qlora" quantises it.')
+        raise ConfigRefused(
+            f'base.model: {name} is quantised already. Name the 16-bit model; training.method "qlora" quantises it.'
+        )
 
 
 def _read_json(name: str, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as fault:
-        raise ModelMissing(f"base.model: {path.name} of {name} is not whole ({fault}). Fetch the model again.") from fault
+        raise ModelMissing(
+            f"base.model: {path.name} of {name} is not whole ({fault}). Fetch the model again."
+        ) from fault
     if not isinstance(content, dict):
         raise ModelMissing(f"base.model: {path.name} of {name} holds no JSON object. Fetch the model again.")
     return content
@@ -121,7 +136,8 @@ def _tokenizer(name: str, out: Path) -> Any:
         return AutoTokenizer.from_pretrained(str(out), trust_remote_code=False, local_files_only=True)
     except Exception as fault:  # the reasons are as many as the tokenizer classes
         raise ModelMissing(
-            f"base.model: the tokenizer of {name} cannot be loaded: {fault}. The model needs its tokenizer's files (tokenizer.json, tokenizer_config.json)."
+            f"base.model: the tokenizer of {name} cannot be loaded: {fault}. The model needs its tokenizer's files "
+            "(tokenizer.json, tokenizer_config.json)."
         ) from fault
 
 
@@ -138,7 +154,9 @@ def _measured(name: str, out: Path) -> tuple[int, str]:
                     part = weights.get_slice(key)
                     sizes[part.get_dtype()] = sizes.get(part.get_dtype(), 0) + math.prod(part.get_shape())
     except (SafetensorError, OSError) as fault:
-        raise ModelMissing(f"base.model: the weights of {name} are not whole: {fault}. Fetch the model again.") from fault
+        raise ModelMissing(
+            f"base.model: the weights of {name} are not whole: {fault}. Fetch the model again."
+        ) from fault
     return sum(sizes.values()), max(sizes, key=lambda dtype: sizes[dtype])
 
 
@@ -147,7 +165,10 @@ def _check_shards(name: str, out: Path) -> None:
     names = set(_read_json(name, index).get("weight_map", {}).values()) if index.is_file() else set()
     lacks = sorted(part for part in names if not (out / part).is_file())
     if lacks:
-        raise ModelMissing(f"base.model: {name} lacks {len(lacks)} of its {len(names)} weight files ({', '.join(lacks[:3])}). Fetch the model again.")
+        raise ModelMissing(
+            f"base.model: {name} lacks {len(lacks)} of its {len(names)} weight files ({', '.join(lacks[:3])}). Fetch "
+            "the model again."
+        )
 
 
 def _without_places(path: Path) -> None:

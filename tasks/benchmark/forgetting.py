@@ -1,4 +1,6 @@
-"""What an adapter forgot: base and tuned on the same benchmark items, task by task, with the interval of the paired difference."""
+"""What an adapter forgot: base and tuned on the same benchmark items, task by task, with the interval of the paired
+difference.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,16 @@ from tasks.intervals import paired_interval
 Items = Mapping[str, Sequence[float]]
 
 
-def compare_tasks(base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, confidence: float, seed: int) -> tuple[BenchmarkTask, ...]:
+def compare_tasks(
+    base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, confidence: float, seed: int
+) -> tuple[BenchmarkTask, ...]:
     """Return one comparison a task, and one a group over all its items, each item weighing the same."""
     parts = {name: (base[name], tuned[name]) for name in base}
-    wholes = {group: (_pooled(base, members), _pooled(tuned, members)) for group, members in groups.items() if len(members) > 1}
+    wholes = {
+        group: (_pooled(base, members), _pooled(tuned, members))
+        for group, members in groups.items()
+        if len(members) > 1
+    }
     sides = [*parts.items(), *wholes.items()]
     return tuple(_compared(name, before, after, confidence=confidence, seed=seed) for name, (before, after) in sides)
 
@@ -26,7 +34,9 @@ def _pooled(items: Items, members: Sequence[str]) -> Sequence[float]:
     return [value for name in members for value in items[name]]
 
 
-def _compared(name: str, base: Sequence[float], tuned: Sequence[float], *, confidence: float, seed: int) -> BenchmarkTask:
+def _compared(
+    name: str, base: Sequence[float], tuned: Sequence[float], *, confidence: float, seed: int
+) -> BenchmarkTask:
     interval = paired_interval(base, tuned, confidence=confidence, seed=seed)
     return BenchmarkTask(
         task=name,
@@ -43,7 +53,12 @@ def write_items(base: Items, tuned: Items, path: Path) -> None:
     """Write one row an item: task, item (its place in the task, from 0), base, tuned (accuracy, 0..1)."""
     frames = [
         pl.DataFrame(
-            {"task": [name] * len(base[name]), "item": range(len(base[name])), "base": base[name], "tuned": tuned[name]},
+            {
+                "task": [name] * len(base[name]),
+                "item": range(len(base[name])),
+                "base": base[name],
+                "tuned": tuned[name],
+            },
             schema={"task": pl.String, "item": pl.Int64, "base": pl.Float64, "tuned": pl.Float64},
         )
         for name in base

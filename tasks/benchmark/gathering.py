@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.artifacts import BenchmarkSources
 from schemas.errors import TransientFault
-from tasks.store import sha256_of
+from tasks.reuse.store import sha256_of
 
 INDEX = "sources.json"
 
@@ -29,10 +29,14 @@ def gather_files(sources: BenchmarkSources, out: Path) -> None:
         (out / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.path, out / place)
         placed.append(file.model_copy(update={"path": str(place)}))
-    (out / INDEX).write_text(sources.model_copy(update={"files": tuple(placed)}).model_dump_json(indent=1), encoding="utf-8")
+    (out / INDEX).write_text(
+        sources.model_copy(update={"files": tuple(placed)}).model_dump_json(indent=1), encoding="utf-8"
+    )
 
 
 def gathered(folder: Path) -> BenchmarkSources:
     """Return what was gathered, as it lies in an opened artifact."""
     sources = BenchmarkSources.model_validate_json((folder / INDEX).read_text(encoding="utf-8"))
-    return sources.model_copy(update={"files": tuple(file.model_copy(update={"path": str(folder / file.path)}) for file in sources.files)})
+    return sources.model_copy(
+        update={"files": tuple(file.model_copy(update={"path": str(folder / file.path)}) for file in sources.files)}
+    )

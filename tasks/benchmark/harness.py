@@ -42,8 +42,13 @@ class Harness:
         from lm_eval import evaluate
 
         with _quiet():
-            results = evaluate(TreeLM(model, tokenizer, advance), self.loaded, limit=self.limit, bootstrap_iters=0, log_samples=True)
-        return {name: _item_scores(self.loaded["tasks"][name], samples) for name, samples in sorted(results["samples"].items())}
+            results = evaluate(
+                TreeLM(model, tokenizer, advance), self.loaded, limit=self.limit, bootstrap_iters=0, log_samples=True
+            )
+        return {
+            name: _item_scores(self.loaded["tasks"][name], samples)
+            for name, samples in sorted(results["samples"].items())
+        }
 
 
 def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, seed: int) -> Harness:
@@ -63,7 +68,11 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
         loaded = _load(manager, sources.names)
     for task in loaded["tasks"].values():
         task.set_fewshot_seed(seed=seed)
-    groups = {name: tuple(task.task_name for task in group.get_all_tasks()) for name, group in loaded["groups"].items() if name in sources.names}
+    groups = {
+        name: tuple(task.task_name for task in group.get_all_tasks())
+        for name, group in loaded["groups"].items()
+        if name in sources.names
+    }
     return Harness(loaded, groups, limit, seed)
 
 
@@ -72,13 +81,19 @@ def _load(manager: Any, names: tuple[str, ...]) -> dict[str, Any]:
         return dict(manager.load(list(names)))
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as fault:
         what = f"{', '.join(names)}: {fault!r}"
-        raise ConfigRefused(f"benchmark.tasks: lm-eval cannot load {what}. Mend the task file, or leave it out of benchmark.tasks.") from fault
+        raise ConfigRefused(
+            f"benchmark.tasks: lm-eval cannot load {what}. Mend the task file, or leave it out of benchmark.tasks."
+        ) from fault
 
 
 def stage_tasks(sources: BenchmarkSources, folder: Path) -> None:
-    """Write every task file into one folder, free of includes and relative paths; hub data is held at the version that was located."""
+    """Write every task file into one folder, free of includes and relative paths; hub data is held at the version that
+    was located.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    local = [read_task_file(Path(file.path), library_root()) for file in sources.files if file.suffix in (".yaml", ".yml")]
+    local = [
+        read_task_file(Path(file.path), library_root()) for file in sources.files if file.suffix in (".yaml", ".yml")
+    ]
     packaged = [task_library().read(name) for name in sources.packaged]
     for number, file in enumerate([*packaged, *(file for file in local if file.name)]):
         write_task_file(folder / f"{number:04}.yaml", _staged(file, folder, sources.hub))
@@ -97,7 +112,9 @@ def _staged(file: TaskFile, folder: Path, hub: dict[str, str]) -> dict[str, Any]
 
 
 def _linked(function: Function, folder: Path) -> Function:
-    """Point to a code file by a link beside the staged file: lm-eval follows it, so the code still finds what lies around it."""
+    """Point to a code file by a link beside the staged file: lm-eval follows it, so the code still finds what lies
+    around it.
+    """
     path, is_file, name = function.partition(":")
     if not is_file:
         return function
@@ -111,10 +128,18 @@ def _linked(function: Function, folder: Path) -> Function:
 def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
     better = task.higher_is_better()
     names = [*ACCURACIES, *samples[0]["metrics"]]
-    metric = next((name for name in names if name in samples[0] and better.get(name, False) and isinstance(samples[0][name], (int, float))), None)
+    metric = next(
+        (
+            name
+            for name in names
+            if name in samples[0] and better.get(name, False) and isinstance(samples[0][name], (int, float))
+        ),
+        None,
+    )
     if metric is None:
         raise ConfigRefused(
-            f"benchmark.tasks: task {task.task_name!r} gives {', '.join(samples[0]['metrics'])}, none of which is a number for one item "
+            f"benchmark.tasks: task {task.task_name!r} gives {', '.join(samples[0]['metrics'])}, none of which is a "
+            "number for one item "
             "that is better when higher; the gate compares item by item. Name a task with acc or exact_match."
         )
     first = samples[0]["filter"]

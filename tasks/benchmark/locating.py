@@ -1,4 +1,6 @@
-"""From the names in `benchmark.tasks` to what a benchmark reads, by content: local task files first, then lm-eval's own library."""
+"""From the names in `benchmark.tasks` to what a benchmark reads, by content: local task files first, then lm-eval's own
+library.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ from schemas.artifacts import BenchmarkSources, SourceFile
 from schemas.errors import ConfigRefused, MachineLacks
 from tasks.benchmark.packaged import cached_files, hub_version, library_root, task_library
 from tasks.benchmark.task_files import TaskFile, read_task_file
-from tasks.sources import source_file
+from tasks.reuse.sources import source_file
 
 if TYPE_CHECKING:
     from schemas.config import BenchmarkConfig
-    from tasks.store import ArtifactStore
+    from tasks.reuse.store import ArtifactStore
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "benchmarks"
 
@@ -37,7 +39,8 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
     """Return what the named benchmarks read.
 
     Args:
-        benchmark: its `tasks` are folders or files under configs/benchmarks, paths relative to `folder`, or names of lm-eval's own tasks.
+        benchmark: its `tasks` are folders or files under configs/benchmarks, paths relative to `folder`, or names of
+            lm-eval's own tasks.
         folder: where relative paths start: the config file's folder.
         store: remembers digests of unchanged files.
 
@@ -55,15 +58,18 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
     hub = _hub_versions(search)
     files = sorted({path for file in search.local.values() for path in _paths(file)})
     return BenchmarkSources(
-        names=tuple(dict.fromkeys(names)), files=tuple(source_file(path, store) for path in files), packaged=tuple(sorted(search.packaged)), hub=hub
+        names=tuple(dict.fromkeys(names)),
+        files=tuple(source_file(path, store) for path in files),
+        packaged=tuple(sorted(search.packaged)),
+        hub=hub,
     )
 
 
 def locate_cached_items(benchmark: BenchmarkSources, store: ArtifactStore) -> dict[str, tuple[SourceFile, ...]]:
     """Return hub data set -> its files in this machine's cache, for those of the benchmark's that are there.
 
-    They are no part of what a benchmark reads: its key names their version, so that machines with and without them share results. Only the search
-    for items in train rows needs the bytes.
+    They are no part of what a benchmark reads: its key names their version, so that machines with and without them
+    share results. Only the search for items in train rows needs the bytes.
     """
     found = {name: tuple(source_file(path, store) for path in cached_files(name)) for name in sorted(benchmark.hub)}
     return {name: files for name, files in found.items() if files}
@@ -84,7 +90,13 @@ def _find(setting: str, folder: Path, search: Search) -> list[str]:
 
 
 def _task_files(path: Path) -> list[TaskFile]:
-    paths = [path] if path.is_file() and path.suffix in (".yaml", ".yml") else sorted(path.rglob("*.yaml")) if path.is_dir() else []
+    paths = (
+        [path]
+        if path.is_file() and path.suffix in (".yaml", ".yml")
+        else sorted(path.rglob("*.yaml"))
+        if path.is_dir()
+        else []
+    )
     return [file for file in (read_task_file(found, library_root()) for found in paths) if file.name]
 
 
@@ -116,20 +128,31 @@ def _follow(names: list[str], local: dict[str, TaskFile], search: Search) -> Non
 
 
 def _unknown(name: str, local: dict[str, TaskFile]) -> str:
-    shipped = sorted(path.name.removesuffix(".yaml") for path in SHIPPED.iterdir() if path.is_dir() or path.suffix == ".yaml")
+    shipped = sorted(
+        path.name.removesuffix(".yaml") for path in SHIPPED.iterdir() if path.is_dir() or path.suffix == ".yaml"
+    )
     known = {*shipped, *local, *task_library().files, *task_library().tags}
     near = difflib.get_close_matches(name, known, 3, 0.7)
     meant = f" Did you mean {', '.join(near)}?" if near else ""
-    return f"{name!r} is no file or folder with lm-eval task files here, and no task of lm-eval.{meant} Shipped with the project: {', '.join(shipped)}."
+    return (
+        f"{name!r} is no file or folder with lm-eval task files here, and no task of lm-eval.{meant} Shipped with "
+        f"the project: {', '.join(shipped)}."
+    )
 
 
 def _refuse_unsafe(search: Search) -> None:
     problems = []
     for file in search.local.values():
         if file.options.get("trust_remote_code"):
-            problems.append(f"{file.path} asks for trust_remote_code, which is never on here. Take the line out and read plain data files.")
+            problems.append(
+                f"{file.path} asks for trust_remote_code, which is never on here. Take the line out and read plain "
+                "data files."
+            )
         missing = [pattern for pattern in file.data_patterns if not _matching(pattern)]
-        problems += [f"{file.path} reads {pattern}: no such file. Paths start at the task file's own folder." for pattern in missing]
+        problems += [
+            f"{file.path} reads {pattern}: no such file. Paths start at the task file's own folder."
+            for pattern in missing
+        ]
     unsafe = [file.name for file in search.leaves() if file.content.get("unsafe_code")]
     problems += [f"task {name!r} runs code that the model wrote; such tasks are not run here" for name in unsafe]
     if problems:
@@ -154,8 +177,10 @@ def _hub_versions(search: Search) -> dict[str, str]:
     if problems:
         raise MachineLacks(
             _listed("Benchmark data is not on this machine:", problems)
-            + "\nPut a local file task in its place: a YAML file that includes lm-eval's own (`include: arc/arc_easy.yaml`), names itself (`task:`), "
-            "and reads your copy (`dataset_path: json`, `dataset_name: null`, `dataset_kwargs: {data_files: ...}`; a split that it lacks is set to null)."
+            + "\nPut a local file task in its place: a YAML file that includes lm-eval's own (`include: "
+            "arc/arc_easy.yaml`), names itself (`task:`), "
+            "and reads your copy (`dataset_path: json`, `dataset_name: null`, `dataset_kwargs: {data_files: ...}`; a "
+            "split that it lacks is set to null)."
         )
     return versions
 

@@ -39,7 +39,9 @@ def library_root() -> Path:
     """
     found = importlib.util.find_spec("lm_eval")
     if found is None or not found.submodule_search_locations:
-        raise LibraryMissing("The benchmark needs lm-eval, which is not installed here. Install it: pip install lm_eval")
+        raise LibraryMissing(
+            "The benchmark needs lm-eval, which is not installed here. Install it: pip install lm_eval"
+        )
     return Path(found.submodule_search_locations[0]) / "tasks"
 
 
@@ -69,7 +71,11 @@ def _tags(path: Path, heads: dict[Path, dict[str, list[str]]]) -> list[str]:
     if head is None:
         head = heads[path] = _head(path.read_bytes()) if path.is_file() else {}
     own = head.get("tag")
-    return own if own is not None else [tag for name in head.get("include", []) for tag in _tags(path.parent / name, heads)]
+    return (
+        own
+        if own is not None
+        else [tag for name in head.get("include", []) for tag in _tags(path.parent / name, heads)]
+    )
 
 
 def hub_version(name: str) -> str:
@@ -80,7 +86,9 @@ def hub_version(name: str) -> str:
     """
     version = _cached_version(name) or _version_on_hub(name)
     if version is None:
-        raise MachineLacks(f"data set {name!r} is not in {_cache()}, and the hub does not answer (or HF_HUB_OFFLINE is set)")
+        raise MachineLacks(
+            f"data set {name!r} is not in {_cache()}, and the hub does not answer (or HF_HUB_OFFLINE is set)"
+        )
     return version
 
 
@@ -95,7 +103,9 @@ def _cached_version(name: str) -> str | None:
 
 
 def cached_files(name: str) -> list[Path]:
-    """Return the files (arrow) of a hub data set that are in this machine's cache, of every part of it: CACHE/OWNER___NAME/PART/VERSION/HASH/FILE."""
+    """Return the files (arrow) of a hub data set that are in this machine's cache, of every part of it:
+    CACHE/OWNER___NAME/PART/VERSION/HASH/FILE.
+    """
     return sorted(path for folder in _cached_folders(name) for path in folder.glob("*.arrow"))
 
 

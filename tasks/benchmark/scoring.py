@@ -1,4 +1,6 @@
-"""lm-eval's Hugging Face model, with the log-likelihoods of many continuations taken from one forward pass over a tree of tokens."""
+"""lm-eval's Hugging Face model, with the log-likelihoods of many continuations taken from one forward pass over a tree
+of tokens.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from lm_eval.models.huggingface import HFLM
 
 from tasks.benchmark.trie import Tree, plant_trees
 
-# One row's attention is nodes x nodes: measured on a CPU, 192 to 384 nodes are best and 1024 cost a tenth (fp32) to a half (bf16) more.
+# One row's attention is nodes x nodes: measured on a CPU, 192 to 384 nodes are best and 1024 cost a tenth (fp32) to a
+# half (bf16) more.
 CPU_NODES = 256
 ACCELERATOR_NODES = 2048
 
@@ -20,22 +23,38 @@ Likelihood = tuple[float, bool]
 
 
 def takes_trees(model: Any) -> bool:
-    """Tell whether a model can be given a row with its own positions and its own mask: full attention only, by a mask that is added."""
+    """Tell whether a model can be given a row with its own positions and its own mask: full attention only, by a mask
+    that is added.
+    """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    forward = inspect.signature((model.get_base_model() if hasattr(model, "get_base_model") else model).forward).parameters
+    forward = inspect.signature(
+        (model.get_base_model() if hasattr(model, "get_base_model") else model).forward
+    ).parameters
     attention = getattr(config, "_attn_implementation", None)
-    has_window = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True) and "layer_types" not in config.to_dict()
-    return kinds == {"full_attention"} and not has_window and attention in ("sdpa", "eager") and {"position_ids", "logits_to_keep"} <= set(forward)
+    has_window = (
+        bool(getattr(config, "sliding_window", None))
+        and getattr(config, "use_sliding_window", True)
+        and "layer_types" not in config.to_dict()
+    )
+    return (
+        kinds == {"full_attention"}
+        and not has_window
+        and attention in ("sdpa", "eager")
+        and {"position_ids", "logits_to_keep"} <= set(forward)
+    )
 
 
 class TreeLM(HFLM):
     """HFLM on a model in memory: the same numbers, with every common beginning computed once.
 
-    A model that cannot be given trees (sliding windows, recurrent layers) and a request longer than the model's window take HFLM's own way.
+    A model that cannot be given trees (sliding windows, recurrent layers) and a request longer than the model's window
+    take HFLM's own way.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, advance: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, advance: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
         """Wrap a model; `advance` is told how many of the requests at hand are done."""
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=8)
         self._takes_trees = takes_trees(model)
@@ -53,10 +72,17 @@ class TreeLM(HFLM):
         """Return the greedy continuation of each context."""
         return list(super().generate_until(requests, disable_tqdm=True))
 
-    def _loglikelihood_tokens(self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None) -> list[Likelihood]:
-        fits = [self._takes_trees and len(context) + len(continuation) <= self.max_length for _, context, continuation in requests]
+    def _loglikelihood_tokens(
+        self, requests: list[Request], disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> list[Likelihood]:
+        fits = [
+            self._takes_trees and len(context) + len(continuation) <= self.max_length
+            for _, context, continuation in requests
+        ]
         others = [request for request, fit in zip(requests, fits, strict=True) if not fit]
-        plain = iter(super()._loglikelihood_tokens(others, disable_tqdm=True, override_bs=override_bs) if others else [])
+        plain = iter(
+            super()._loglikelihood_tokens(others, disable_tqdm=True, override_bs=override_bs) if others else []
+        )
         treed = iter(self._from_trees([request for request, fit in zip(requests, fits, strict=True) if fit]))
         return [next(treed) if fit else next(plain) for fit in fits]
 
@@ -98,5 +124,8 @@ def tree_likelihoods(model: Any, tree: Tree, continuations: dict[int, list[int]]
     answers = {}
     for number, nodes in asked.items():
         rows, targets = torch.tensor([place[int(node)] for node in nodes]), torch.tensor(continuations[number])
-        answers[number] = (float(logs[rows.to(device), targets.to(device)].sum()), bool((greedy[rows] == targets).all()))
+        answers[number] = (
+            float(logs[rows.to(device), targets.to(device)].sum()),
+            bool((greedy[rows] == targets).all()),
+        )
     return answers

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkFilesArtifact, BenchmarkSources, ModelArtifact
-from tasks.stage import Bench, stage
+from schemas.artifacts import (
+    AdapterArtifact,
+    BenchmarkArtifact,
+    BenchmarkFilesArtifact,
+    BenchmarkSources,
+    ModelArtifact,
+)
+from tasks.reuse.stage import WorkDirectory, stage
 
 
 @stage()
-def gather_benchmark(sources: BenchmarkSources, *, bench: Bench) -> BenchmarkFilesArtifact:
+def gather_benchmark(sources: BenchmarkSources, *, workdir: WorkDirectory) -> BenchmarkFilesArtifact:
     """Put the benchmark's files into the store, where the machine with the card finds them."""
     from tasks.benchmark.gathering import gather_files
 
-    gather_files(sources, bench.out)
+    gather_files(sources, workdir.out)
     return BenchmarkFilesArtifact(names=sources.names)
 
 
 @stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets"))
 def benchmark_adapter(
-    limit: int | None, confidence: float, base: ModelArtifact, adapter: AdapterArtifact, seed: int, files: BenchmarkFilesArtifact, *, bench: Bench
+    limit: int | None,
+    confidence: float,
+    base: ModelArtifact,
+    adapter: AdapterArtifact,
+    seed: int,
+    files: BenchmarkFilesArtifact,
+    *,
+    workdir: WorkDirectory,
 ) -> BenchmarkArtifact:
-    """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired difference of every task."""
+    """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired
+    difference of every task.
+    """
     import json
 
     from tasks.benchmark.forgetting import compare_tasks, write_items
@@ -27,9 +42,13 @@ def benchmark_adapter(
     from tasks.benchmark.harness import load_harness
     from tasks.benchmark.measuring import measure_both
 
-    harness = load_harness(gathered(bench.open(files)), bench.folder / "tasks", limit=limit, seed=seed)
-    before, after = measure_both(harness, bench.open(base), bench.open(adapter) / "best", adapter.method, bench.audience)
+    harness = load_harness(gathered(workdir.open(files)), workdir.folder / "tasks", limit=limit, seed=seed)
+    before, after = measure_both(
+        harness, workdir.open(base), workdir.open(adapter) / "best", adapter.method, workdir.reporter
+    )
     tasks = compare_tasks(before, after, harness.groups, confidence=confidence, seed=seed)
-    write_items(before, after, bench.out / "items.parquet")
-    (bench.out / "tasks.json").write_text(json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8")
+    write_items(before, after, workdir.out / "items.parquet")
+    (workdir.out / "tasks.json").write_text(
+        json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8"
+    )
     return BenchmarkArtifact(tasks=tasks)

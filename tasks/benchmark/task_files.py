@@ -1,4 +1,6 @@
-"""lm-eval task files read as data: cheap, without lm-eval, and without running the code that a `!function` tag names."""
+"""lm-eval task files read as data: cheap, without lm-eval, and without running the code that a `!function` tag
+names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ FILE_LOADERS = frozenset({"json", "csv", "parquet", "arrow", "text", "pandas", "
 
 
 class Function(str):
-    """What stands behind a `!function` tag: "module.function" where the module is importable, "/folder/module.py:function" where it is a file."""
+    """What stands behind a `!function` tag: "module.function" where the module is importable,
+    "/folder/module.py:function" where it is a file.
+    """
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,7 +37,9 @@ _Dumper.add_representer(Function, lambda dumper, name: dumper.represent_scalar("
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One YAML file with all that it includes: `content` stands alone (every path in it is absolute), `parts` are the files it was read from."""
+    """One YAML file with all that it includes: `content` stands alone (every path in it is absolute), `parts` are the
+    files it was read from.
+    """
 
     path: Path
     content: dict[str, Any]
@@ -52,7 +58,9 @@ class TaskFile:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the tasks of a group; empty for a task. Members that are written out in the group itself are not listed."""
+        """Names of the tasks of a group; empty for a task. Members that are written out in the group itself are not
+        listed.
+        """
         listed = self.content.get("task")
         if not self.is_group or not isinstance(listed, list):
             return ()
@@ -95,7 +103,8 @@ def _functions(value: Any) -> list[Function]:
 
 
 def read_task_file(path: Path, library: Path, _above: frozenset[Path] = frozenset()) -> TaskFile:
-    """Read a task file and what it includes; an include is looked for beside the file, then in lm-eval's own `library` of tasks.
+    """Read a task file and what it includes; an include is looked for beside the file, then in lm-eval's own `library`
+    of tasks.
 
     Raises:
         ConfigRefused: the file is no task file, or an include is missing or goes in a circle.
@@ -121,16 +130,24 @@ def _mapping(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise ConfigRefused(f"benchmark.tasks: {path} is not readable YAML: {' '.join(str(fault).split())}") from fault
     if not isinstance(found, dict):
-        raise ConfigRefused(f"benchmark.tasks: {path} holds a {type(found).__name__}, not an lm-eval task (a mapping with `task:` or `group:`).")
+        raise ConfigRefused(
+            f"benchmark.tasks: {path} holds a {type(found).__name__}, not an lm-eval task (a mapping with `task:` or "
+            "`group:`)."
+        )
     return found
 
 
 def _anchored(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make what is relative to the file's folder absolute: data, a data set's folder, code."""
-    content = {key: mapped(value, lambda text: _anchored_code(text, folder) if isinstance(text, Function) else text) for key, value in content.items()}
+    content = {
+        key: mapped(value, lambda text: _anchored_code(text, folder) if isinstance(text, Function) else text)
+        for key, value in content.items()
+    }
     options = content.get("dataset_kwargs")
     if isinstance(options, dict) and "data_files" in options:
-        content["dataset_kwargs"] = options | {"data_files": mapped(options["data_files"], lambda name: str(folder.absolute() / name))}
+        content["dataset_kwargs"] = options | {
+            "data_files": mapped(options["data_files"], lambda name: str(folder.absolute() / name))
+        }
     path = content.get("dataset_path")
     if isinstance(path, str) and path not in FILE_LOADERS and (folder / path).is_dir():
         content["dataset_path"] = str(folder.absolute() / path)

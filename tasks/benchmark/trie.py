@@ -1,8 +1,9 @@
 """Token sequences with common beginnings laid out as one tree, so that a model computes every common beginning once.
 
-A question with four choices is five tokens lists that begin alike; few-shot questions share all their examples. Sorted, such sequences
-form a tree; a model that sees the tree's tokens in one row, each attending only to the tokens above it and at its own depth, answers for
-every sequence at once. Model: SGLang's RadixAttention (arXiv 2312.07104), here as a mask over one forward pass instead of a cache.
+A question with four choices is five tokens lists that begin alike; few-shot questions share all their examples. Sorted,
+such sequences form a tree; a model that sees the tree's tokens in one row, each attending only to the tokens above it
+and at its own depth, answers for every sequence at once. Model: SGLang's RadixAttention (arXiv 2312.07104), here as a
+mask over one forward pass instead of a cache.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Tree:
 
 
 def plant_trees(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[Tree]:
-    """Yield trees that together hold every sequence once, none with more than `budget` nodes unless one sequence alone has more."""
+    """Yield trees that together hold every sequence once, none with more than `budget` nodes unless one sequence alone
+    has more.
+    """
     order = sorted(range(len(sequences)), key=lambda number: tuple(sequences[number]))
     waiting: list[int] = []
     nodes = 0

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from schemas.addresses import kind_of
 from schemas.artifacts import SourceFile, Sources
 from schemas.errors import ConfigRefused
-from tasks.data.personal_libraries import require_libraries
-from tasks.sources import source_files
+from tasks.data.checking.personal_libraries import require_libraries
+from tasks.reuse.sources import source_files
 
 if TYPE_CHECKING:
     from schemas.config import DataConfig, RunConfig
     from schemas.task_config import TaskConfig
-    from tasks.store import ArtifactStore
+    from tasks.reuse.store import ArtifactStore
 
-# What tasks.data.records reads; named here as well, as that module loads what only a run needs.
+# What tasks.data.reading.records reads; named here as well, as that module loads what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ROWS = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
@@ -38,11 +38,17 @@ class Search:
         except ConfigRefused as fault:
             self.problems.append(str(fault))
             return ()
-        except (ValueError, NotImplementedError, OSError) as fault:  # a pattern that is none; a file that may not be read
+        except (
+            ValueError,
+            NotImplementedError,
+            OSError,
+        ) as fault:  # a pattern that is none; a file that may not be read
             self.problems.append(f"{setting}: {pattern!r} cannot be read: {fault}.")
             return ()
         wrong = [Path(file.path).name for file in found if kinds and file.suffix not in kinds]
-        self.problems += [f"{setting}: {name} is of no kind that is read here; these are: {', '.join(kinds)}." for name in wrong]
+        self.problems += [
+            f"{setting}: {name} is of no kind that is read here; these are: {', '.join(kinds)}." for name in wrong
+        ]
         return found
 
     def one_file(self, setting: str, pattern: str) -> SourceFile | None:
@@ -54,9 +60,11 @@ class Search:
 
 
 def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = None) -> Sources:
-    """Return the files that `data.source`, `data.corpus`, `data.checks_file` and the answer's contract name, relative to the config's folder.
+    """Return the files that `data.source`, `data.corpus`, `data.checks_file` and the answer's contract name, relative
+    to the config's folder.
 
-    Rows in a database or on the hub are fetched into a file of the store (tasks/data/fetching.py); `password` is the database's.
+    Rows in a database or on the hub are fetched into a file of the store (tasks/data/reading/fetching.py); `password`
+    is the database's.
 
     Raises:
         ConfigRefused: files are missing or of a kind that is not read; the message names every one.
@@ -67,7 +75,9 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     rows = _rows(config.data, search, password)
     corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
-    checks = search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
+    checks = (
+        search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
+    )
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)
@@ -77,11 +87,11 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
 def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[SourceFile, ...]:
     kind = kind_of(data.source)
     if kind == "database":
-        from tasks.data.fetching import fetch_query
+        from tasks.data.reading.fetching import fetch_query
 
         return (fetch_query(data, search.folder, search.store, password),)
     if kind == "hub":
-        from tasks.data.hub import fetch_dataset
+        from tasks.data.reading.hub import fetch_dataset
 
         return (fetch_dataset(data, search.store),)
     return search.files("data.source", data.source, ROWS)
@@ -96,6 +106,7 @@ def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:
     journal = Path(f"{found.path}-wal") if found else None
     if journal is not None and journal.exists() and journal.stat().st_size:
         search.problems.append(
-            f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA wal_checkpoint(TRUNCATE)` on it first."
+            f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA "
+            "wal_checkpoint(TRUNCATE)` on it first."
         )
     return found

@@ -12,56 +12,58 @@ import polars as pl
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
-from tasks.data import overlap
-from tasks.data.balance import unbalanced
-from tasks.data.changes import changes_between, last_time
-from tasks.data.contract import broken_answers, broken_rows
-from tasks.data.corpus import read_corpus
-from tasks.data.doubts import doubtful_rows
-from tasks.data.languages import other_languages, with_languages
-from tasks.data.nearness import near_pairs
-from tasks.data.own_checks import own_findings, read_own_checks
-from tasks.data.personal import KINDS, masked_rows, personal_rows
-from tasks.data.reading import read_rows
-from tasks.data.refusing import by_reason, dataset_name, refuse_if_above
-from tasks.data.reporting import report_of
-from tasks.data.sieve import Sieve, tally
-from tasks.data.speech import spoken
+from tasks.data.checking.contract import broken_answers, broken_rows
+from tasks.data.checking.doubts import doubtful_rows
+from tasks.data.checking.languages import other_languages, with_languages
+from tasks.data.checking.own_checks import own_findings, read_own_checks
+from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
+from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
+from tasks.data.checking.sieve import Sieve, tally
+from tasks.data.overlap import same_rows
+from tasks.data.overlap.nearness import near_pairs
+from tasks.data.reading.corpus import read_corpus
+from tasks.data.reading.frames import read_rows
+from tasks.data.reading.spool import Said, Spool, spooling, write_sides
+from tasks.data.reporting.balance import unbalanced
+from tasks.data.reporting.changes import changes_between, last_time
+from tasks.data.reporting.report_json import report_of
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
-from tasks.data.spool import Said, Spool, spooling, write_sides
-from tasks.data.turns import asked, opening
+from tasks.data.text.speech import spoken
+from tasks.data.text.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
     from schemas.config import DataConfig
     from schemas.task_config import TaskConfig
-    from tasks.stage import Bench
+    from tasks.reuse.stage import WorkDirectory
 
 ADVISED = 500  # train rows; fewer often teach the form only, which is advice and no reason to refuse
 
 
-def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, bench: Bench) -> DataArtifact:
-    """Check and split the rows, write everything that is sealed into `bench.out`, and return the artifact's facts.
+def prepare_data(
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory
+) -> DataArtifact:
+    """Check and split the rows, write everything that is sealed into `workdir.out`, and return the artifact's facts.
 
     Raises:
         DatasetRefused: the rows cannot be read, too many are refused, or they cannot be split.
         ConfigRefused: the answer's contract cannot be used.
         TuneworthyError: a source changed after the run began.
     """
-    _check_unchanged(sources, bench)
-    _copy_contract(task, sources, bench.out)
+    _check_unchanged(sources, workdir)
+    _copy_contract(task, sources, workdir.out)
     corpus = read_corpus(sources.corpus) if sources.corpus else None
-    with spooling(bench.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, bench)
-        write_sides(spool, sieve.rows, bench.out)
+    with spooling(workdir.folder / "spool") as spool:
+        sieve = _sifted(task, data, seed, sources, spool, workdir)
+        write_sides(spool, sieve.rows, workdir.out)
     refused = sieve.refused
-    _write(refused, bench.out / "refused.parquet")
-    _write(sieve.notes, bench.out / "notes.parquet")
+    _write(refused, workdir.out / "refused.parquet")
+    _write(sieve.notes, workdir.out / "notes.parquet")
     if corpus is not None:
-        _write(corpus, bench.out / "corpus.parquet")
-    report = report_of(sieve, corpus, task, data.held_out, bench.out)
-    _write_json(report, bench.out / "report.json")
-    _tell(sieve, report, bench)
+        _write(corpus, workdir.out / "corpus.parquet")
+    report = report_of(sieve, corpus, task, data.held_out, workdir.out)
+    _write_json(report, workdir.out / "report.json")
+    _tell(sieve, report, workdir)
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
@@ -71,9 +73,9 @@ def prepare_data(task: TaskConfig, data: DataConfig, seed: int, sources: Sources
     )
 
 
-def _check_unchanged(sources: Sources, bench: Bench) -> None:
+def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
     for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
-        if not Path(file.path).is_file() or bench.store.file_digest(Path(file.path)) != file.digest:
+        if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
 
 
@@ -82,42 +84,52 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
         shutil.copyfile(sources.answer.path, out / (DATABASE if task.answer.format == "sql" else JSON_SCHEMA))
 
 
-def _sifted(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, bench: Bench) -> Sieve:
-    """Return the sieve with every finding in it; what is left has fingerprints (`_compact`), and its texts are in the spool."""
+def _sifted(
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
+) -> Sieve:
+    """Return the sieve with every finding in it; what is left has fingerprints (`_compact`), and its texts are in the
+    spool.
+    """
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, bench)
+    sieve = _sifted_alone(task, data, seed, sources, spool, workdir)
     _sift_repeats(sieve)
-    refuse_if_above(sieve, name, data.refuse_above, bench)
+    refuse_if_above(sieve, name, data.refuse_above, workdir)
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
-    sieve.sift(overlap.in_held_out(sieve.rows))
+    sieve.sift(same_rows.in_held_out(sieve.rows))
     texts = Said(spool, sieve.rows["place"])
-    pairs = near_pairs(texts, data.near_duplicate, lambda done, total: bench.audience.advance(done, total, "rows compared"))
-    sieve.sift(overlap.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
-    refuse_if_above(sieve, name, data.refuse_above, bench)
+    pairs = near_pairs(
+        texts, data.near_duplicate, lambda done, total: workdir.reporter.advance(done, total, "rows compared")
+    )
+    sieve.sift(same_rows.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
+    refuse_if_above(sieve, name, data.refuse_above, workdir)
     _refuse_emptied(whole, sieve)
     return sieve
 
 
-def _sifted_alone(task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, bench: Bench) -> Sieve:
+def _sifted_alone(
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
+) -> Sieve:
     """Judge the rows piece by piece, each row by itself, and put those that stand into the spool."""
-    check, actions = contract_of(task, bench.out), {str(reason): action for reason, action in data.checks.items()}
+    check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
     own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
     for piece in read_rows(sources.rows, data, own):
         layouts[piece.layout] = None
         sieve = Sieve(piece.rows, actions, piece.rows.height)
-        _sift_rows(sieve, task, data, check, bench)
+        _sift_rows(sieve, task, data, check, workdir)
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
         whole.read, whole.found = whole.read + sieve.read, whole.found + sieve.found
     whole.rows = pl.concat(left)
-    bench.audience.say(f"data: {dataset_name(sources.rows)}: {whole.read} rows, layout {' and '.join(layouts)}")
+    workdir.reporter.say(f"data: {dataset_name(sources.rows)}: {whole.read} rows, layout {' and '.join(layouts)}")
     return whole
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its languages and lengths; 80 bytes with an id."""
-    return overlap.with_keys(rows).select(
+    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its languages and
+    lengths; 80 bytes with an id.
+    """
+    return same_rows.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
         "line",
@@ -134,7 +146,7 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
     )
 
 
-def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, bench: Bench) -> None:
+def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, workdir: WorkDirectory) -> None:
     """Judge each row by itself."""
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
@@ -144,8 +156,10 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
-    sieve.sift(overlap.extra_keys(sieve.rows))
-    sieve.sift(broken_answers(sieve.rows, check, lambda done, total: bench.audience.advance(done, total, "answers checked")))
+    sieve.sift(same_rows.extra_keys(sieve.rows))
+    sieve.sift(
+        broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))
+    )
     sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
     sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
 
@@ -153,9 +167,9 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, b
 def _sift_repeats(sieve: Sieve) -> None:
     """Judge rows by all others."""
     sieve.sift(other_languages(sieve.rows))
-    sieve.sift(overlap.repeated_ids(sieve.rows))
-    sieve.sift(overlap.exact_duplicates(sieve.rows))
-    sieve.sift(overlap.conflicting_answers(sieve.rows))
+    sieve.sift(same_rows.repeated_ids(sieve.rows))
+    sieve.sift(same_rows.exact_duplicates(sieve.rows))
+    sieve.sift(same_rows.conflicting_answers(sieve.rows))
 
 
 def _sides(sieve: Sieve) -> dict[str, int]:
@@ -166,7 +180,10 @@ def _sides(sieve: Sieve) -> dict[str, int]:
 def _refuse_emptied(before: dict[str, int], sieve: Sieve) -> None:
     for what, left in _sides(sieve).items():
         if not left:
-            raise DatasetRefused(f"The {what} set is empty: all of its {before[what]} rows were taken out after the split. {by_reason(sieve.refused)}.")
+            raise DatasetRefused(
+                f"The {what} set is empty: all of its {before[what]} rows were taken out after the split. "
+                f"{by_reason(sieve.refused)}."
+            )
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
@@ -178,19 +195,27 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tell(sieve: Sieve, report: dict[str, Any], bench: Bench) -> None:
+def _tell(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
     rows = report["rows"]
-    bench.audience.say(f"data: {rows['read']} rows read, {rows['train']} to train on, {rows['held_out']} held out, {rows['refused']} taken out")
+    workdir.reporter.say(
+        f"data: {rows['read']} rows read, {rows['train']} to train on, {rows['held_out']} held out, "
+        f"{rows['refused']} taken out"
+    )
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
-            bench.audience.say(f"data: {what}: {by_reason(table)}")
+            workdir.reporter.say(f"data: {what}: {by_reason(table)}")
     if report["personal_data"]["missing"]:
         missing = ", ".join(report["personal_data"]["missing"])
-        bench.audience.say(f"data: not searched for personal data and secrets: {missing} not installed (extra `personal`)")
+        workdir.reporter.say(
+            f"data: not searched for personal data and secrets: {missing} not installed (extra `personal`)"
+        )
     if rows["train"] < ADVISED:
-        bench.audience.say(f"data: {rows['train']} train rows; below {ADVISED} a tuned model often learns the form of answers and little else")
+        workdir.reporter.say(
+            f"data: {rows['train']} train rows; below {ADVISED} a tuned model often learns the form of answers and "
+            "little else"
+        )
     for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:
-        bench.audience.say(f"data: labels: {line}")
-    before = last_time(bench.store)
+        workdir.reporter.say(f"data: labels: {line}")
+    before = last_time(workdir.store)
     if before is not None:
-        bench.audience.say(f"data: since the last time: {changes_between(before, bench.out)}")
+        workdir.reporter.say(f"data: since the last time: {changes_between(before, workdir.out)}")

@@ -1,13 +1,14 @@
 """Train or held out, by whole groups.
 
-What is guaranteed: a group's side is a function of the seed and its own name. It never moves because other rows came, went, changed their
-label or stand in another order, and a larger share only adds to what is held out.
+What is guaranteed: a group's side is a function of the seed and its own name. It never moves because other rows came,
+went, changed their label or stand in another order, and a larger share only adds to what is held out.
 
-What is not: exact shares, over all or per label of a choice task. No split can have both. Let side(x, S) be the side of group x among the
-groups S. If no group ever moves when others come, side(x, S) = side(x, {x}) for every S that holds x: the other groups have no say, and so
-nothing can be evened out among them. A label with n groups of one row has its held-out share within sqrt(ln(2 / d) / (2 n)) of the one asked
-for with a chance of 1 - d (Hoeffding, "Probability inequalities for sums of bounded random variables", 1963): with 100 groups within 0.14 in
-95 of 100 cases. What the shares came to is measured and said, with a seed that draws evener ones (tasks/data/balance.py).
+What is not: exact shares, over all or per label of a choice task. No split can have both. Let side(x, S) be the side of
+group x among the groups S. If no group ever moves when others come, side(x, S) = side(x, {x}) for every S that holds x:
+the other groups have no say, and so nothing can be evened out among them. A label with n groups of one row has its
+held-out share within sqrt(ln(2 / d) / (2 n)) of the one asked for with a chance of 1 - d (Hoeffding, "Probability
+inequalities for sums of bounded random variables", 1963): with 100 groups within 0.14 in 95 of 100 cases. What the
+shares came to is measured and said, with a seed that draws evener ones (tasks/data/reporting/balance.py).
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ SURE = 0.99  # chance that enough groups are named to have one held out
 
 
 def own_group(prompts: pl.Series) -> pl.Series:
-    """Return a group for each row that is given none: a fingerprint of its (first) spoken request, so that equal requests stand together."""
-    return pl.Series("group", [f"row-{hashlib.sha256(text.encode()).hexdigest()[:16]}" for text in prompts], dtype=pl.String)
+    """Return a group for each row that is given none: a fingerprint of its (first) spoken request, so that equal
+    requests stand together.
+    """
+    return pl.Series(
+        "group", [f"row-{hashlib.sha256(text.encode()).hexdigest()[:16]}" for text in prompts], dtype=pl.String
+    )
 
 
 def is_held_out(group: str, seed: int, share: float) -> bool:
@@ -54,7 +59,8 @@ def refuse_one_sided(rows: pl.DataFrame, share: float) -> None:
     groups = rows["grouped"].n_unique()
     if groups < 2:
         raise DatasetRefused(
-            "Every row is of one group, so nothing can be held out: rows of a group never stand on both sides. Name another data.group, or none."
+            "Every row is of one group, so nothing can be held out: rows of a group never stand on both sides. Name "
+            "another data.group, or none."
         )
     if not rows["is_held_out"].any() or rows["is_held_out"].all():
         raise DatasetRefused(_one_sided(groups, share, "train" if rows["is_held_out"].any() else "held-out"))
@@ -64,6 +70,7 @@ def _one_sided(groups: int, share: float, empty: str) -> str:
     rarer = share if empty == "held-out" else 1 - share
     needed = max(groups + 1, math.ceil(math.log(1 - SURE) / math.log(1 - rarer)))
     return (
-        f"The {empty} set is empty: {groups} groups, data.held_out {share:g}. With about {needed} groups one is there almost surely; "
+        f"The {empty} set is empty: {groups} groups, data.held_out {share:g}. With about {needed} groups one is "
+        "there almost surely; "
         f"give more rows, {'raise' if empty == 'held-out' else 'lower'} data.held_out, or take another seed."
     )

@@ -1,8 +1,8 @@
 """The registry's champion beside today's arms, on the rows that it did not learn.
 
-The challenger is `better` when its paired difference is surely above nothing, `worse` when it is surely below, and `not_worse` when it scores no
-less and surely loses less than `worth`, which is what a gain has to be worth anyway. Anything else is `unclear`, and the champion stays.
-Why: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
+The challenger is `better` when its paired difference is surely above nothing, `worse` when it is surely below, and
+`not_worse` when it scores no less and surely loses less than `worth`, which is what a gain has to be worth anyway.
+Anything else is `unclear`, and the champion stays. Why: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ class Rules:
 
 
 def compare_with_champion(
-    version: str, asks: str, scored: tuple[ScoredChampionArtifact, Path], arms: list[Measured], learned: Path, verdict: Verdict, rules: Rules
+    version: str,
+    asks: str,
+    scored: tuple[ScoredChampionArtifact, Path],
+    arms: list[Measured],
+    learned: Path,
+    verdict: Verdict,
+    rules: Rules,
 ) -> ChampionReport:
     """Return the champion's numbers, its lead over the best untrained arm, and what the challenger is beside it.
 
@@ -55,7 +61,9 @@ def compare_with_champion(
     facts, folder = scored
     answers = pl.read_parquet(folder / "answers.parquet").sort("row_id")
     if tuple(answers["group"]) != arms[0].groups:
-        raise TuneworthyError("The champion and the arms were not measured on the same rows, so they cannot be compared; run again.")
+        raise TuneworthyError(
+            "The champion and the arms were not measured on the same rows, so they cannot be compared; run again."
+        )
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
     champion = Measured(facts, answers["score"].to_numpy().astype(np.float64), tuple(answers["group"]))
     unseen = {one.facts.arm: _only(one, is_unseen) for one in [*arms, champion]}
@@ -63,13 +71,19 @@ def compare_with_champion(
 
 
 def _only(one: Measured, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Measured:
-    return Measured(one.facts, one.scores[kept], tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept))
+    return Measured(
+        one.facts, one.scores[kept], tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
+    )
 
 
-def _report(version: str, asks: str, unseen: dict[str, Measured], left_out: int, verdict: Verdict, rules: Rules) -> ChampionReport:
+def _report(
+    version: str, asks: str, unseen: dict[str, Measured], left_out: int, verdict: Verdict, rules: Rules
+) -> ChampionReport:
     decision = rules.decision
     champion = unseen["champion"]
-    untrained = max((one for name, one in unseen.items() if name not in (*TRAINED, "champion")), key=lambda one: one.scores.mean())
+    untrained = max(
+        (one for name, one in unseen.items() if name not in (*TRAINED, "champion")), key=lambda one: one.scores.mean()
+    )
     challenger = _challenger(unseen, verdict)
     how = {"confidence": decision.confidence, "seed": rules.seed, "clusters": champion.groups}
     own = mean_interval(champion.scores, **how)  # type: ignore[arg-type]
@@ -97,7 +111,11 @@ def _report(version: str, asks: str, unseen: dict[str, Measured], left_out: int,
         reasons=(
             champion_sentence(version, own, standing(own, decision.target), rows, left_out, decision),
             lead_sentence(version, untrained.facts.arm, lead),
-            *([challenger_sentence(version, challenger.facts.arm, difference, outcome, needed, decision.worth)] if challenger and difference else []),
+            *(
+                [challenger_sentence(version, challenger.facts.arm, difference, outcome, needed, decision.worth)]
+                if challenger and difference
+                else []
+            ),
         ),
     )
 
@@ -109,7 +127,9 @@ def _flat(before: str, interval: Interval) -> dict[str, float]:
 def _challenger(unseen: dict[str, Measured], verdict: Verdict) -> Measured | None:
     """Return the tuned arm that earned its place, else the best one, if anything was trained."""
     tuned = [one for name, one in unseen.items() if name in TRAINED]
-    return unseen[verdict.tuned_arm] if verdict.tuned_arm else max(tuned, key=lambda one: one.scores.mean(), default=None)
+    return (
+        unseen[verdict.tuned_arm] if verdict.tuned_arm else max(tuned, key=lambda one: one.scores.mean(), default=None)
+    )
 
 
 def outcome_of(difference: Interval | None, worth: float) -> Outcome:

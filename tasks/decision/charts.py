@@ -17,7 +17,9 @@ LOSSES = {"within": TUNED, "unclear": UNSURE, "beyond": BAD}
 
 def arms_chart(verdict: Verdict) -> str:
     """Return every arm's mean score with its interval, and the champion's below them, against the target."""
-    shown: list[tuple[str, ArmReport | ChampionReport, str]] = [(arm.arm, arm, TUNED if arm.arm in TRAINED else UNTRAINED) for arm in verdict.arms]
+    shown: list[tuple[str, ArmReport | ChampionReport, str]] = [
+        (arm.arm, arm, TUNED if arm.arm in TRAINED else UNTRAINED) for arm in verdict.arms
+    ]
     shown += [(f"champion v{verdict.champion.version}", verdict.champion, TARGET)] if verdict.champion else []
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(shown) + 0.95)
@@ -38,8 +40,25 @@ def before_after_chart(gate: GateReport) -> str:
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
             color = LOSSES[task.standing]
-            axes.plot([task.base, task.tuned], [place, place], color=color, linewidth=3.2, alpha=0.45, solid_capstyle="round", zorder=2)
-            axes.plot([task.base], [place], color=UNTRAINED, marker="o", markersize=8, markerfacecolor="none", markeredgewidth=1.8, zorder=3)
+            axes.plot(
+                [task.base, task.tuned],
+                [place, place],
+                color=color,
+                linewidth=3.2,
+                alpha=0.45,
+                solid_capstyle="round",
+                zorder=2,
+            )
+            axes.plot(
+                [task.base],
+                [place],
+                color=UNTRAINED,
+                marker="o",
+                markersize=8,
+                markerfacecolor="none",
+                markeredgewidth=1.8,
+                zorder=3,
+            )
             axes.plot([task.tuned], [place], marker="o", markersize=8, color=color, markeredgewidth=0, zorder=4)
             _beside(axes, place, f"{task.base:.3f} → {task.tuned:.3f}")
         _rows(axes, [task.task for task in tasks])
@@ -72,12 +91,41 @@ def loss_chart(log: Sequence[Mapping[str, Any]]) -> str:
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(2.9)
         if train:
-            axes.plot(*zip(*train, strict=True), color=UNTRAINED, linewidth=1.2, marker="." if len(train) == 1 else "", label="train")
+            axes.plot(
+                *zip(*train, strict=True),
+                color=UNTRAINED,
+                linewidth=1.2,
+                marker="." if len(train) == 1 else "",
+                label="train",
+            )
         if validation:
-            axes.plot(*zip(*validation, strict=True), color=TUNED, linewidth=1.6, marker="o", markersize=4.5, label="validation")
+            axes.plot(
+                *zip(*validation, strict=True),
+                color=TUNED,
+                linewidth=1.6,
+                marker="o",
+                markersize=4.5,
+                label="validation",
+            )
             step, lowest = min(validation, key=lambda point: point[1])
-            axes.plot([step], [lowest], color=TARGET, marker="o", markersize=10, markerfacecolor="none", markeredgecolor=TARGET, markeredgewidth=1.4)
-            axes.annotate(f"best {lowest:.3f}", (step, lowest), xytext=(0, 10), textcoords="offset points", ha="center", color=TARGET)
+            axes.plot(
+                [step],
+                [lowest],
+                color=TARGET,
+                marker="o",
+                markersize=10,
+                markerfacecolor="none",
+                markeredgecolor=TARGET,
+                markeredgewidth=1.4,
+            )
+            axes.annotate(
+                f"best {lowest:.3f}",
+                (step, lowest),
+                xytext=(0, 10),
+                textcoords="offset points",
+                ha="center",
+                color=TARGET,
+            )
         axes.grid(axis="y", color=GRID, linewidth=0.7)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_ylim(0, 1.12 * max(loss for _, loss in [*train, *validation]))
@@ -100,12 +148,23 @@ def _interval(axes: Any, place: int, bounds: tuple[float, float, float], color: 
 
 
 def _beside(axes: Any, place: int, label: str) -> None:
-    axes.annotate(label, (1.0, place), xytext=(8, 0), textcoords="offset points", xycoords=("axes fraction", "data"), va="center")
+    axes.annotate(
+        label, (1.0, place), xytext=(8, 0), textcoords="offset points", xycoords=("axes fraction", "data"), va="center"
+    )
 
 
 def _target_line(axes: Any, where: float, label: str) -> None:
     axes.axvline(where, color=TARGET, linewidth=1.3, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(label, (where, 1.0), xytext=(0, 4), textcoords="offset points", xycoords=("data", "axes fraction"), ha="center", va="bottom", color=TARGET)
+    axes.annotate(
+        label,
+        (where, 1.0),
+        xytext=(0, 4),
+        textcoords="offset points",
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        va="bottom",
+        color=TARGET,
+    )
 
 
 def _rows(axes: Any, names: Sequence[str]) -> None:

@@ -1,4 +1,6 @@
-"""Arms side by side: each arm's interval against the target, and the tuned arms' paired gain over the best untrained one."""
+"""Arms side by side: each arm's interval against the target, and the tuned arms' paired gain over the best untrained
+one.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,12 @@ def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
     rows = {tuple(frame["row_id"]) for _, frame in frames}
     if len(rows) != 1:
         raise TuneworthyError(
-            f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they cannot be compared; run again."
+            f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they "
+            "cannot be compared; run again."
         )
-    measured = [Measured(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames]
+    measured = [
+        Measured(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
+    ]
     return sorted(measured, key=lambda one: COMPLEXITY.index(one.facts.arm))
 
 
@@ -55,7 +60,11 @@ def compare_arms(arms: list[Measured], decision: DecisionConfig, seed: int) -> l
 
 def _report(one: Measured, best: Measured, decision: DecisionConfig, seed: int) -> ArmReport:
     interval = mean_interval(one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
-    gain = paired_interval(best.scores, one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups) if one.facts.arm in TRAINED else None
+    gain = (
+        paired_interval(best.scores, one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
+        if one.facts.arm in TRAINED
+        else None
+    )
     return ArmReport(
         **one.facts.model_dump(include={"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}),
         score=interval.mean,

@@ -67,7 +67,9 @@ def render_report(page: ReportPage) -> str:
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return the verdict's reasons; those on single benchmark tasks stand in the gate's own table, and here as one line."""
+    """Return the verdict's reasons; those on single benchmark tasks stand in the gate's own table, and here as one
+    line.
+    """
     if verdict.gate is None:
         return list(verdict.reasons)
     single = {gate_sentence(task, verdict.gate.margin) for task in verdict.gate.tasks}
@@ -83,14 +85,20 @@ def _mood(verdict: Verdict) -> str:
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     """Return (value, label) of the few numbers that are read first."""
     best = max(verdict.arms, key=lambda arm: arm.score)
-    facts = [(f"{best.score:.3f}", f"best arm: {best.arm}"), (f"{verdict.target:g}", "target"), (str(verdict.rows), "held-out rows")]
+    facts = [
+        (f"{best.score:.3f}", f"best arm: {best.arm}"),
+        (f"{verdict.target:g}", "target"),
+        (str(verdict.rows), "held-out rows"),
+    ]
     gains = [(arm.gain, arm.arm) for arm in verdict.arms if arm.gain is not None]
     if gains:
         gain, arm = max(gains)
         facts.append((signed(gain), f"gain of {arm}"))
     if verdict.gate:
         unclear = sum(task.standing == "unclear" for task in verdict.gate.tasks)
-        facts.append((verdict.gate.state, f"gate, unclear on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate"))
+        facts.append(
+            (verdict.gate.state, f"gate, unclear on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate")
+        )
     if verdict.rows_needed:
         facts.append((str(verdict.rows_needed), "rows that would tell"))
     return facts

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, BenchmarkArtifact, ComparisonArtifact, DataArtifact, ModelArtifact, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    BenchmarkArtifact,
+    ComparisonArtifact,
+    DataArtifact,
+    ModelArtifact,
+    VerdictArtifact,
+)
 from schemas.reports import ChampionReport, GateTask, Verdict
 from tasks.decision.report_page import ReportPage, render_report
 from tasks.decision.samples import read_samples
@@ -92,14 +100,23 @@ def _champion_lines(verdict: Verdict) -> list[str]:
     if beside is None:
         return ["", f"Champion: {verdict.champion_note}.", ""] if verdict.champion_note else []
     numbers = (f"{beside.score:.3f}", f"{beside.low:.3f} to {beside.high:.3f}", f"{beside.valid_rate:.0%}")
-    cells = (f"champion, version {beside.version}", *numbers, f"{beside.prompt_tokens:.0f}", f"{beside.output_tokens:.0f}", f"{beside.lead:+.3f}")
+    cells = (
+        f"champion, version {beside.version}",
+        *numbers,
+        f"{beside.prompt_tokens:.0f}",
+        f"{beside.output_tokens:.0f}",
+        f"{beside.lead:+.3f}",
+    )
     return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in beside.reasons), ""]
 
 
 def summary(name: str, verdict: Verdict) -> str:
     """Return the verdict as markdown for the flow run's page."""
     lines = [f"# {name}: {verdict.verdict}", "", f"**{verdict.headline}**", ""]
-    lines += [f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in | out | gain |", "|---|---:|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in | out | gain |",
+        "|---|---:|---|---:|---:|---:|---:|",
+    ]
     for arm in verdict.arms:
         gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
         cells = (
@@ -115,7 +132,10 @@ def summary(name: str, verdict: Verdict) -> str:
     lines += _champion_lines(verdict)
     if verdict.gate:
         lines += ["", f"{verdict.gate.in_words}.", ""]
-        lines += [f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |", "|---|---:|---:|---:|---:|---|---|"]
+        lines += [
+            f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |",
+            "|---|---:|---:|---:|---:|---|---|",
+        ]
         lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.tasks]
     return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])
 

@@ -1,10 +1,11 @@
 """From numbers to a verdict: the simplest arm that is good enough wins, and a tuned one has to earn its place.
 
-1. An untrained arm is good enough when its whole interval lies at or above the target. The simplest such arm is the verdict.
-2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth` and surely above nothing.
-3. The gate refuses an adapter that surely lost more than the margin on any benchmark task; its arms are out, however well they scored.
-4. The simplest tuned arm that is good enough, earned its place and passed the gate is the verdict.
-5. Otherwise: `none_good_enough` when every arm surely misses the target, else `undecided`, with the rows that would tell.
+1. An untrained arm is good enough when its whole interval lies at or above the target. The simplest such arm is the
+verdict. 2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth` and surely
+above nothing. 3. The gate refuses an adapter that surely lost more than the margin on any benchmark task; its arms are
+out, however well they scored. 4. The simplest tuned arm that is good enough, earned its place and passed the gate is
+the verdict. 5. Otherwise: `none_good_enough` when every arm surely misses the target, else `undecided`, with the rows
+that would tell.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ VERDICT_OF: dict[str, VerdictName] = {
 }
 
 
-def judge(arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None) -> Verdict:
+def judge(
+    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None
+) -> Verdict:
     """Return the verdict on arms that are ordered from the simplest to the most complex."""
     gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
     sufficient = next((arm for arm in arms if arm.gain is None and arm.standing == "good"), None)
@@ -77,7 +80,9 @@ def _rows_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
     return rows_to_tell_apart(best.rows, Interval(best.score, best.low, best.high), decision.target)
 
 
-def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig, needed: int | None) -> tuple[str, ...]:
+def _reasons(
+    arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig, needed: int | None
+) -> tuple[str, ...]:
     lines = [arm_sentence(arm, decision) for arm in arms]
     if gate:
         lines += [gate_sentence(task, gate.margin) for task in gate.tasks]

@@ -39,8 +39,15 @@ def read_samples(held_out: Path, answers: Mapping[str, Path], count: int = SAMPL
         answers: answers.parquet of each arm, by the arm's name, in the order to be shown.
         count: rows wanted.
     """
-    tables = {arm: {row["row_id"]: row for row in pl.read_parquet(path).iter_rows(named=True)} for arm, path in answers.items()}
-    rows = [row for row in pl.read_parquet(held_out).sort("row_id").iter_rows(named=True) if all(row["row_id"] in table for table in tables.values())]
+    tables = {
+        arm: {row["row_id"]: row for row in pl.read_parquet(path).iter_rows(named=True)}
+        for arm, path in answers.items()
+    }
+    rows = [
+        row
+        for row in pl.read_parquet(held_out).sort("row_id").iter_rows(named=True)
+        if all(row["row_id"] in table for table in tables.values())
+    ]
     picked = [rows[place * len(rows) // min(count, len(rows))] for place in range(min(count, len(rows)))]
     return tuple(
         Sample(

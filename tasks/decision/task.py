@@ -1,4 +1,6 @@
-"""The decision stages: a verdict on measured arms, those arms beside the registry's champion, and what a person reads of both."""
+"""The decision stages: a verdict on measured arms, those arms beside the registry's champion, and what a person reads
+of both.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from schemas.artifacts import (
     ScoredChampionArtifact,
     VerdictArtifact,
 )
-from tasks.stage import Bench, stage
+from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
@@ -24,15 +26,23 @@ if TYPE_CHECKING:
 
 @stage(libraries=("numpy",))
 def decide(
-    decision: DecisionConfig, margin: float | None, seed: int, arms: tuple[ArmArtifact, ...], benchmark: BenchmarkArtifact | None, *, bench: Bench
+    decision: DecisionConfig,
+    margin: float | None,
+    seed: int,
+    arms: tuple[ArmArtifact, ...],
+    benchmark: BenchmarkArtifact | None,
+    *,
+    workdir: WorkDirectory,
 ) -> VerdictArtifact:
-    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds every number."""
+    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds
+    every number.
+    """
     from tasks.decision.comparison import compare_arms, read_measured
     from tasks.decision.rules import judge
 
-    measured = read_measured([(arm, bench.open(arm)) for arm in arms])
+    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
     verdict = judge(compare_arms(measured, decision, seed), benchmark, decision, margin)
-    (bench.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
+    (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
 
@@ -47,18 +57,22 @@ def compare_champion(
     verdict: VerdictArtifact,
     arms: tuple[ArmArtifact, ...],
     *,
-    bench: Bench,
+    workdir: WorkDirectory,
 ) -> ComparisonArtifact:
-    """Set today's arms beside the champion, version `version`, which answers as the arm `asks`, on the held-out rows that it did not learn."""
+    """Set today's arms beside the champion, version `version`, which answers as the arm `asks`, on the held-out rows
+    that it did not learn.
+    """
     from schemas.reports import Verdict
     from tasks.decision.champion import Rules, compare_with_champion
     from tasks.decision.comparison import read_measured
 
-    measured = read_measured([(arm, bench.open(arm)) for arm in arms])
-    whole = Verdict.model_validate_json((bench.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
-    rows = bench.open(learned) / "learned.parquet"
-    found = compare_with_champion(version, asks, (scored, bench.open(scored)), measured, rows, whole, Rules(decision, seed))
-    (bench.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
+    whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
+    rows = workdir.open(learned) / "learned.parquet"
+    found = compare_with_champion(
+        version, asks, (scored, workdir.open(scored)), measured, rows, whole, Rules(decision, seed)
+    )
+    (workdir.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
     return ComparisonArtifact(version=version, outcome=found.outcome)
 
 
@@ -74,15 +88,16 @@ def write_report(
     comparison: ComparisonArtifact | None = None,
     why_uncompared: str = "",
     *,
-    bench: Bench,
+    workdir: WorkDirectory,
 ) -> ReportArtifact:
-    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json beside them.
+    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json
+    beside them.
 
     `comparison` sets the arms beside the registry's champion; where there is none, `why_uncompared` tells the reason.
     """
     from tasks.decision.reporting import Measurements, write_pages
 
     opened = [part for part in (verdict, data, *arms, adapter, comparison) if part is not None]
-    folders = {part.digest: bench.open(part) for part in opened}
+    folders = {part.digest: workdir.open(part) for part in opened}
     found = Measurements(verdict, data, base, arms, adapter, benchmark, comparison, why_uncompared)
-    return ReportArtifact(headline=write_pages(name, found, folders, bench.out))
+    return ReportArtifact(headline=write_pages(name, found, folders, workdir.out))

@@ -33,7 +33,14 @@ def signed_spread(low: float, high: float) -> str:
     return f"{low:+.3f} to {high:+.3f}"
 
 
-def headline(name: VerdictName, arms: list[ArmReport], winner: ArmReport | None, tuned: ArmReport | None, is_open: bool, target: float) -> str:
+def headline(
+    name: VerdictName,
+    arms: list[ArmReport],
+    winner: ArmReport | None,
+    tuned: ArmReport | None,
+    is_open: bool,
+    target: float,
+) -> str:
     """Return the verdict in one or two sentences."""
     best = winner or max(arms, key=lambda arm: arm.score)
     numbers = f"{best.arm} scores {best.score:.3f} ({spread(best.low, best.high)}) against a target of {target:g}."
@@ -46,18 +53,35 @@ def headline(name: VerdictName, arms: list[ArmReport], winner: ArmReport | None,
 
 def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     """Return what one arm's numbers say."""
-    text = f"{arm.arm} {STANDINGS[arm.standing]} of {decision.target:g}: {arm.score:.3f} ({spread(arm.low, arm.high)}) on {arm.rows} rows"
+    text = (
+        f"{arm.arm} {STANDINGS[arm.standing]} of {decision.target:g}: {arm.score:.3f} ({spread(arm.low, arm.high)}) "
+        f"on {arm.rows} rows"
+    )
     if arm.gain is None or arm.gain_low is None or arm.gain_high is None:
         return f"{text}."
-    worth = "worth it" if arm.gain >= decision.worth and arm.gain_low > 0 else "not surely worth it" if arm.gain_high >= decision.worth else "not worth it"
-    return f"{text}; {arm.gain:+.3f} ({signed_spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, {worth} at {decision.worth:g}."
+    worth = (
+        "worth it"
+        if arm.gain >= decision.worth and arm.gain_low > 0
+        else "not surely worth it"
+        if arm.gain_high >= decision.worth
+        else "not worth it"
+    )
+    return (
+        f"{text}; {arm.gain:+.3f} ({signed_spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, "
+        f"{worth} at {decision.worth:g}."
+    )
 
 
 def gate_sentence(task: GateTask, margin: float) -> str:
     """Return what the adapter did to one benchmark task, and how its loss stands against the margin."""
-    outcome = f"{LOSS_NAMES[task.standing]} the margin of {margin:g}" + (", which its interval crosses" if task.standing == "unclear" else "")
+    outcome = f"{LOSS_NAMES[task.standing]} the margin of {margin:g}" + (
+        ", which its interval crosses" if task.standing == "unclear" else ""
+    )
     change = f"{task.difference:+.3f} ({signed_spread(task.low, task.high)})"
-    return f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} items: {outcome}."
+    return (
+        f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} items: "
+        f"{outcome}."
+    )
 
 
 def undecided_sentence(rows: int, needed: int) -> str:
@@ -65,11 +89,14 @@ def undecided_sentence(rows: int, needed: int) -> str:
     return f"{rows} held-out rows cannot tell; about {needed} would, if the scores stay as they are."
 
 
-def champion_sentence(version: str, own: Interval, standing: str, rows: int, left_out: int, decision: DecisionConfig) -> str:
+def champion_sentence(
+    version: str, own: Interval, standing: str, rows: int, left_out: int, decision: DecisionConfig
+) -> str:
     """Return what the champion's own numbers say."""
     learned = f"; {left_out} that it learned are left out" if left_out else ""
     return (
-        f"the champion, version {version}, {STANDINGS[standing]} of {decision.target:g}: {own.mean:.3f} ({spread(own.low, own.high)}) "
+        f"the champion, version {version}, {STANDINGS[standing]} of {decision.target:g}: {own.mean:.3f} "
+        f"({spread(own.low, own.high)}) "
         f"on {rows} of today's held-out rows{learned}."
     )
 
@@ -77,10 +104,15 @@ def champion_sentence(version: str, own: Interval, standing: str, rows: int, lef
 def lead_sentence(version: str, untrained: str, lead: Interval) -> str:
     """Return how the champion stands against what needs no training."""
     sure = "surely better than" if lead.low > 0 else "surely worse than" if lead.high < 0 else "not surely other than"
-    return f"version {version} is {sure} {untrained}, the best untrained arm there: {lead.mean:+.3f} ({signed_spread(lead.low, lead.high)})."
+    return (
+        f"version {version} is {sure} {untrained}, the best untrained arm there: {lead.mean:+.3f} "
+        f"({signed_spread(lead.low, lead.high)})."
+    )
 
 
-def challenger_sentence(version: str, arm: str, difference: Interval, outcome: str, needed: int | None, worth: float) -> str:
+def challenger_sentence(
+    version: str, arm: str, difference: Interval, outcome: str, needed: int | None, worth: float
+) -> str:
     """Return what today's adapter is beside the champion; it also tells why a version was placed where it was."""
     said = {
         "better": f"surely better than the champion, version {version}",
@@ -89,4 +121,7 @@ def challenger_sentence(version: str, arm: str, difference: Interval, outcome: s
         "unclear": f"not surely as good as the champion, version {version}, which stays",
     }[outcome]
     more = f"; about {needed} rows would tell" if needed else ""
-    return f"{arm} is {said}: {difference.mean:+.3f} ({signed_spread(difference.low, difference.high)}) on the same rows{more}."
+    return (
+        f"{arm} is {said}: {difference.mean:+.3f} ({signed_spread(difference.low, difference.high)}) on the same "
+        f"rows{more}."
+    )

@@ -16,7 +16,10 @@ PREFILL_TOKENS = 2048
 def common_prefix(prompts: Sequence[list[int]]) -> int:
     """Return how many tokens all prompts begin with alike; at least one token of every prompt is left out of it."""
     shortest, longest = min(prompts), max(prompts)  # what these two in the order of their tokens share, all share
-    shared = next((place for place, (one, other) in enumerate(zip(shortest, longest, strict=False)) if one != other), min(len(shortest), len(longest)))
+    shared = next(
+        (place for place, (one, other) in enumerate(zip(shortest, longest, strict=False)) if one != other),
+        min(len(shortest), len(longest)),
+    )
     return min(shared, min(map(len, prompts)) - 1)
 
 
@@ -57,7 +60,9 @@ def row_token_bytes(config: Any, dtype: Any) -> int:
 
 
 def memory_budget(device: Any) -> int:
-    """Return the bytes that one batch's keys and values may take: half of a GPU's free memory; on a CPU a quarter of what is free, a gibibyte at most."""
+    """Return the bytes that one batch's keys and values may take: half of a GPU's free memory; on a CPU a quarter of
+    what is free, a gibibyte at most.
+    """
     import torch
 
     if device.type == "cuda":

@@ -27,11 +27,13 @@ class Generated:
     is_stopped: bool
 
 
-def generate(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, on_progress: Progress | None = None) -> list[Generated]:
+def generate(
+    loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, on_progress: Progress | None = None
+) -> list[Generated]:
     """Return the greedy answer to every prompt, in their order.
 
-    What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot be shared in this
-    way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
+    What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot
+    be shared in this way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
 
     Args:
         loaded: the model.
@@ -53,7 +55,9 @@ def generate(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int,
 
 
 def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, tell: Tell) -> None:
-    """Read what all prompts begin with once, then batch after batch of what they go on with; tell each row's new ids as it is finished."""
+    """Read what all prompts begin with once, then batch after batch of what they go on with; tell each row's new ids as
+    it is finished.
+    """
     shared = common_prefix(prompts)
     own = [prompt[shared:] for prompt in prompts]
     per_token = row_token_bytes(loaded.model.config.get_text_config(), loaded.dtype)
@@ -65,7 +69,9 @@ def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_toke
             _answer_batch(reader, {row: own[row] for row in batch}, max_new_tokens, loaded.stop_ids, tell)
 
 
-def _answer_batch(reader: PrefixReader, prompts: dict[int, list[int]], max_new_tokens: int, stop_ids: frozenset[int], tell: Tell) -> None:
+def _answer_batch(
+    reader: PrefixReader, prompts: dict[int, list[int]], max_new_tokens: int, stop_ids: frozenset[int], tell: Tell
+) -> None:
     """Answer one batch; `prompts` has the longest first."""
     rows, own = list(prompts), list(prompts.values())
     reader.memory.open_batch(len(rows), len(own[0]) + max_new_tokens, reader.device)
@@ -104,7 +110,11 @@ def _finished(loaded: LoadedModel, ids: list[int]) -> Generated:
     """Return an answer from the ids that were decoded, which may go on after the stop token."""
     end = next((place for place, token in enumerate(ids) if token in loaded.stop_ids), None)
     kept = ids if end is None else ids[:end]
-    return Generated(kept, loaded.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False), end is not None)
+    return Generated(
+        kept,
+        loaded.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+        end is not None,
+    )
 
 
 def _searched(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
@@ -114,8 +124,11 @@ def _searched(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int
     filler = min(loaded.stop_ids)
     ids = torch.tensor([[filler] * (width - len(prompt)) + prompt for prompt in prompts], device=loaded.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=loaded.device)
-    settings: Any = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=sorted(loaded.stop_ids), pad_token_id=filler)
-    # A model's own sampling settings (a temperature, a repetition penalty) would be mixed in where these leave something out.
+    settings: Any = GenerationConfig(
+        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=sorted(loaded.stop_ids), pad_token_id=filler
+    )
+    # A model's own sampling settings (a temperature, a repetition penalty) would be mixed in where these leave
+    # something out.
     loaded.model.generation_config = settings
     with torch.inference_mode():
         made = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)

@@ -1,4 +1,6 @@
-"""A model ready to answer: the base as it is, the base that an adapter was fitted on with that adapter, or a fully tuned model."""
+"""A model ready to answer: the base as it is, the base that an adapter was fitted on with that adapter, or a fully
+tuned model.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,18 @@ from typing import Any
 
 from schemas.errors import LibraryMissing, TuneworthyError
 from tasks.inference.precision import best_precision
+from tasks.inference.prompts.rendering import TemplateFacts, template_facts
 from tasks.inference.quietness import quietly
-from tasks.inference.rendering import TemplateFacts, template_facts
-from tasks.memory import may_be_dropped
+from tasks.reuse.memory import may_be_dropped
 
 PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south."
 
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """The best/ or last/ folder of a sealed adapter artifact, and the method that it was fitted with: "qlora", "lora" or "full"."""
+    """The best/ or last/ folder of a sealed adapter artifact, and the method that it was fitted with: "qlora", "lora"
+    or "full".
+    """
 
     folder: Path
     method: str
@@ -26,7 +30,9 @@ class AdapterFolder:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer; `reason` tells which precision was chosen, and why; `stop_ids` end an answer."""
+    """A model in evaluation mode with its tokenizer; `reason` tells which precision was chosen, and why; `stop_ids` end
+    an answer.
+    """
 
     model: Any
     tokenizer: Any
@@ -47,15 +53,18 @@ class LoadedModel:
     @property
     def window(self) -> int:
         """Tokens that the model can look at: prompt and answer together."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or self.tokenizer.model_max_length)
+        return int(
+            getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+            or self.tokenizer.model_max_length
+        )
 
 
 @lru_cache(maxsize=1)
 def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any = None) -> LoadedModel:
     """Load a model from sealed folders; the last one asked for is kept, so that the arms that share it load it once.
 
-    A QLoRA adapter is attached to the quantised base that it was fitted on, with the base's weights unpacked again: the same numbers as
-    4-bit weights give, at the speed of plain ones.
+    A QLoRA adapter is attached to the quantised base that it was fitted on, with the base's weights unpacked again: the
+    same numbers as 4-bit weights give, at the speed of plain ones.
 
     Args:
         folder: the sealed base model.
@@ -69,7 +78,9 @@ def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any
     from transformers import AutoTokenizer
 
     precision = best_precision()
-    chosen, reason = (dtype, "as asked for") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
+    chosen, reason = (
+        (dtype, "as asked for") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
+    )
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     with quietly():
         model = _model(folder, adapter, tokenizer, chosen)
@@ -91,14 +102,18 @@ def _model(folder: Path, adapter: AdapterFolder | None, tokenizer: Any, dtype: A
 def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end an answer: the template's, and the model's own."""
     own = model.generation_config.eos_token_id
-    return frozenset([template_facts(tokenizer).stop_id, *(own if isinstance(own, list) else [own] if own is not None else [])])
+    return frozenset(
+        [template_facts(tokenizer).stop_id, *(own if isinstance(own, list) else [own] if own is not None else [])]
+    )
 
 
 def plain_model(folder: Path, dtype: Any) -> Any:
     """Load a folder's weights in one precision onto the machine's device, for reading only."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, trust_remote_code=False, local_files_only=True, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=dtype, trust_remote_code=False, local_files_only=True, use_safetensors=True
+    )
     return _ready(model.to(best_device()))
 
 
@@ -111,7 +126,9 @@ def quantised_model(folder: Path, dtype: Any) -> Any:
     try:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+        quantised = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
         model = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=dtype,
@@ -122,7 +139,10 @@ def quantised_model(folder: Path, dtype: Any) -> Any:
             use_safetensors=True,
         )
     except ImportError as fault:
-        raise LibraryMissing(f'training.method "qlora" needs bitsandbytes ({fault}). Install it with `pip install bitsandbytes`, or set "lora".') from fault
+        raise LibraryMissing(
+            f'training.method "qlora" needs bitsandbytes ({fault}). Install it with `pip install bitsandbytes`, or '
+            'set "lora".'
+        ) from fault
     return _ready(model.dequantize().to(dtype))
 
 
@@ -137,7 +157,9 @@ def _with_adapter(base: Any, adapter: AdapterFolder, tokenizer: Any, dtype: Any)
     from peft import PeftModel
 
     before = _probe_logits(base, tokenizer)
-    model = PeftModel.from_pretrained(base, str(adapter.folder), autocast_adapter_dtype=False, local_files_only=True).to(dtype)
+    model = PeftModel.from_pretrained(
+        base, str(adapter.folder), autocast_adapter_dtype=False, local_files_only=True
+    ).to(dtype)
     _check_change(before, _probe_logits(_ready(model), tokenizer), adapter)
     return model
 
@@ -155,7 +177,8 @@ def _fully_tuned(folder: Path, adapter: AdapterFolder, tokenizer: Any, dtype: An
 def _check_change(before: Any, after: Any, adapter: AdapterFolder) -> None:
     if bool((before == after).all()):
         raise TuneworthyError(
-            f"The {adapter.method} adapter changes nothing: the model gives the same logits with and without it, so its score would be the base's. "
+            f"The {adapter.method} adapter changes nothing: the model gives the same logits with and without it, so "
+            "its score would be the base's. "
             "Look at training.learning_rate and training.epochs, or at the adapter's file."
         )
 
@@ -164,7 +187,9 @@ def _probe_logits(model: Any, tokenizer: Any) -> Any:
     import torch
 
     with torch.inference_mode():
-        ids = torch.tensor([tokenizer(PROBE_TEXT, add_special_tokens=False)["input_ids"]], device=next(model.parameters()).device)
+        ids = torch.tensor(
+            [tokenizer(PROBE_TEXT, add_special_tokens=False)["input_ids"]], device=next(model.parameters()).device
+        )
         return model(input_ids=ids, use_cache=False).logits.float()
 
 

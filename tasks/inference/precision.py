@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-# Coarser numbers are taken only where they pay; a processor with bf16 products is believed unless it plainly is no faster.
+# Coarser numbers are taken only where they pay; a processor with bf16 products is believed unless it plainly is no
+# faster.
 GAIN_WITHOUT_UNITS = 1.3
 GAIN_WITH_UNITS = 0.9
 TRIES = 12
@@ -32,27 +33,40 @@ class Precision:
 
 @functools.cache
 def best_precision() -> Precision:
-    """Return the format that pays on this machine; on a CPU by its flags and by timing products for about 50 ms, once per process."""
+    """Return the format that pays on this machine; on a CPU by its flags and by timing products for about 50 ms, once
+    per process.
+    """
     if torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Precision("cuda", torch.bfloat16 if has else torch.float32, f"{torch.cuda.get_device_name()} {'has' if has else 'has no'} bf16 units")
+        return Precision(
+            "cuda",
+            torch.bfloat16 if has else torch.float32,
+            f"{torch.cuda.get_device_name()} {'has' if has else 'has no'} bf16 units",
+        )
     has = bool(BF16_FLAGS & _processor_flags())
     gain = measured_gain()
     pays = gain >= (GAIN_WITH_UNITS if has else GAIN_WITHOUT_UNITS)
     units = "has bf16 units" if has else "has no bf16 units"
-    return Precision("cpu", torch.bfloat16 if pays else torch.float32, f"this CPU {units}, and a bf16 product took {1 / gain:.2f} of the time of an fp32 one")
+    return Precision(
+        "cpu",
+        torch.bfloat16 if pays else torch.float32,
+        f"this CPU {units}, and a bf16 product took {1 / gain:.2f} of the time of an fp32 one",
+    )
 
 
 def measured_gain(rows: int = 256, inner: int = 512, columns: int = 1024) -> float:
     """Return how many times as fast a bf16 product is as an fp32 one.
 
-    One thread, in turn, the best of several tries each: other work on the machine slows single tries, and must not decide.
+    One thread, in turn, the best of several tries each: other work on the machine slows single tries, and must not
+    decide.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     try:
-        factors = {dtype: (torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)) for dtype in best}
+        factors = {
+            dtype: (torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)) for dtype in best
+        }
         for _ in range(TRIES):
             for dtype, (left, right) in factors.items():
                 started = time.perf_counter()

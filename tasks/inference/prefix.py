@@ -1,8 +1,9 @@
 """Many prompts that begin alike: what they share is read once, and its keys and values are kept once.
 
-A row attends to two stretches, the shared prefix and its own tokens. Each stretch gives an attention result and the logarithm of its
-softmax's denominator, from which the result over both follows exactly. transformers lets an attention function be registered by name, so
-this works inside every model that uses that interface; `tasks.inference.suiting` tries it on the model at hand before it is used.
+A row attends to two stretches, the shared prefix and its own tokens. Each stretch gives an attention result and the
+logarithm of its softmax's denominator, from which the result over both follows exactly. transformers lets an attention
+function be registered by name, so this works inside every model that uses that interface; `tasks.inference.suiting`
+tries it on the model at hand before it is used.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class SharedMemory(Cache):
 
     # what transformers asks of a cache
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         """Hand keys and values on: the attention function stores them."""
         return key_states, value_states
 
@@ -85,10 +88,14 @@ class SharedMemory(Cache):
     # attention
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Store this layer's keys and values and return the attention result, shaped like `query` (rows, heads, tokens, D)."""
+        """Store this layer's keys and values and return the attention result, shaped like `query` (rows, heads, tokens,
+        D).
+        """
         if not self.slots:
             self.prefix[layer] = key.contiguous(), value.contiguous()
-            read: Tensor = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
+            read: Tensor = torch.nn.functional.scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=scale, enable_gqa=True
+            )
             return read
         keys, values = self._own(layer, key, value)
         if self._filled is not None:
@@ -110,12 +117,18 @@ class SharedMemory(Cache):
         rows, heads, _, size = query.shape
         width, key_heads = self._mask.shape[3], keys.shape[1]
         result, weight = _stretch(
-            query.view(rows, key_heads, heads // key_heads, size), keys[:rows, :, :width], values[:rows, :, :width], self._mask.to(query.dtype), scale
+            query.view(rows, key_heads, heads // key_heads, size),
+            keys[:rows, :, :width],
+            values[:rows, :, :width],
+            self._mask.to(query.dtype),
+            scale,
         )
         return result.reshape(rows, heads, 1, -1), weight.reshape(rows, heads, 1)
 
     def _with_prefix(self, layer: int, query: Tensor, own: Tensor, own_weight: Tensor, scale: float) -> Tensor:
-        """Add the prefix's part to the result over a row's own tokens; every query of a key head sees all of it, so they go as one long row."""
+        """Add the prefix's part to the result over a row's own tokens; every query of a key head sees all of it, so
+        they go as one long row.
+        """
         if not self.prefix_tokens:
             return own
         keys, values = self.prefix[layer]
@@ -137,7 +150,9 @@ def has_kernel(query: Tensor) -> bool:
 def _stretch(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """Return attention over one stretch and the logarithm of its softmax's denominator (rows, heads, tokens)."""
     if has_kernel(query):
-        made: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, keys, values, attn_mask=mask, scale=scale)
+        made: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, keys, values, attn_mask=mask, scale=scale
+        )
         return made[0], made[1].float()
     return by_hand(query, keys, values, mask, scale)
 
@@ -152,11 +167,15 @@ def by_hand(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, sc
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Return attention of every token over itself and the ones before it; padding stands at the end, where nobody looks at it."""
+    """Return attention of every token over itself and the ones before it; padding stands at the end, where nobody looks
+    at it.
+    """
     times = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
     if has_kernel(query):
-        made: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, is_causal=True, scale=scale)
+        made: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, is_causal=True, scale=scale
+        )
         return made[0], made[1].float()
     tokens = query.shape[2]
     later = torch.full((tokens, tokens), float("-inf"), device=query.device).triu(1)
@@ -164,7 +183,13 @@ def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Te
 
 
 def shared_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None, **others: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend by the memory that is being read into (transformers' attention interface)."""
     memory = _reading.get()
@@ -193,7 +218,9 @@ def reading(model: Any, memory: SharedMemory) -> Iterator[None]:
 
 
 class PrefixReader:
-    """Reads a prefix, then batches of rows that go on from it, then one token of every row at a time. Use within `reading`."""
+    """Reads a prefix, then batches of rows that go on from it, then one token of every row at a time. Use within
+    `reading`.
+    """
 
     def __init__(self, model: Any, device: Any, memory: SharedMemory) -> None:
         self.model, self.device, self.memory = model, device, memory
@@ -208,7 +235,9 @@ class PrefixReader:
         """Read the rows' own tokens but for each one's last, which is the first that `step` reads."""
         width = max(map(len, prompts)) - 1
         if width:
-            ids = torch.tensor([[*prompt[:-1], *[0] * (width + 1 - len(prompt))] for prompt in prompts], device=self.device)
+            ids = torch.tensor(
+                [[*prompt[:-1], *[0] * (width + 1 - len(prompt))] for prompt in prompts], device=self.device
+            )
             self.memory.fill(rows)
             self._forward(ids, torch.full((len(prompts),), self.memory.prefix_tokens, device=self.device))
         self.memory.used[rows] = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
@@ -217,13 +246,19 @@ class PrefixReader:
         """Read one token of every row and return the logits (rows, vocabulary) of what follows."""
         self.memory.step()
         used = self.memory.used[: self.memory.rows]
-        logits = self._forward(torch.tensor(tokens, device=self.device)[:, None], self.memory.prefix_tokens + used, is_asked=True)
+        logits = self._forward(
+            torch.tensor(tokens, device=self.device)[:, None], self.memory.prefix_tokens + used, is_asked=True
+        )
         used += 1
         return logits[:, -1]
 
     def _forward(self, ids: Tensor, starts: Tensor, is_asked: bool = False) -> Tensor:
-        """Read tokens (rows, width) from each row's start on; with `is_asked` return the logits after the last one, else none are computed."""
+        """Read tokens (rows, width) from each row's start on; with `is_asked` return the logits after the last one,
+        else none are computed.
+        """
         positions = starts[:, None] + torch.arange(ids.shape[1], device=self.device)
         kept: Tensor | int = 1 if is_asked else torch.empty(0, dtype=torch.long, device=self.device)
-        logits: Tensor = self.model(input_ids=ids, position_ids=positions, past_key_values=self.memory, use_cache=True, logits_to_keep=kept).logits
+        logits: Tensor = self.model(
+            input_ids=ids, position_ids=positions, past_key_values=self.memory, use_cache=True, logits_to_keep=kept
+        ).logits
         return logits

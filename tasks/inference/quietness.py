@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep progress bars and notes to developers off the terminal: what a user should know is told to the audience."""
+    """Keep progress bars and notes to developers off the terminal: what a user should know is told to the reporter."""
     from transformers.utils import logging as told
 
     before, was_shown = told.get_verbosity(), told.is_progress_bar_enabled()

@@ -29,7 +29,11 @@ def _by_config(config: Any) -> str | None:
     if not kinds and getattr(config, "sliding_window", None):
         return f"its attention sees the last {config.sliding_window} tokens only"
     turning = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
-    return f"its positions are turned by the {turning} rule, which depends on the length" if turning in LENGTH_DEPENDENT else None
+    return (
+        f"its positions are turned by the {turning} rule, which depends on the length"
+        if turning in LENGTH_DEPENDENT
+        else None
+    )
 
 
 def _by_trial(loaded: LoadedModel) -> str | None:
@@ -37,11 +41,15 @@ def _by_trial(loaded: LoadedModel) -> str | None:
     ids = [(place * 7 + 3) % min(loaded.model.config.get_text_config().vocab_size, 1000) for place in range(14)]
     rows = [[*ids[:6], *ids[6:11]], [*ids[:6], *ids[8:14], ids[6]]]
     try:
-        apart = max(_distance(loaded, row, logits) for row, logits in zip(rows, _shared_logits(loaded, rows, 6), strict=True))
+        apart = max(
+            _distance(loaded, row, logits) for row, logits in zip(rows, _shared_logits(loaded, rows, 6), strict=True)
+        )
     except Exception as fault:  # noqa: BLE001  (an architecture of any kind may stand here, and each fails in its own way)
         return f"{type(fault).__name__}: {fault}"
     # Rounding moves logits by far less than the root of a format's precision, a fault by about their whole range.
-    return None if apart < torch.finfo(loaded.dtype).eps ** 0.5 else f"its logits would move by {apart:.1e} of their range"
+    return (
+        None if apart < torch.finfo(loaded.dtype).eps ** 0.5 else f"its logits would move by {apart:.1e} of their range"
+    )
 
 
 def _shared_logits(loaded: LoadedModel, rows: list[list[int]], shared: int) -> Any:

@@ -1,4 +1,6 @@
-"""A page for people as one HTML file that needs nothing else: the template, the style, and what both reports say alike."""
+"""A page for people as one HTML file that needs nothing else: the template, the style, and what both reports say
+alike.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,19 @@ _ENDING = """<h2>Where every number comes from</h2>
 
 
 def ending(digests: str) -> str:
-    """Return the end of a page's template: where its numbers come from. `digests` is the template's own name for the mapping of artifact to digest."""
+    """Return the end of a page's template: where its numbers come from. `digests` is the template's own name for the
+    mapping of artifact to digest.
+    """
     return _ENDING.replace("DIGESTS", digests)
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **words: Any) -> str:
-    """Return a page. Equal input gives equal bytes; nothing in it points outside, and all that was not made by `own` is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    """Return a page. Equal input gives equal bytes; nothing in it points outside, and all that was not made by `own` is
+    escaped.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
     environment.filters |= {"cut": cut, **filters}
     return environment.from_string(template).render(style=own(STYLE), **words)
 

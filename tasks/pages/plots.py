@@ -14,7 +14,16 @@ from matplotlib.figure import Figure
 
 # Stand-ins that become CSS variables of the page, so that one plot serves light and dark.
 INK, MUTED, GRID, UNTRAINED, TUNED, TARGET, BAD, UNSURE = (f"#00000{place}" for place in range(1, 9))
-VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", UNTRAINED: "--plain", TUNED: "--tuned", TARGET: "--target", BAD: "--bad", UNSURE: "--unsure"}
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--line",
+    UNTRAINED: "--plain",
+    TUNED: "--tuned",
+    TARGET: "--target",
+    BAD: "--bad",
+    UNSURE: "--unsure",
+}
 PLOT_STYLE = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -40,10 +49,17 @@ def canvas(height: float) -> tuple[Figure, Any]:
 
 
 def svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an <svg> element: no date, no address, ids of its own, the page's colours and the page's font."""
+    """Return the figure as an <svg> element: no date, no address, ids of its own, the page's colours and the page's
+    font.
+    """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.id": name}):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            stream,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     text = stream.getvalue()
     for pattern, wanted in _CLEANING:
         text = pattern.sub(wanted, text)

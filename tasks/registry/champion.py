@@ -1,7 +1,9 @@
-"""Who the champion is, asked of MLflow before a run decides anything; what it answered is remembered, so that an unchanged night need not ask.
+"""Who the champion is, asked of MLflow before a run decides anything; what it answered is remembered, so that an
+unchanged night need not ask.
 
-MLflow takes seconds to load, and a run that finds everything in the store loads nothing heavy. A SQLite database that has not changed since
-the last look gives the last answer. A server that does not answer is not asked again for a minute, and the last answer is marked as remembered.
+MLflow takes seconds to load, and a run that finds everything in the store loads nothing heavy. A SQLite database that
+has not changed since the last look gives the last answer. A server that does not answer is not asked again for a
+minute, and the last answer is marked as remembered.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from pydantic import ValidationError
 from schemas.champion import Champion, RegistryLook, SplitRule
 from schemas.errors import RegistryUnreachable
 from tasks.registry.connection import default_uri, open_registry, shown
-from tasks.store import ArtifactStore, write_atomically
+from tasks.reuse.store import ArtifactStore, write_atomically
 
 if TYPE_CHECKING:
     from tasks.registry.connection import Registry
 
 SECONDS_UNASKED = 60.0
 SQLITE = "sqlite:///"
-NOBODY = "there is no champion yet"
+SILENT = "there is no champion yet"
 _did_not_answer: dict[str, float] = {}  # URI -> when
 
 
@@ -63,7 +65,7 @@ def unanswered(uri: str) -> RegistryLook:
 
 
 def _nobody() -> RegistryLook:
-    return RegistryLook(why_none=NOBODY)
+    return RegistryLook(why_none=SILENT)
 
 
 def _look(registry: Registry, model: str) -> RegistryLook:
@@ -74,7 +76,7 @@ def _look(registry: Registry, model: str) -> RegistryLook:
         return _nobody()
     champion = read_champion(registry, model, version)
     before = read_champion(registry, model, champion.took_over_from) if champion.took_over_from else None
-    return RegistryLook(champion=champion, before=before, why_none="" if before else NOBODY)
+    return RegistryLook(champion=champion, before=before, why_none="" if before else SILENT)
 
 
 def read_champion(registry: Registry, model: str, version: str) -> Champion:
@@ -87,7 +89,9 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
         if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         tags = {}  # deleted in the UI
-    told = {name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")}
+    told = {
+        name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")
+    }
     split = None
     with contextlib.suppress(ValidationError):  # a tag of another release, or of a person
         split = SplitRule.model_validate_json(tags.get("split", ""))
@@ -95,13 +99,17 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
 
 
 def listed_files(destination: str, champion: Champion, store: ArtifactStore) -> tuple[str, ...]:
-    """Return the files that MLflow still has of a version's adapter, each with its size: another listing makes it be fetched again."""
+    """Return the files that MLflow still has of a version's adapter, each with its size: another listing makes it be
+    fetched again.
+    """
     with open_registry(destination, store, "Nothing was changed."):
         return files_there(champion)
 
 
 def files_there(champion: Champion) -> tuple[str, ...]:
-    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot tell; call it while MLflow is open."""
+    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot tell; call it
+    while MLflow is open.
+    """
     from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
 

@@ -1,4 +1,6 @@
-"""The one door to MLflow: the tracking server that MLFLOW_TRACKING_URI names, or a SQLite file beside the store's artifacts."""
+"""The one door to MLflow: the tracking server that MLFLOW_TRACKING_URI names, or a SQLite file beside the store's
+artifacts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import RegistryUnreachable
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +24,11 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 # A server that does not answer within this is called unreachable; MLflow alone would try for many minutes.
-PROBE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
+PROBE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+}
 # Once it has answered, a stall of this long ends the stage; what a user has set himself holds.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 NOISY = ("mlflow", "alembic")
@@ -43,7 +49,11 @@ class Registry:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name, artifact_location=self.artifact_root and f"{self.artifact_root}/{name}"))
+                return str(
+                    self.client.create_experiment(
+                        name, artifact_location=self.artifact_root and f"{self.artifact_root}/{name}"
+                    )
+                )
             except MlflowException:  # another run made it just now
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
@@ -72,12 +82,16 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
     """
     uri = destination or default_uri(store)
     root = None if destination else store.folder("mlartifacts").as_uri()
-    with _environment(PATIENCE | {name: os.environ[name] for name in PATIENCE if name in os.environ} | QUIET), _silent():
+    with (
+        _environment(PATIENCE | {name: os.environ[name] for name in PATIENCE if name in os.environ} | QUIET),
+        _silent(),
+    ):
         import mlflow
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        # MLflow keeps its URI in the environment too. Put back there alone it holds as before, and ends with whoever set it.
+        # MLflow keeps its URI in the environment too. Put back there alone it holds as before, and ends with whoever
+        # set it.
         before = os.environ.get("MLFLOW_TRACKING_URI")
         try:
             # MLflow's own registry code asks the process-wide URI, whatever client it was called through.
@@ -85,7 +99,8 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
             yield Registry(_probed(uri), uri, root)
         except (MlflowException, SQLAlchemyError, ConnectionError, ModuleNotFoundError) as fault:
             raise RegistryUnreachable(
-                f"MLflow at {shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start the server, "
+                f"MLflow at {shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start "
+                "the server, "
                 "and run the same command again: only what failed here runs."
             ) from fault
         finally:
@@ -132,7 +147,8 @@ def _silent() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # MLflow warns of its own insides (SQLAlchemy's loaders, its type hints): nothing that a reader of this run could mend.
+            # MLflow warns of its own insides (SQLAlchemy's loaders, its type hints): nothing that a reader of this run
+            # could mend.
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,4 +1,6 @@
-"""What is served of a registered adapter: out of the store, or out of MLflow when the store has lost it, under one digest either way."""
+"""What is served of a registered adapter: out of the store, or out of MLflow when the store has lost it, under one
+digest either way.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +10,40 @@ import shutil
 from pathlib import Path
 
 from schemas.champion import Champion
-from tasks.inference.carrying import FILE, packed
-from tasks.inference.golden import GOLDEN, copy_golden
-from tasks.inference.shelves import retrieved_from
-from tasks.keys import digest_of
+from tasks.inference.prompts.golden import GOLDEN, copy_golden
+from tasks.inference.prompts.retrieval_file import FILE, packed
+from tasks.inference.prompts.retrieval_index import retrieved_from
 from tasks.registry.champion import files_there
 from tasks.registry.connection import open_registry
-from tasks.store import MANIFEST, ArtifactStore, sha256_of
+from tasks.reuse.keys import digest_of
+from tasks.reuse.store import MANIFEST, ArtifactStore, sha256_of
 
 KIND = "champion"  # ChampionArtifact.kind, which enters its digest
 
 
 def served_digest(adapter: Path, carried: bytes = b"") -> str:
-    """Return the digest that best/ and golden.json of an opened adapter have when they are sealed with what it retrieves from (empty: nothing)."""
+    """Return the digest that best/ and golden.json of an opened adapter have when they are sealed with what it
+    retrieves from (empty: nothing).
+    """
     files = json.loads((adapter / MANIFEST).read_text(encoding="utf-8"))["files"]
     kept = {name: mark for name, mark in files.items() if name == GOLDEN or name.startswith("best/")}
-    return digest_of({"kind": KIND, "files": kept | ({FILE: (hashlib.sha256(carried).hexdigest(), len(carried))} if carried else {})})
+    return digest_of(
+        {"kind": KIND, "files": kept | ({FILE: (hashlib.sha256(carried).hexdigest(), len(carried))} if carried else {})}
+    )
 
 
 def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
-    """Copy what is served of a champion out of the store; tell whether it is what was registered, and leave nothing where it is not."""
+    """Copy what is served of a champion out of the store; tell whether it is what was registered, and leave nothing
+    where it is not.
+    """
     adapter = store.open(champion.adapter_digest)
     shutil.copytree(adapter / "best", out / "best")
     copy_golden(adapter, out)
     if champion.carried_digest:
         asks = json.loads(champion.arm_settings)
-        (out / FILE).write_bytes(packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words"))))
+        (out / FILE).write_bytes(
+            packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
+        )
     if champion.served_digest in ("", _digest(out)):
         return True
     _clear(out)
@@ -41,7 +51,11 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
 
 
 def _digest(out: Path) -> str:
-    files = {str(path.relative_to(out)): (sha256_of(path), path.stat().st_size) for path in sorted(out.rglob("*")) if path.is_file()}
+    files = {
+        str(path.relative_to(out)): (sha256_of(path), path.stat().st_size)
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
     return digest_of({"kind": KIND, "files": files})
 
 
@@ -51,7 +65,8 @@ def _clear(out: Path) -> None:
 
 
 def download_served(champion: Champion, scratch: Path, out: Path) -> str:
-    """Fetch what is served of a version out of MLflow into `out`, and return what is wrong with it, or nothing; call it while MLflow is open.
+    """Fetch what is served of a version out of MLflow into `out`, and return what is wrong with it, or nothing; call it
+    while MLflow is open.
 
     A version of before digests were kept is taken as it comes; whoever measures it asks for the digest first.
 
@@ -64,7 +79,11 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     who = f"the files of version {champion.version} of {champion.model}"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        found = Path(download_artifacts(artifact_uri=f"models:/{champion.model}/{champion.version}/adapter", dst_path=str(scratch)))
+        found = Path(
+            download_artifacts(
+                artifact_uri=f"models:/{champion.model}/{champion.version}/adapter", dst_path=str(scratch)
+            )
+        )
     except (MlflowException, OSError) as fault:
         if files_there(champion):
             raise ConnectionError(f"{who} did not come ({fault})") from fault
@@ -79,7 +98,10 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     if champion.served_digest in ("", digest):
         return ""
     _clear(out)
-    return f"{who} in MLflow are not the ones that were registered: they have digest {digest[:12]}, not {champion.served_digest[:12]}"
+    return (
+        f"{who} in MLflow are not the ones that were registered: they have digest {digest[:12]}, not "
+        f"{champion.served_digest[:12]}"
+    )
 
 
 def fetch_served(destination: str, champion: Champion, store: ArtifactStore, scratch: Path, out: Path) -> str:

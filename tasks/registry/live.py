@@ -1,7 +1,9 @@
-"""Training's numbers in MLflow while it goes on. Training only puts them down; a thread of its own carries them to the server when it can.
+"""Training's numbers in MLflow while it goes on. Training only puts them down; a thread of its own carries them to the
+server when it can.
 
-Where the server is slow, dead or never there, the newest numbers wait in a buffer of fixed size and the oldest are let go: nothing here
-raises, and nothing waits but the last moment, for `PATIENCE_AT_END` seconds. The verdict's own run, written at the end, holds the whole curve.
+Where the server is slow, dead or never there, the newest numbers wait in a buffer of fixed size and the oldest are let
+go: nothing here raises, and nothing waits but the last moment, for `PATIENCE_AT_END` seconds. The verdict's own run,
+written at the end, holds the whole curve.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
-from tasks.progress import Audience
+from tasks.reuse.progress import Reporter
 
 SECONDS_BETWEEN_BATCHES = 3.0
 PATIENCE_AT_END = 5.0
@@ -20,7 +22,7 @@ BUFFERED = 20_000
 BATCH = 1000  # metrics that MLflow takes at once
 
 
-class LiveCurve(Audience):
+class LiveCurve(Reporter):
     """Hears measurements and sends them to an MLflow run of the experiment; the run is made with the first of them."""
 
     def __init__(self, uri: str, experiment: str) -> None:
@@ -70,5 +72,10 @@ class LiveCurve(Audience):
             client = MlflowClient(tracking_uri=self.uri)
             found = client.get_experiment_by_name(self.experiment)
             place = found.experiment_id if found else client.create_experiment(self.experiment)
-            self.run = client, client.create_run(place, run_name=f"{self.experiment}: training", tags={"tuneworthy.live": "true"}).info.run_id
+            self.run = (
+                client,
+                client.create_run(
+                    place, run_name=f"{self.experiment}: training", tags={"tuneworthy.live": "true"}
+                ).info.run_id,
+            )
         self.run[0].log_batch(self.run[1], metrics=[Metric(*one) for one in batch])

@@ -1,4 +1,6 @@
-"""Versions and aliases of a registered model: one version an adapter, however often and from however many processes it is registered."""
+"""Versions and aliases of a registered model: one version an adapter, however often and from however many processes it
+is registered.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ BUILD = Callable[[Path], None]
 class Candidate:
     """What is to be registered: the tags tell its origin and its score.
 
-    Its identity are the digests of the adapter and of what it retrieves from, and how many of that it shows: a version holds all three for good.
+    Its identity are the digests of the adapter and of what it retrieves from, and how many of that it shows: a version
+    holds all three for good.
     """
 
     model: str
@@ -33,7 +36,9 @@ class Candidate:
     @property
     def index(self) -> str:
         """The alias by content."""
-        return f"sha-{self.adapter_digest}" + (f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else "")
+        return f"sha-{self.adapter_digest}" + (
+            f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else ""
+        )
 
     @property
     def identity(self) -> dict[str, str]:
@@ -43,10 +48,12 @@ class Candidate:
 
 
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
-    """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags tell of the newest verdict.
+    """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags tell of the
+    newest verdict.
 
-    The alias sha-<digest> is the index by content. When several processes register the same adapter at once, the lowest version stays and
-    the others take their own away again: version numbers are given one after the other, so each process sees every lower one.
+    The alias sha-<digest> is the index by content. When several processes register the same adapter at once, the lowest
+    version stays and the others take their own away again: version numbers are given one after the other, so each
+    process sees every lower one.
     """
     version = version_of(registry, candidate.model, candidate.index)
     if version is None:
@@ -87,21 +94,34 @@ def version_of(registry: Registry, model: str, alias: str) -> str | None:
 
 
 def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
-    found = registry.client.search_model_versions(f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'")
+    found = registry.client.search_model_versions(
+        f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'"
+    )
     own = {"carried_digest": "", "top_k": ""} | candidate.identity
-    return [str(version.version) for version in found if all(version.tags.get(name, "") == value for name, value in own.items())]
+    return [
+        str(version.version)
+        for version in found
+        if all(version.tags.get(name, "") == value for name, value in own.items())
+    ]
 
 
 def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
     client = registry.client
     shutil.rmtree(folder, ignore_errors=True)
-    logged = client.create_logged_model(experiment, name="adapter", source_run_id=candidate.run_id, tags=candidate.identity)
+    logged = client.create_logged_model(
+        experiment, name="adapter", source_run_id=candidate.run_id, tags=candidate.identity
+    )
     build(folder)
     client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     tags: dict[str, Any] = candidate.tags | candidate.identity | {"megabytes": f"{size / 1e6:.2f}"}
     made = client.create_model_version(
-        candidate.model, f"models:/{logged.model_id}", run_id=candidate.run_id, tags=tags, description=candidate.description, model_id=logged.model_id
+        candidate.model,
+        f"models:/{logged.model_id}",
+        run_id=candidate.run_id,
+        tags=tags,
+        description=candidate.description,
+        model_id=logged.model_id,
     )
     return str(made.version)

@@ -1,7 +1,7 @@
 """Which version is champion: how one gets there, how one is set back, and the audit rows that say so.
 
-A version's own tags tell of its newest verdict and placing. The registered model carries one tag a move, audit.<time>, which nothing overwrites.
-Why the rule is what it is: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
+A version's own tags tell of its newest verdict and placing. The registered model carries one tag a move, audit.<time>,
+which nothing overwrites. Why the rule is what it is: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.keys import digest_of
 from tasks.registry.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Candidate, version_of
+from tasks.reuse.keys import digest_of
 
 if TYPE_CHECKING:
     from schemas.reports import ChampionReport
     from tasks.registry.connection import Registry
-    from tasks.store import ArtifactStore
+    from tasks.reuse.store import ArtifactStore
 
 NOT_WORSE = ("better", "not_worse")
 ROLLED_BACK = "rolled_back_at"  # tag of a version that a person took the champion's place from
@@ -34,8 +34,17 @@ class Placed:
     why: str
 
 
-def place(registry: Registry, candidate: Candidate, version: str, beside: ChampionReport | None, why_uncompared: str, *, is_verdict: bool) -> Placed:
-    """Give a version its alias: champion when it won its verdict and is not worse than who stands there, on today's rows; else challenger.
+def place(
+    registry: Registry,
+    candidate: Candidate,
+    version: str,
+    beside: ChampionReport | None,
+    why_uncompared: str,
+    *,
+    is_verdict: bool,
+) -> Placed:
+    """Give a version its alias: champion when it won its verdict and is not worse than who stands there, on today's
+    rows; else challenger.
 
     Args:
         registry: reachable MLflow.
@@ -47,18 +56,33 @@ def place(registry: Registry, candidate: Candidate, version: str, beside: Champi
     """
     model, champion = candidate.model, version_of(registry, candidate.model, CHAMPION)
     tags = registry.client.get_model_version(model, champion).tags if champion else {}
-    is_own = tags.get("adapter_digest") == candidate.adapter_digest  # this version, or one with the same adapter that carries other passages
-    rival = tags.get("took_over_from", "") if is_own else champion or ""  # as in flows/champion.py: whom it was to be compared with
-    alias, why = (CHAMPION, "it is the champion already") if champion == version else _alias(rival, beside, why_uncompared, is_verdict)
+    is_own = (
+        tags.get("adapter_digest") == candidate.adapter_digest
+    )  # this version, or one with the same adapter that carries other passages
+    rival = (
+        tags.get("took_over_from", "") if is_own else champion or ""
+    )  # as in flows/champion.py: whom it was to be compared with
+    alias, why = (
+        (CHAMPION, "it is the champion already")
+        if champion == version
+        else _alias(rival, beside, why_uncompared, is_verdict)
+    )
     rolled_back = registry.client.get_model_version(model, version).tags.get(ROLLED_BACK)
     if rolled_back and champion and champion != version:
-        alias, why = CHALLENGER, f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to {version} does"
+        alias, why = (
+            CHALLENGER,
+            f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to "
+            f"{version} does",
+        )
     row = {"placed_at": now(), "placed_as": alias, "placed_because": why, "run_id": candidate.run_id} | _numbers(beside)
     over = beside.version if beside and is_own else rival
     for name, value in (row | {"took_over_from": over}).items():
         registry.client.set_model_version_tag(model, version, name, value)
-    if champion != version:  # first what tells of the move: a run that dies in between makes it the next time, and no move is without its row
-        write_audit(registry, model, {"move": alias, "version": version, "before": champion or ""} | row | _scores(candidate))
+    # First what tells of the move: a run that dies in between makes it the next time, and no move is without its row.
+    if champion != version:
+        write_audit(
+            registry, model, {"move": alias, "version": version, "before": champion or ""} | row | _scores(candidate)
+        )
     if alias == CHALLENGER:
         registry.client.set_registered_model_alias(model, CHALLENGER, version)
     elif champion != version:
@@ -72,15 +96,24 @@ def _alias(rival: str, beside: ChampionReport | None, why_uncompared: str, is_ve
     if not rival:
         return CHAMPION, "there was no champion"
     if beside is None:
-        return CHALLENGER, f"the champion, version {rival}, was not measured on today's rows: {why_uncompared or 'nobody looked'}"
+        return (
+            CHALLENGER,
+            f"the champion, version {rival}, was not measured on today's rows: {why_uncompared or 'nobody looked'}",
+        )
     if beside.version != rival:
-        return CHALLENGER, f"the champion is version {rival} by now, and this one was compared with version {beside.version}; run again"
+        return (
+            CHALLENGER,
+            f"the champion is version {rival} by now, and this one was compared with version {beside.version}; run "
+            "again",
+        )
     return CHAMPION if beside.outcome in NOT_WORSE else CHALLENGER, beside.reasons[-1].rstrip(".")
 
 
 @contextlib.contextmanager
 def moving(store: ArtifactStore, destination: str, model: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one of this store who moves a model's aliases: between looking who is champion and moving, MLflow itself holds nobody back."""
+    """Be the only one of this store who moves a model's aliases: between looking who is champion and moving, MLflow
+    itself holds nobody back.
+    """
     with store.holding(f"aliases-{digest_of([destination, model])[:40]}", waiting):
         yield
 
@@ -108,12 +141,22 @@ def now() -> str:
 
 
 def _scores(candidate: Candidate) -> dict[str, str]:
-    return {name: candidate.tags[name] for name in ("verdict", "arm", "score", "score_low", "score_high", "rows", "data_digest") if name in candidate.tags}
+    return {
+        name: candidate.tags[name]
+        for name in ("verdict", "arm", "score", "score_low", "score_high", "rows", "data_digest")
+        if name in candidate.tags
+    }
 
 
 def _numbers(beside: ChampionReport | None) -> dict[str, str]:
     """Return the comparison as tags; a version that was placed before loses the numbers of then."""
     names = ("version", "score", "low", "high", "rows", "left_out", "outcome")
     told = {f"champion_{name}": getattr(beside, name) if beside else "" for name in names}
-    told |= {name: getattr(beside, name) if beside else "" for name in ("difference", "difference_low", "difference_high", "challenger_score")}
-    return {name: f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value) for name, value in told.items()}
+    told |= {
+        name: getattr(beside, name) if beside else ""
+        for name in ("difference", "difference_low", "difference_high", "challenger_score")
+    }
+    return {
+        name: f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
+        for name, value in told.items()
+    }

@@ -1,4 +1,6 @@
-"""Setting the champion back: to who was champion before, or to any version, once it is sure that it can still answer."""
+"""Setting the champion back: to who was champion before, or to any version, once it is sure that it can still
+answer.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from schemas.champion import Champion
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
-from tasks.inference.golden import verify_golden
+from tasks.inference.prompts.golden import verify_golden
 from tasks.registry.champion import is_unmade, read_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import download_served
 from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
 from tasks.registry.placing import ROLLED_BACK, crown, moving, now, write_audit
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
 
 if TYPE_CHECKING:
     from tasks.registry.connection import Registry
@@ -36,7 +38,8 @@ class RolledBack:
 
 
 def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore) -> RolledBack:
-    """Make version `to`, or without it the version that was champion before, the champion; write who did it, when and in whose place.
+    """Make version `to`, or without it the version that was champion before, the champion; write who did it, when and
+    in whose place.
 
     Raises:
         ConfigRefused: there is no such version, or no previous one.
@@ -46,8 +49,14 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
         RegistryUnreachable: MLflow does not answer.
     """
     if is_unmade(destination or default_uri(store)):
-        raise ConfigRefused(f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, or set MLFLOW_TRACKING_URI.")
-    with open_registry(destination, store, "The champion was not changed.") as registry, moving(store, destination, model, lambda owner: None):
+        raise ConfigRefused(
+            f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, "
+            "or set MLFLOW_TRACKING_URI."
+        )
+    with (
+        open_registry(destination, store, "The champion was not changed.") as registry,
+        moving(store, destination, model, lambda owner: None),
+    ):
         champion, wanted = version_of(registry, model, CHAMPION), _wanted(registry, model, to)
         if wanted == champion:
             return RolledBack(model, wanted, wanted)
@@ -71,20 +80,31 @@ def _who() -> str:
 
 
 def _wanted(registry: Registry, model: str, to: str | None) -> str:
-    found = sorted((int(one.version) for one in registry.client.search_model_versions(f"name = '{model}'")), reverse=True)
-    there = ", ".join(map(str, found[:VERSIONS_NAMED])) + (f", +{len(found) - VERSIONS_NAMED}" if len(found) > VERSIONS_NAMED else "") if found else "none"
+    found = sorted(
+        (int(one.version) for one in registry.client.search_model_versions(f"name = '{model}'")), reverse=True
+    )
+    there = (
+        ", ".join(map(str, found[:VERSIONS_NAMED]))
+        + (f", +{len(found) - VERSIONS_NAMED}" if len(found) > VERSIONS_NAMED else "")
+        if found
+        else "none"
+    )
     if to is not None:
         if to not in map(str, found):
             raise ConfigRefused(f"--to: {model} has no version {to}; its versions: {there}.")
         return to
     previous = version_of(registry, model, PREVIOUS)
     if previous is None:
-        raise ConfigRefused(f"{model} has no previous champion to go back to; its versions: {there}. Name one: tuneworthy rollback CONFIG --to VERSION.")
+        raise ConfigRefused(
+            f"{model} has no previous champion to go back to; its versions: {there}. Name one: tuneworthy rollback "
+            "CONFIG --to VERSION."
+        )
     return previous
 
 
 def check_answerable(version: Champion, store: ArtifactStore) -> None:
-    """See that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as they were learned.
+    """See that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as they
+    were learned.
 
     Raises:
         ModelMissing, ArtifactBroken, TuneworthyError: as in `roll_back`.
@@ -93,9 +113,14 @@ def check_answerable(version: Champion, store: ArtifactStore) -> None:
 
     who = f"version {version.version} of {version.model}"
     if not version.base_digest or not store.is_whole(version.base_digest):
-        named = f"{version.base_name} with digest {version.base_digest[:12]}" if version.base_digest else "a base that its tags do not name"
+        named = (
+            f"{version.base_name} with digest {version.base_digest[:12]}"
+            if version.base_digest
+            else "a base that its tags do not name"
+        )
         raise ModelMissing(
-            f"{who} stands on {named}, which is not in {store.address}, so it could not answer. The champion was not changed. Set TUNEWORTHY_STORE to the "
+            f"{who} stands on {named}, which is not in {store.address}, so it could not answer. The champion was not "
+            "changed. Set TUNEWORTHY_STORE to the "
             "store of the run that registered it, or bring the base there: run a config with that base once."
         )
     with tempfile.TemporaryDirectory() as scratch:
@@ -104,10 +129,13 @@ def check_answerable(version: Champion, store: ArtifactStore) -> None:
         problem = download_served(version, Path(scratch) / "download", out)
         if problem:
             raise ArtifactBroken(f"{problem}. The champion was not changed. Name another version with --to.")
-        tokenizer = AutoTokenizer.from_pretrained(str(store.open(version.base_digest)), trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(store.open(version.base_digest)), trust_remote_code=False, local_files_only=True
+        )
         found = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
         if found != version.template_digest:
             raise ArtifactBroken(
-                f"{who} was fitted with chat template {version.template_digest[:12]}, its base has {found[:12]}. The champion was not changed."
+                f"{who} was fitted with chat template {version.template_digest[:12]}, its base has {found[:12]}. The "
+                "champion was not changed."
             )
         verify_golden(out, tokenizer)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, Artifact, BenchmarkArtifact, DataArtifact, ModelArtifact, ReportArtifact, VerdictArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    Artifact,
+    BenchmarkArtifact,
+    DataArtifact,
+    ModelArtifact,
+    ReportArtifact,
+    VerdictArtifact,
+)
 from schemas.reports import ArmReport, Verdict
 from tasks.registry.tracking import Story, read_curve, verdict_numbers
 
@@ -21,18 +30,35 @@ def tell(
     benchmark: BenchmarkArtifact | None,
     log: Path | None,
 ) -> Story:
-    """Return the story of one verdict; `page` is the report's folder, `log` the training log when there was a training."""
+    """Return the story of one verdict; `page` is the report's folder, `log` the training log when there was a
+    training.
+    """
     whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
-    digests: dict[str, Artifact | None] = {"verdict": verdict, "report": report, "data": data, "base": base, "adapter": adapter, "benchmark": benchmark}
+    digests: dict[str, Artifact | None] = {
+        "verdict": verdict,
+        "report": report,
+        "data": data,
+        "base": base,
+        "adapter": adapter,
+        "benchmark": benchmark,
+    }
     digests |= {f"arm.{arm.arm}": arm for arm in arms}
     tags = {f"{name}_digest": artifact.digest for name, artifact in digests.items() if artifact is not None}
     words = {"verdict": whole.verdict, "headline": whole.headline, "mlflow.note.content": _note(whole)}
     words |= {"template_digest": base.template_digest, "base_name": base.name}
     numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
-    params = {"target": f"{whole.target:g}", "worth": f"{whole.worth:g}", "confidence": f"{whole.confidence:g}", "base": base.name}
+    params = {
+        "target": f"{whole.target:g}",
+        "worth": f"{whole.worth:g}",
+        "confidence": f"{whole.confidence:g}",
+        "base": base.name,
+    }
     if adapter is not None:
         params |= {"method": adapter.method}
-        numbers |= {f"train/{name}": float(getattr(adapter, name)) for name in ("parameters", "steps", "train_tokens", "seconds")}
+        numbers |= {
+            f"train/{name}": float(getattr(adapter, name))
+            for name in ("parameters", "steps", "train_tokens", "seconds")
+        }
     files = tuple(path for path in (page / "report.html", page / "verdict.json") if path.exists())
     return Story(params, tags | words, numbers, read_curve(log) if log else [], files)
 
@@ -42,11 +68,23 @@ def _note(verdict: Verdict) -> str:
 
 
 def version_tags(
-    verdict: Verdict, adapter: AdapterArtifact, base: ModelArtifact, data: DataArtifact, decided: VerdictArtifact, config_digest: str
+    verdict: Verdict,
+    adapter: AdapterArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    decided: VerdictArtifact,
+    config_digest: str,
 ) -> dict[str, str]:
     """Return the tags of a version: where it comes from, by digest, and what it scored."""
     arm = tuned_arm(verdict)
-    numbers = {"score": arm.score, "score_low": arm.low, "score_high": arm.high, "gain": arm.gain, "gain_low": arm.gain_low, "gain_high": arm.gain_high}
+    numbers = {
+        "score": arm.score,
+        "score_low": arm.low,
+        "score_high": arm.high,
+        "gain": arm.gain,
+        "gain_low": arm.gain_low,
+        "gain_high": arm.gain_high,
+    }
     tags = {
         "adapter_digest": adapter.digest,
         "base_digest": base.digest,
@@ -64,13 +102,17 @@ def version_tags(
 
 
 def asking_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that tell a later run how to measure this version again: how its arm asks, and how its rows were split."""
+    """Return the tags that tell a later run how to measure this version again: how its arm asks, and how its rows were
+    split.
+    """
     found = {"arm_settings": settings.get(f"arm.{tuned_arm(verdict).arm}"), "split": settings.get("split")}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def describe(verdict: Verdict, carried: str) -> str:
-    """Return a version's description: the headline, what was forgotten, and what it carries to retrieve from (in words; empty for nothing)."""
+    """Return a version's description: the headline, what was forgotten, and what it carries to retrieve from (in words;
+    empty for nothing).
+    """
     forgotten = f"{verdict.gate.in_words}." if verdict.gate else ""
     return " ".join(part for part in (verdict.headline, forgotten, carried) if part)
 

@@ -20,7 +20,9 @@ LONGEST = 5000  # characters of a tag's value
 
 @dataclass(frozen=True)
 class Story:
-    """What one MLflow run tells: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as artifacts."""
+    """What one MLflow run tells: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as
+    artifacts.
+    """
 
     params: dict[str, str]
     tags: dict[str, str]
@@ -30,14 +32,27 @@ class Story:
 
 
 def verdict_numbers(verdict: Verdict) -> dict[str, float]:
-    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference, benchmark/general_mini/difference."""
+    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference,
+    benchmark/general_mini/difference.
+    """
     numbers: dict[str, float] = {}
     for arm in verdict.arms:
-        numbers |= {f"arm/{arm.arm}/{name}": value for name, value in arm.model_dump(exclude={"arm", "standing"}).items() if value is not None}
+        numbers |= {
+            f"arm/{arm.arm}/{name}": value
+            for name, value in arm.model_dump(exclude={"arm", "standing"}).items()
+            if value is not None
+        }
     if verdict.champion:
-        numbers |= {f"champion/{name}": value for name, value in verdict.champion.model_dump().items() if isinstance(value, (int, float))}
+        numbers |= {
+            f"champion/{name}": value
+            for name, value in verdict.champion.model_dump().items()
+            if isinstance(value, (int, float))
+        }
     for task in verdict.gate.tasks if verdict.gate else ():
-        numbers |= {f"benchmark/{_key(task.task)}/{name}": value for name, value in task.model_dump(exclude={"task", "standing"}).items()}
+        numbers |= {
+            f"benchmark/{_key(task.task)}/{name}": value
+            for name, value in task.model_dump(exclude={"task", "standing"}).items()
+        }
     return {name: float(value) for name, value in numbers.items()}
 
 
@@ -62,7 +77,13 @@ def track(registry: Registry, experiment: str, name: str, story: Story, identity
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
-    run_id = str(client.create_run(place, run_name=name, tags={"identity": identity} | {key: value[:LONGEST] for key, value in story.tags.items()}).info.run_id)
+    run_id = str(
+        client.create_run(
+            place,
+            run_name=name,
+            tags={"identity": identity} | {key: value[:LONGEST] for key, value in story.tags.items()},
+        ).info.run_id
+    )
     _write(client, run_id, story)
     client.set_terminated(run_id, "FINISHED")
     return run_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact, RenderingArtifact
-from tasks.stage import Bench, stage
+from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
     from schemas.config import TrainingConfig
@@ -13,21 +13,33 @@ if TYPE_CHECKING:
 
 @stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers"))
 def train_adapter(
-    training: TrainingConfig, rendering: RenderingArtifact, base: ModelArtifact, data: DataArtifact, seed: int, *, bench: Bench
+    training: TrainingConfig,
+    rendering: RenderingArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    seed: int,
+    *,
+    workdir: WorkDirectory,
 ) -> AdapterArtifact:
     """Fit one adapter on the train split; equal inputs, equal source and equal libraries give the sealed one back.
 
-    What it learns from is the rendering that was checked: its golden rows are rendered again and compared before the first step.
+    What it learns from is the rendering that was checked: its golden rows are rendered again and compared before the
+    first step.
     """
     from transformers import AutoTokenizer
 
-    from tasks.inference.golden import copy_golden, verify_golden
-    from tasks.memory import make_room
+    from tasks.inference.prompts.golden import copy_golden, verify_golden
+    from tasks.reuse.memory import make_room
     from tasks.training.fitting import BaseModel, fit_adapter
 
     make_room()
-    origin = BaseModel(bench.open(base), base.name, base.revision)
-    instruction = verify_golden(bench.open(rendering), AutoTokenizer.from_pretrained(str(origin.folder), trust_remote_code=False, local_files_only=True))
-    fitted = fit_adapter(training, instruction, origin, bench.open(data) / "train.parquet", seed, bench)
-    copy_golden(bench.open(rendering), bench.out)
-    return AdapterArtifact(method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump())
+    origin = BaseModel(workdir.open(base), base.name, base.revision)
+    instruction = verify_golden(
+        workdir.open(rendering),
+        AutoTokenizer.from_pretrained(str(origin.folder), trust_remote_code=False, local_files_only=True),
+    )
+    fitted = fit_adapter(training, instruction, origin, workdir.open(data) / "train.parquet", seed, workdir)
+    copy_golden(workdir.open(rendering), workdir.out)
+    return AdapterArtifact(
+        method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump()
+    )

@@ -39,21 +39,37 @@ def json_check(tmp_path: Path) -> Check:
 @pytest.fixture
 def sql_check(tmp_path: Path) -> Check:
     with sqlite3.connect(tmp_path / "answer.sqlite") as database:
-        database.executescript("create table city(name text, people int); insert into city values ('ames', 5), ('bonn', 7);")
+        database.executescript(
+            "create table city(name text, people int); insert into city values ('ames', 5), ('bonn', 7);"
+        )
     database.close()
     return check_of({"format": "sql", "database": "c.sqlite"}, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("ab", None), ("  ab \n", None), ("", "empty_answer"), (" \n", "empty_answer"), ("abcdef", "answer_too_long"), ("a1", "answer_breaks_pattern")],
+    [
+        ("ab", None),
+        ("  ab \n", None),
+        ("", "empty_answer"),
+        (" \n", "empty_answer"),
+        ("abcdef", "answer_too_long"),
+        ("a1", "answer_breaks_pattern"),
+    ],
 )
 def test_a_text_keeps_its_length_and_its_pattern(tmp_path: Path, text: str, expected: str | None) -> None:
     assert reason(check_of({"format": "text", "max_characters": 5, "pattern": "[a-z]+"}, tmp_path), text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("yes", None), (" no\n", None), ("Yes", "answer_not_a_label"), ("yes.", "answer_not_a_label"), ("", "empty_answer")]
+    ("text", "expected"),
+    [
+        ("yes", None),
+        (" no\n", None),
+        ("Yes", "answer_not_a_label"),
+        ("yes.", "answer_not_a_label"),
+        ("", "empty_answer"),
+    ],
 )
 def test_a_choice_is_a_label_to_the_letter(tmp_path: Path, text: str, expected: str | None) -> None:
     assert reason(check_of({"format": "choice", "labels": ["yes", "no"]}, tmp_path), text) == expected
@@ -75,12 +91,18 @@ def test_a_choice_is_a_label_to_the_letter(tmp_path: Path, text: str, expected: 
         (" ", "empty_answer"),
     ],
 )
-def test_a_json_answer_is_one_object_that_the_schema_accepts(json_check: Check, text: str, expected: str | None) -> None:
+def test_a_json_answer_is_one_object_that_the_schema_accepts(
+    json_check: Check, text: str, expected: str | None
+) -> None:
     assert reason(json_check, text) == expected
 
 
 def test_a_breach_quotes_nothing_of_the_answer(json_check: Check, sql_check: Check) -> None:
-    for check, text in ((json_check, '{"queue": "anna@example.org"}'), (sql_check, "select anna from city"), (sql_check, 'select 1 "anna" anna')):
+    for check, text in (
+        (json_check, '{"queue": "anna@example.org"}'),
+        (sql_check, "select anna from city"),
+        (sql_check, 'select 1 "anna" anna'),
+    ):
         breach = check(text)
         assert breach is not None
         assert "anna" not in breach.detail
@@ -117,7 +139,10 @@ def test_a_schema_that_refers_elsewhere_fetches_nothing(tmp_path: Path) -> None:
         ("select load_extension('x')", "answer_does_not_run"),
         ("select random()", "answer_does_not_run"),
         ("select zeroblob(1000000000)", "answer_does_not_run"),
-        ("with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c", "answer_does_not_run"),
+        (
+            "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c",
+            "answer_does_not_run",
+        ),
         ("with recursive c(x) as (select 1 union all select x + 1 from c) select x from c", "answer_does_not_run"),
         ("select '\x00'", "answer_does_not_run"),
         ("select '\ud800'", "answer_does_not_run"),
@@ -131,7 +156,11 @@ def test_a_sql_answer_is_one_reading_query_that_gives_rows(sql_check: Check, tex
 
 def test_a_query_that_was_stopped_leaves_the_next_one_its_full_time(sql_check: Check) -> None:
     endless = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
-    assert [reason(sql_check, text) for text in (endless, "select 1", endless)] == ["answer_does_not_run", None, "answer_does_not_run"]
+    assert [reason(sql_check, text) for text in (endless, "select 1", endless)] == [
+        "answer_does_not_run",
+        None,
+        "answer_does_not_run",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to be read as a page"])

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from schemas.task_config import TaskConfig
 from tasks.answers.scoring import Scored, Scorer, exact, json_fields, token_f1
 
-PEOPLE = "create table t(name text, size int, share real); insert into t values ('a', 1, 0.1), ('b', 2, 0.2), ('b', 2, 0.2), ('c', 3, 0.3);"
+PEOPLE = (
+    "create table t(name text, size int, share real); insert into t values ('a', 1, 0.1), ('b', 2, 0.2), ('b', 2, "
+    "0.2), ('c', 3, 0.3);"
+)
 
 
 def scorer(folder: Path, metric: str, answer: dict[str, Any]) -> Scorer:
@@ -83,11 +86,15 @@ def test_json_fields_is_the_share_of_equal_fields(output: str, gold: str, score:
     assert json_fields(output, gold) == pytest.approx(score)
 
 
-VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2)
+)
 
 
 @given(st.dictionaries(st.text(max_size=3), VALUES), st.text())
-def test_every_object_scores_one_against_itself_and_garbage_scores_in_range(value: dict[str, Any], garbage: str) -> None:
+def test_every_object_scores_one_against_itself_and_garbage_scores_in_range(
+    value: dict[str, Any], garbage: str
+) -> None:
     gold = json.dumps(value)
     assert json_fields(gold, gold) == 1
     assert 0 <= json_fields(garbage, gold) <= 1
@@ -100,7 +107,9 @@ def test_exact_evens_out_white_space_and_unicode_but_not_case_of_free_text() -> 
 
 
 def test_a_label_is_right_in_any_case_unless_case_tells_labels_apart(tmp_path: Path) -> None:
-    assert scorer(tmp_path, "exact", {"format": "choice", "labels": ["yes", "no"]}).score("Yes", "yes") == Scored(1.0, False)
+    assert scorer(tmp_path, "exact", {"format": "choice", "labels": ["yes", "no"]}).score("Yes", "yes") == Scored(
+        1.0, False
+    )
     assert scorer(tmp_path, "exact", {"format": "choice", "labels": ["v", "V"]}).score("V", "v") == Scored(0.0, True)
 
 

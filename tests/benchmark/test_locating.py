@@ -11,8 +11,8 @@ from schemas.artifacts import BenchmarkSources
 from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, MachineLacks
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
-from tasks.keys import flatten
-from tasks.store import ArtifactStore
+from tasks.reuse.keys import flatten
+from tasks.reuse.store import ArtifactStore
 
 TASK = """
 task: NAME
@@ -47,14 +47,20 @@ def names(sources: BenchmarkSources) -> set[str]:
 def test_the_shipped_benchmark_is_found_from_any_folder_with_its_data(store: ArtifactStore, tmp_path: Path) -> None:
     found = locate(tmp_path, store, "general_mini")
     assert found.names == ("general_mini",)
-    assert {"general_mini.yaml", "grammar.jsonl", "knowledge.jsonl", "arithmetic.jsonl", "choices.jsonl"} <= names(found)
+    assert {"general_mini.yaml", "grammar.jsonl", "knowledge.jsonl", "arithmetic.jsonl", "choices.jsonl"} <= names(
+        found
+    )
 
 
-def test_one_part_of_a_shipped_group_can_be_named_and_brings_only_its_own_data(store: ArtifactStore, tmp_path: Path) -> None:
+def test_one_part_of_a_shipped_group_can_be_named_and_brings_only_its_own_data(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     assert names(locate(tmp_path, store, "general_mini_grammar")) == {"general_mini_grammar.yaml", "grammar.jsonl"}
 
 
-def test_a_file_a_folder_and_a_name_without_its_ending_lead_to_a_local_task(store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_file_a_folder_and_a_name_without_its_ending_lead_to_a_local_task(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     write_task(tmp_path / "ours", "sums")
     for spelling in ("ours/sums.yaml", "ours/sums", "ours", str(tmp_path / "ours" / "sums.yaml")):
         found = locate(tmp_path, store, spelling)
@@ -84,7 +90,9 @@ def test_a_missing_member_of_a_group_is_told(store: ArtifactStore, tmp_path: Pat
         locate(tmp_path, store, "both.yaml")
 
 
-def test_a_built_in_task_whose_data_is_not_here_is_told_with_a_way_out(store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_built_in_task_whose_data_is_not_here_is_told_with_a_way_out(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "empty"))
     with pytest.raises(MachineLacks, match="allenai/ai2_arc") as lack:
         locate(tmp_path, store, "arc_easy", "blimp")
@@ -92,7 +100,9 @@ def test_a_built_in_task_whose_data_is_not_here_is_told_with_a_way_out(store: Ar
     assert "include: arc/arc_easy.yaml" in str(lack.value)
 
 
-def test_a_built_in_task_whose_data_is_cached_is_keyed_by_the_datas_version(store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_built_in_task_whose_data_is_cached_is_keyed_by_the_datas_version(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     (tmp_path / "allenai___ai2_arc" / "ARC-Easy" / "0.0.0" / ("a" * 40)).mkdir(parents=True)
     found = locate(tmp_path / "elsewhere", store, "arc_easy")
@@ -113,7 +123,9 @@ def test_cached_files_of_every_part_are_found_and_are_no_part_of_the_benchmarks_
     (folder / ("a" * 40) / "ai2_arc-test.arrow").write_bytes(b"items")
     after = locate(tmp_path / "elsewhere", store, "arc_easy")
     found = locate_cached_items(after, store)
-    assert {name: [Path(file.path).name for file in files] for name, files in found.items()} == {"allenai/ai2_arc": ["ai2_arc-test.arrow"]}
+    assert {name: [Path(file.path).name for file in files] for name, files in found.items()} == {
+        "allenai/ai2_arc": ["ai2_arc-test.arrow"]
+    }
     assert dict(flatten("benchmark", before)) == dict(flatten("benchmark", after))
 
 
@@ -123,7 +135,9 @@ def test_a_built_in_task_can_be_put_on_local_data(store: ArtifactStore, tmp_path
     assert names(locate(tmp_path, store, "local_arc")) == {"local_arc.yaml", "local_arc.jsonl"}
 
 
-def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(store: ArtifactStore, tmp_path: Path) -> None:
+def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     text = TASK.replace('doc_to_text: "{{question}}"', "doc_to_text: !function wording.ask")
     for place in ("here", "there"):
         write_task(tmp_path / place, "sums", text)
@@ -152,7 +166,9 @@ def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
         ("- a list\n", "not an lm-eval task"),
     ],
 )
-def test_a_task_file_that_cannot_be_used_is_refused_by_name(text: str, told: str, store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_task_file_that_cannot_be_used_is_refused_by_name(
+    text: str, told: str, store: ArtifactStore, tmp_path: Path
+) -> None:
     write_task(tmp_path, "sums", text)
     with pytest.raises(ConfigRefused, match=told) as refusal:
         locate(tmp_path, store, "sums.yaml")
@@ -161,10 +177,16 @@ def test_a_task_file_that_cannot_be_used_is_refused_by_name(text: str, told: str
 
 def test_locating_imports_neither_torch_nor_lm_eval(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from schemas.config import BenchmarkConfig; from tasks.store import ArtifactStore;"
+        "import sys; from pathlib import Path; from schemas.config import BenchmarkConfig; from tasks.reuse.store "
+        "import ArtifactStore;"
         "from tasks.benchmark.locating import locate_benchmarks, locate_cached_items; import tasks.benchmark.task;"
         "locate_benchmarks(BenchmarkConfig(), Path('.'), ArtifactStore(Path('store')));"
         "print([name for name in ('torch', 'lm_eval', 'transformers', 'datasets') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

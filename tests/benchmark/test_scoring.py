@@ -37,7 +37,9 @@ def parts(tiny_model: Path) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("nodes", [1, 24, 512])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_likelihoods_from_trees_are_those_of_lm_evals_own_model(parts: tuple[Any, Any], nodes: int, attention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_likelihoods_from_trees_are_those_of_lm_evals_own_model(
+    parts: tuple[Any, Any], nodes: int, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, tokenizer = parts
     model.set_attn_implementation(attention)
     monkeypatch.setattr(scoring, "CPU_NODES", nodes)
@@ -55,7 +57,9 @@ def test_the_greedy_continuation_is_told_apart_from_others(parts: tuple[Any, Any
     best = int(model(context).logits[0, -1].argmax())
     lm = TreeLM(model, tokenizer)
     other = (best + 1) % model.config.vocab_size
-    answers = lm._loglikelihood_tokens([(("", ""), context[0].tolist(), [best]), (("", ""), context[0].tolist(), [other])])
+    answers = lm._loglikelihood_tokens(
+        [(("", ""), context[0].tolist(), [best]), (("", ""), context[0].tolist(), [other])]
+    )
     assert [is_greedy for _, is_greedy in answers] == [True, False]
 
 
@@ -83,7 +87,9 @@ def test_a_model_with_a_sliding_window_is_not_given_trees(parts: tuple[Any, Any]
     assert not takes_trees(windowed)
     assert takes_trees(MistralForCausalLM(MistralConfig(**sizes, sliding_window=None)).eval())
     found = TreeLM(windowed, parts[1]).loglikelihood(requests(PAIRS))
-    plain = HFLM(pretrained=windowed, tokenizer=parts[1], batch_size=1).loglikelihood(requests(PAIRS), disable_tqdm=True)
+    plain = HFLM(pretrained=windowed, tokenizer=parts[1], batch_size=1).loglikelihood(
+        requests(PAIRS), disable_tqdm=True
+    )
     assert [value for value, _ in found] == pytest.approx([value for value, _ in plain], abs=1e-4)
 
 
@@ -107,7 +113,9 @@ def test_models_of_other_families_get_lm_evals_numbers_too(kind: str, parts: tup
         "mamba": {"vocab_size": len(parts[1]), "hidden_size": 32, "num_hidden_layers": 1, "state_size": 4},
     }
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model({"gemma3": "gemma3_text"}.get(kind, kind), initializer_range=0.3, **shapes[kind])).eval()
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model({"gemma3": "gemma3_text"}.get(kind, kind), initializer_range=0.3, **shapes[kind])
+    ).eval()
     found = TreeLM(model, parts[1]).loglikelihood(requests(PAIRS))
     plain = HFLM(pretrained=model, tokenizer=parts[1], batch_size=1).loglikelihood(requests(PAIRS), disable_tqdm=True)
     assert [value for value, _ in found] == pytest.approx([value for value, _ in plain], abs=1e-3)

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from random_adapter import sealed_adapter, sealed_base
 
 from schemas.artifacts import BenchmarkArtifact
 from schemas.config import BenchmarkConfig
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
-from tasks.stage import Bench
-from tasks.store import ArtifactStore
+from tasks.reuse.stage import WorkDirectory
+from tasks.reuse.store import ArtifactStore
+from tests.random_adapter import sealed_adapter, sealed_base
 
 LIMIT = 12
 
@@ -19,21 +19,29 @@ def run(store: ArtifactStore, tiny_model: Path, folder: Path, method: str, **set
     config = BenchmarkConfig(**({"limit": LIMIT, "margin": 0.05} | settings))
     base = sealed_base(store, tiny_model)
     adapter = sealed_adapter(store, base, folder / "adapter", method)
-    return benchmark_adapter(config.limit, 0.95, base, adapter, 7, gather_benchmark(locate_benchmarks(config, folder, store)))
+    return benchmark_adapter(
+        config.limit, 0.95, base, adapter, 7, gather_benchmark(locate_benchmarks(config, folder, store))
+    )
 
 
-def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
+def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(
+    store: ArtifactStore, tiny_model: Path, tmp_path: Path
+) -> None:
     made = run(store, tiny_model, tmp_path, "lora")
     items = pl.read_parquet(store.open(made.digest) / "items.parquet")
     assert [task.items for task in made.tasks] == [LIMIT] * 4 + [4 * LIMIT]
     assert made.tasks[-1].task == "general_mini"
     assert made.tasks[-1].difference == pytest.approx((items["tuned"] - items["base"]).mean())
     assert (items["tuned"] != items["base"]).any()
-    assert json.loads((store.open(made.digest) / "tasks.json").read_text()) == [task.model_dump() for task in made.tasks]
+    assert json.loads((store.open(made.digest) / "tasks.json").read_text()) == [
+        task.model_dump() for task in made.tasks
+    ]
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
-def test_the_base_is_measured_as_if_there_were_no_adapter(method: str, store: ArtifactStore, tiny_model: Path, tmp_path: Path) -> None:
+def test_the_base_is_measured_as_if_there_were_no_adapter(
+    method: str, store: ArtifactStore, tiny_model: Path, tmp_path: Path
+) -> None:
     from tasks.benchmark.harness import load_harness
     from tasks.inference.loading import load_model
 
@@ -47,13 +55,23 @@ def test_the_base_is_measured_as_if_there_were_no_adapter(method: str, store: Ar
     assert (items["tuned"] != items["base"]).any()
 
 
-def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(bench: Bench, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(
+    workdir: WorkDirectory, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     heard: list[str] = []
-    bench.audience.advance = lambda done, total, note="": heard.append(note)  # type: ignore[method-assign]
+    workdir.reporter.advance = lambda done, total, note="": heard.append(note)  # type: ignore[method-assign]
     config = BenchmarkConfig(tasks=("general_mini_grammar",), limit=LIMIT)
-    base = sealed_base(bench.store, tiny_model)
-    adapter = sealed_adapter(bench.store, base, tmp_path / "adapter")
+    base = sealed_base(workdir.store, tiny_model)
+    adapter = sealed_adapter(workdir.store, base, tmp_path / "adapter")
     capfd.readouterr()
-    benchmark_adapter.function(config.limit, 0.95, base, adapter, 7, gather_benchmark(locate_benchmarks(config, tmp_path, bench.store)), bench=bench)
+    benchmark_adapter.function(
+        config.limit,
+        0.95,
+        base,
+        adapter,
+        7,
+        gather_benchmark(locate_benchmarks(config, tmp_path, workdir.store)),
+        workdir=workdir,
+    )
     assert heard[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
     assert capfd.readouterr() == ("", "")

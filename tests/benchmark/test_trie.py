@@ -9,7 +9,9 @@ SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_si
 
 @given(SEQUENCES, st.integers(1, 20))
 def test_every_sequence_is_read_back_from_exactly_one_tree(sequences: list[list[int]], budget: int) -> None:
-    found = [(number, tree.tokens[path].tolist()) for tree in plant_trees(sequences, budget) for number, path in tree.paths]
+    found = [
+        (number, tree.tokens[path].tolist()) for tree in plant_trees(sequences, budget) for number, path in tree.paths
+    ]
     assert sorted(found) == list(enumerate(sequences))
 
 
@@ -32,7 +34,11 @@ def test_a_common_beginning_is_one_run_of_nodes(sequences: list[list[int]]) -> N
 @given(SEQUENCES, st.integers(1, 20))
 def test_no_tree_is_larger_than_the_budget_unless_one_sequence_is(sequences: list[list[int]], budget: int) -> None:
     for tree in plant_trees(sequences, budget):
-        assert len(tree.tokens) <= budget or len({tuple(sequences[number]) for number, _ in tree.paths}) == 1 or _is_chain(sequences, tree.paths)
+        assert (
+            len(tree.tokens) <= budget
+            or len({tuple(sequences[number]) for number, _ in tree.paths}) == 1
+            or _is_chain(sequences, tree.paths)
+        )
 
 
 def _is_chain(sequences: list[list[int]], paths: tuple[tuple[int, object], ...]) -> bool:

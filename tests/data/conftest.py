@@ -15,12 +15,12 @@ from schemas.artifacts import DataArtifact
 from schemas.config import RunConfig
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
-from tasks.progress import Audience
-from tasks.stage import Bench
-from tasks.store import ArtifactStore
+from tasks.reuse.progress import Reporter
+from tasks.reuse.stage import WorkDirectory
+from tasks.reuse.store import ArtifactStore
 
 
-class Listener(Audience):
+class Listener(Reporter):
     """Keeps the lines that are said."""
 
     def __init__(self) -> None:
@@ -38,16 +38,18 @@ class Listener(Audience):
 
 @dataclass
 class Room:
-    """The data room of one test: files in `folder`, the stage's place of work in `bench`."""
+    """The data room of one test: files in `folder`, the stage's place of work in `workdir`."""
 
     folder: Path
-    bench: Bench
+    workdir: WorkDirectory
     listener: Listener = field(default_factory=Listener)
 
     def config(self, task: dict[str, Any] | None = None, **data: Any) -> RunConfig:
         """Return a run's config with these settings of the task and the data."""
         sections = {"task": {"instruction": "Answer.", **(task or {})}, "data": {"source": "rows.jsonl", **data}}
-        return RunConfig.model_validate({"name": "test", "folder": str(self.folder), "base": {"model": "m"}, "registry": {"model": "m"}, **sections})
+        return RunConfig.model_validate(
+            {"name": "test", "folder": str(self.folder), "base": {"model": "m"}, "registry": {"model": "m"}, **sections}
+        )
 
     def write(self, content: str | bytes | Sequence[Any], name: str = "rows.jsonl") -> Path:
         """Write a file; a sequence is written as lines of JSON."""
@@ -59,17 +61,19 @@ class Room:
         return path
 
     def validate(self, task: dict[str, Any] | None = None, **data: Any) -> DataArtifact:
-        """Run the stage's function; its files lie in `bench.out`."""
+        """Run the stage's function; its files lie in `workdir.out`."""
         config = self.config(task, **data)
-        return validate_data.function(config.task, config.data, config.seed, locate_data(config, self.bench.store), bench=self.bench)
+        return validate_data.function(
+            config.task, config.data, config.seed, locate_data(config, self.workdir.store), workdir=self.workdir
+        )
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a parquet file of the stage."""
-        return pl.read_parquet(self.bench.out / f"{name}.parquet")
+        return pl.read_parquet(self.workdir.out / f"{name}.parquet")
 
     def report(self) -> Any:
         """Return report.json."""
-        return json.loads((self.bench.out / "report.json").read_text())
+        return json.loads((self.workdir.out / "report.json").read_text())
 
 
 @pytest.fixture
@@ -79,8 +83,8 @@ def make_room(tmp_path: Path, store: ArtifactStore) -> Callable[[str], Room]:
     def make(name: str) -> Room:
         listener = Listener()
         (tmp_path / name).mkdir()
-        store.folder("benches", name, "out")
-        return Room(tmp_path / name, Bench(store.folder("benches", name), store, listener), listener)
+        store.folder("work", name, "out")
+        return Room(tmp_path / name, WorkDirectory(store.folder("work", name), store, listener), listener)
 
     return make
 
@@ -93,4 +97,7 @@ def room(make_room: Callable[[str], Room]) -> Room:
 
 def sound_rows(count: int, groups: int | None = None) -> list[dict[str, str]]:
     """Return rows that break nothing."""
-    return [{"prompt": f"question number {n}?", "completion": f"answer {n}", "group": f"g{n % (groups or count)}"} for n in range(count)]
+    return [
+        {"prompt": f"question number {n}?", "completion": f"answer {n}", "group": f"g{n % (groups or count)}"}
+        for n in range(count)
+    ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.balance import SEEDS, evener_seed
+from tasks.data.reporting.balance import SEEDS, evener_seed
 from tasks.data.splitting import held_out_of, is_held_out, own_group
 
 GROUPS = st.lists(st.text(max_size=5), max_size=40)
@@ -51,7 +51,9 @@ LABELLED = st.lists(st.tuples(st.text(max_size=4), st.sampled_from("abc")), min_
 
 @settings(deadline=None)
 @given(LABELLED, LABELLED, st.data())
-def test_neither_labels_nor_order_nor_neighbours_have_a_say(first: list[tuple[str, str]], more: list[tuple[str, str]], data: st.DataObject) -> None:
+def test_neither_labels_nor_order_nor_neighbours_have_a_say(
+    first: list[tuple[str, str]], more: list[tuple[str, str]], data: st.DataObject
+) -> None:
     before = dict(sides([group for group, _ in first], 7, 0.3).iter_rows())
     after = dict(sides([group for group, _ in data.draw(st.permutations([*first, *more]))], 7, 0.3).iter_rows())
     assert before.items() <= after.items()
@@ -61,7 +63,9 @@ def test_neither_labels_nor_order_nor_neighbours_have_a_say(first: list[tuple[st
 def test_each_labels_share_keeps_to_the_bound_that_is_told(seed: int) -> None:
     """Of 200 labels with 100 groups each, 5 % may be farther off than sqrt(ln(2 / 0.05) / 200)."""
     bound = math.sqrt(math.log(2 / 0.05) / 200)
-    shares = [sum(is_held_out(f"label {label}, group {n}", seed, 0.2) for n in range(100)) / 100 for label in range(200)]
+    shares = [
+        sum(is_held_out(f"label {label}, group {n}", seed, 0.2) for n in range(100)) / 100 for label in range(200)
+    ]
     assert sum(abs(share - 0.2) > bound for share in shares) <= 0.05 * 200
     assert sum(shares) / 200 == pytest.approx(0.2, abs=0.01)
 
@@ -70,7 +74,11 @@ def test_the_evener_seed_splits_as_told_and_no_other_that_was_tried_leaves_fewer
     rows = pl.DataFrame([{"group": f"g{n}", "label": "abcde"[n % 5], "rows": 1 + n % 3} for n in range(40)])
 
     def alone(seed: int) -> int:
-        held = rows.with_columns(held_out_of(rows["group"], seed, 0.2)).group_by("label").agg(pl.col("is_held_out").any(), whole=pl.col("is_held_out").all())
+        held = (
+            rows.with_columns(held_out_of(rows["group"], seed, 0.2))
+            .group_by("label")
+            .agg(pl.col("is_held_out").any(), whole=pl.col("is_held_out").all())
+        )
         return held.filter(~pl.col("is_held_out") | pl.col("whole")).height
 
     found = evener_seed(rows, 0.2)
@@ -79,7 +87,7 @@ def test_the_evener_seed_splits_as_told_and_no_other_that_was_tried_leaves_fewer
 
 
 def test_with_too_many_groups_no_seed_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.data.balance.TRIED", 3)
+    monkeypatch.setattr("tasks.data.reporting.balance.TRIED", 3)
     assert evener_seed(pl.DataFrame([{"group": f"g{n}", "label": "a", "rows": 1} for n in range(4)]), 0.2) is None
 
 

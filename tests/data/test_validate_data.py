@@ -16,7 +16,8 @@ import pytest
 from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
-from tasks.store import ArtifactStore, sha256_of
+from tasks.reuse.current_store import current_store
+from tasks.reuse.store import ArtifactStore, sha256_of
 from tests.data.conftest import Room, sound_rows
 
 
@@ -24,8 +25,20 @@ def test_sound_rows_are_all_kept_in_the_order_of_the_source(room: Room) -> None:
     room.write(sound_rows(60, groups=20))
     data = room.validate(group="group")
     train, held_out = room.table("train"), room.table("held_out")
-    assert (data.train_rows, data.held_out_rows, data.refused_rows, data.reasons, data.documents) == (train.height, held_out.height, 0, {}, 0)
-    assert train.schema == {"row_id": pl.Int64, "history": pl.List(pl.String), "prompt": pl.String, "completion": pl.String, "group": pl.String}
+    assert (data.train_rows, data.held_out_rows, data.refused_rows, data.reasons, data.documents) == (
+        train.height,
+        held_out.height,
+        0,
+        {},
+        0,
+    )
+    assert train.schema == {
+        "row_id": pl.Int64,
+        "history": pl.List(pl.String),
+        "prompt": pl.String,
+        "completion": pl.String,
+        "group": pl.String,
+    }
     assert train["row_id"].is_sorted()
     assert sorted([*train["row_id"], *held_out["row_id"]]) == list(range(1, 61))
     assert not set(train["group"]) & set(held_out["group"])
@@ -38,15 +51,24 @@ def test_two_runs_seal_the_same_bytes(make_room: Callable[[str], Room]) -> None:
         room.write([*sound_rows(200), {"prompt": "", "completion": "x"}])
         room.write("# A\ntext", "docs/a.md")
         room.validate(corpus="docs/*.md")
-        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in room.bench.out.iterdir()})
+        digests.append(
+            {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in room.workdir.out.iterdir()}
+        )
     assert digests[0] == digests[1]
-    assert set(digests[0]) == {"train.parquet", "held_out.parquet", "refused.parquet", "notes.parquet", "corpus.parquet", "report.json"}
+    assert set(digests[0]) == {
+        "train.parquet",
+        "held_out.parquet",
+        "refused.parquet",
+        "notes.parquet",
+        "corpus.parquet",
+        "report.json",
+    }
 
 
 def test_the_stage_answers_an_unchanged_source_from_the_store(room: Room) -> None:
     room.write(sound_rows(60))
     config = room.config()
-    store = ArtifactStore.from_environment()
+    store = current_store()
     first = validate_data(config.task, config.data, config.seed, locate_data(config, store))
     moved = room.folder / "elsewhere.jsonl"
     (room.folder / "rows.jsonl").rename(moved)
@@ -92,11 +114,19 @@ def test_the_first_of_two_equal_rows_stays(room: Room) -> None:
 def test_a_request_with_two_answers_loses_both(room: Room) -> None:
     room.write([*sound_rows(60), {"prompt": "question number 3", "completion": "no answer"}])
     room.validate(refuse_above=0.1)
-    assert room.table("refused").select("row_id", "reason").rows() == [(4, "conflicting_answers"), (61, "conflicting_answers")]
+    assert room.table("refused").select("row_id", "reason").rows() == [
+        (4, "conflicting_answers"),
+        (61, "conflicting_answers"),
+    ]
 
 
 def test_marks_inside_a_request_tell_requests_apart(room: Room) -> None:
-    sums = [{"prompt": f"what is {a} {sign} {b}?", "completion": "a number"} for a in range(6) for sign in "+-*/" for b in range(6)]
+    sums = [
+        {"prompt": f"what is {a} {sign} {b}?", "completion": "a number"}
+        for a in range(6)
+        for sign in "+-*/"
+        for b in range(6)
+    ]
     room.write([*sums, {"prompt": "-", "completion": "minus"}, {"prompt": "+", "completion": "plus"}])
     assert room.validate().refused_rows == 0
 
@@ -109,7 +139,9 @@ def test_a_train_row_that_asks_what_a_held_out_row_asks_is_taken_out(room: Room)
     copied = {"prompt": held["prompt"].upper(), "completion": held["completion"], "group": train["group"]}
     room.write([*rows, copied])
     room.validate(group="group", checks={"exact_duplicate": "note"})
-    assert room.table("refused").select("row_id", "reason", "detail").rows() == [(101, "in_held_out", f"asks what held-out row {held['row_id']} asks")]
+    assert room.table("refused").select("row_id", "reason", "detail").rows() == [
+        (101, "in_held_out", f"asks what held-out row {held['row_id']} asks")
+    ]
     assert room.table("notes").is_empty()
 
 
@@ -117,15 +149,23 @@ def test_a_refused_set_names_counts_rows_and_where_they_are_listed(room: Room) -
     room.write([*sound_rows(94), *[{"prompt": f"p{n}", "completion": ""} for n in range(5)], "text"])
     with pytest.raises(DatasetRefused) as refused:
         room.validate()
-    path = room.bench.folder / "refused.parquet"
+    path = room.workdir.folder / "refused.parquet"
     assert str(refused.value).startswith("Dataset rows ")
-    assert " refused: 6 of 100 rows. empty_answer 5 (rows 95, 96, 97, +2); malformed_row 1 (row 100).\n" in str(refused.value)
+    assert " refused: 6 of 100 rows. empty_answer 5 (rows 95, 96, 97, +2); malformed_row 1 (row 100).\n" in str(
+        refused.value
+    )
     assert f"{path}. Mend them, or raise data.refuse_above (0.01)." in str(refused.value)
     assert pl.read_parquet(path).height == 6
 
 
 def test_dropped_rows_do_not_count_against_the_limit_and_noted_rows_stay(room: Room) -> None:
-    room.write([*sound_rows(90), *[{"prompt": f"p{n}", "completion": ""} for n in range(9)], {"prompt": "p\x01", "completion": "x"}])
+    room.write(
+        [
+            *sound_rows(90),
+            *[{"prompt": f"p{n}", "completion": ""} for n in range(9)],
+            {"prompt": "p\x01", "completion": "x"},
+        ]
+    )
     data = room.validate(checks={"empty_answer": "drop", "control_characters": "note"}, refuse_above=0)
     assert data.reasons == {"empty_answer": 9}
     assert room.table("notes").select("row_id", "reason", "action").rows() == [(100, "control_characters", "note")]
@@ -164,7 +204,9 @@ def test_one_group_only_is_refused(room: Room) -> None:
 
 def test_an_empty_side_is_refused_with_the_number_of_groups_needed(room: Room) -> None:
     room.write(sound_rows(30, groups=3))
-    with pytest.raises(DatasetRefused, match=r"The held-out set is empty: 3 groups, data\.held_out 0\.001\. With about 4603 groups"):
+    with pytest.raises(
+        DatasetRefused, match=r"The held-out set is empty: 3 groups, data\.held_out 0\.001\. With about 4603 groups"
+    ):
         room.validate(group="group", held_out=0.001)
     with pytest.raises(DatasetRefused, match="The train set is empty: 3 groups"):
         room.validate(group="group", held_out=0.999)
@@ -178,10 +220,18 @@ def test_few_rows_are_advised_against_and_not_refused(room: Room) -> None:
 
 def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:
     room.write("x", "docs/a.pdf")
-    config = room.config({"answer": {"format": "sql", "database": "none.sqlite"}, "metric": "sql_execution"}, source="none.jsonl", corpus="docs/*")
+    config = room.config(
+        {"answer": {"format": "sql", "database": "none.sqlite"}, "metric": "sql_execution"},
+        source="none.jsonl",
+        corpus="docs/*",
+    )
     with pytest.raises(ConfigRefused) as refused:
-        locate_data(config, room.bench.store)
-    for part in ("data.source: no file matches 'none.jsonl'", "data.corpus: a.pdf is of no kind", "task.answer.database: no file matches 'none.sqlite'"):
+        locate_data(config, room.workdir.store)
+    for part in (
+        "data.source: no file matches 'none.jsonl'",
+        "data.corpus: a.pdf is of no kind",
+        "task.answer.database: no file matches 'none.sqlite'",
+    ):
         assert part in str(refused.value)
 
 
@@ -191,30 +241,32 @@ def test_a_database_with_changes_outside_its_file_is_refused(room: Room) -> None
     database.executescript("pragma journal_mode = wal; create table t(a); insert into t values (1);")
     config = room.config({"answer": {"format": "sql", "database": "d.sqlite"}})
     with pytest.raises(ConfigRefused, match="wal_checkpoint"):
-        locate_data(config, room.bench.store)
+        locate_data(config, room.workdir.store)
     database.close()
 
 
 def test_a_source_that_changed_since_it_was_located_is_an_error(room: Room) -> None:
     room.write(sound_rows(60))
     config = room.config()
-    sources = locate_data(config, room.bench.store)
+    sources = locate_data(config, room.workdir.store)
     room.write(sound_rows(61))
     with pytest.raises(TuneworthyError, match="changed or went away"):
-        validate_data.function(config.task, config.data, config.seed, sources, bench=room.bench)
+        validate_data.function(config.task, config.data, config.seed, sources, workdir=room.workdir)
 
 
-def test_an_unchanged_source_is_not_read_again_and_a_changed_one_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_source_is_not_read_again_and_a_changed_one_is_read_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
-    monkeypatch.setattr("tasks.store.sha256_of", lambda path: (read.append(path.name), sha256_of(path))[1])
+    monkeypatch.setattr("tasks.reuse.store.sha256_of", lambda path: (read.append(path.name), sha256_of(path))[1])
     path = room.write(sound_rows(60))
-    first = locate_data(room.config(), room.bench.store).rows[0].digest
-    again = locate_data(room.config(), ArtifactStore(room.bench.store.root)).rows[0].digest
+    first = locate_data(room.config(), room.workdir.store).rows[0].digest
+    again = locate_data(room.config(), ArtifactStore(room.workdir.store.root)).rows[0].digest
     assert (read, again) == (["rows.jsonl"], first)
     stat = path.stat()
     path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 2"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as long, and as old by its own account
-    assert locate_data(room.config(), room.bench.store).rows[0].digest != first
+    assert locate_data(room.config(), room.workdir.store).rows[0].digest != first
     assert read == ["rows.jsonl", "rows.jsonl"]
 
 
@@ -224,14 +276,17 @@ def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
     room.write([*rows, {"prompt": "p", "completion": "{}"}])
     data = room.validate({"answer": {"format": "json", "json_schema": "s.json"}, "metric": "json_fields"})
     assert data.reasons == {"answer_breaks_schema": 1}
-    assert (room.bench.out / "answer.schema.json").read_bytes() == (room.folder / "s.json").read_bytes()
+    assert (room.workdir.out / "answer.schema.json").read_bytes() == (room.folder / "s.json").read_bytes()
 
 
 def test_a_database_that_only_may_be_read_is_queried_all_the_same(room: Room) -> None:
     with sqlite3.connect(room.folder / "d.sqlite") as database:
         database.execute("create table t as select 'x' as name")
     database.close()
-    room.write([{"prompt": f"row {n}?", "completion": f"SELECT name, {n} FROM t"} for n in range(120)] + [{"prompt": "none?", "completion": "DELETE FROM t"}])
+    room.write(
+        [{"prompt": f"row {n}?", "completion": f"SELECT name, {n} FROM t"} for n in range(120)]
+        + [{"prompt": "none?", "completion": "DELETE FROM t"}]
+    )
     (room.folder / "d.sqlite").chmod(0o444)
     room.folder.chmod(0o555)
     try:
@@ -256,13 +311,21 @@ def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], 
 
 def test_rows_that_are_out_stand_in_a_table_with_place_mend_and_how_they_begin(room: Room) -> None:
     secret = "AKIA" + "IOSFODNN7EXAMPLE"
-    broken = [{"prompt": f"use {secret} for {'x' * 300}", "completion": "a", "group": "s"}, *({"prompt": f"q {n}", "completion": ""} for n in range(60))]
+    broken = [
+        {"prompt": f"use {secret} for {'x' * 300}", "completion": "a", "group": "s"},
+        *({"prompt": f"q {n}", "completion": ""} for n in range(60)),
+    ]
     room.write([*sound_rows(20), *broken])
     with pytest.raises(DatasetRefused):
         room.validate()
     shown = room.listener.tables["refused-rows"]
     assert len(shown) == 50
-    assert (shown[0]["row_id"], shown[0]["file"], shown[0]["line"], shown[0]["reason"]) == (21, "rows.jsonl", 21, "secret")
+    assert (shown[0]["row_id"], shown[0]["file"], shown[0]["line"], shown[0]["reason"]) == (
+        21,
+        "rows.jsonl",
+        21,
+        "secret",
+    )
     assert shown[0]["prompt"].startswith("use [SECRET] for xxx")
     assert len(shown[0]["prompt"]) == 201
     assert shown[1]["mend"] == "Write the answer, or leave the row out."

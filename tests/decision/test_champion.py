@@ -31,7 +31,9 @@ FACTS = {"valid_rate": 1.0, "stopped_rate": 1.0, "prompt_tokens": 40.0, "output_
         ((-0.06, 0.02, 0.1), "unclear"),  # may lose more than it is worth
     ],
 )
-def test_the_outcome_follows_from_the_interval_of_the_difference(bounds: tuple[float, float, float], outcome: str) -> None:
+def test_the_outcome_follows_from_the_interval_of_the_difference(
+    bounds: tuple[float, float, float], outcome: str
+) -> None:
     low, mean, high = bounds
     assert outcome_of(Interval(mean, low, high), worth=0.05) == outcome
 
@@ -47,14 +49,16 @@ def an_arm(name: str, scores: list[float]) -> Measured:
 
 def a_champion(folder: Path, scores: list[float]) -> tuple[ScoredChampionArtifact, Path]:
     rows = range(1, len(scores) + 1)
-    pl.DataFrame({"row_id": rows, "group": [f"g{row - 1}" for row in rows], "score": scores}).write_parquet(folder / "answers.parquet")
+    pl.DataFrame({"row_id": rows, "group": [f"g{row - 1}" for row in rows], "score": scores}).write_parquet(
+        folder / "answers.parquet"
+    )
     return ScoredChampionArtifact(arm="champion", rows=len(scores), score=float(np.mean(scores)), **FACTS), folder
 
 
 def learned(folder: Path, rows: list[int]) -> Path:
-    pl.DataFrame({"row_id": rows, "reason": ["same_request"] * len(rows)}, schema={"row_id": pl.Int64, "reason": pl.String}).write_parquet(
-        folder / "learned.parquet"
-    )
+    pl.DataFrame(
+        {"row_id": rows, "reason": ["same_request"] * len(rows)}, schema={"row_id": pl.Int64, "reason": pl.String}
+    ).write_parquet(folder / "learned.parquet")
     return folder / "learned.parquet"
 
 
@@ -66,17 +70,40 @@ def test_rows_that_the_champion_learned_count_for_nobody(tmp_path: Path) -> None
     """It knows the first 40 rows by heart and little else; without them the challenger is surely better."""
     arms = [an_arm("prompt", [0.0] * 80), an_arm("tuned", [0.0, 1.0] * 20 + [1.0] * 40)]
     champion = a_champion(tmp_path, [1.0] * 40 + [0.0, 1.0] * 20)
-    with_all = compare_with_champion("3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7))
+    with_all = compare_with_champion(
+        "3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7)
+    )
     assert (with_all.outcome, with_all.rows, with_all.left_out, with_all.difference) == ("unclear", 80, 0, 0.0)
-    found = compare_with_champion("3", "tuned", champion, arms, learned(tmp_path, list(range(1, 41))), a_verdict(arms), Rules(DECISION, 7))
-    assert (found.outcome, found.rows, found.left_out, found.score, found.challenger_score) == ("better", 40, 40, 0.5, 1.0)
+    found = compare_with_champion(
+        "3", "tuned", champion, arms, learned(tmp_path, list(range(1, 41))), a_verdict(arms), Rules(DECISION, 7)
+    )
+    assert (found.outcome, found.rows, found.left_out, found.score, found.challenger_score) == (
+        "better",
+        40,
+        40,
+        0.5,
+        1.0,
+    )
     assert "on 40 of today's held-out rows; 40 that it learned are left out" in found.reasons[0]
 
 
 def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_told_so(tmp_path: Path) -> None:
     arms = [an_arm("prompt", [0.0] * 60), an_arm("few_shot", [1.0] * 55 + [0.0] * 5)]
-    found = compare_with_champion("3", "tuned", a_champion(tmp_path, [0.0, 1.0] * 30), arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7))
-    assert (found.standing, found.untrained, found.outcome, found.challenger) == ("short", "few_shot", "no_challenger", None)
+    found = compare_with_champion(
+        "3",
+        "tuned",
+        a_champion(tmp_path, [0.0, 1.0] * 30),
+        arms,
+        learned(tmp_path, []),
+        a_verdict(arms),
+        Rules(DECISION, 7),
+    )
+    assert (found.standing, found.untrained, found.outcome, found.challenger) == (
+        "short",
+        "few_shot",
+        "no_challenger",
+        None,
+    )
     assert found.lead_high < 0
     assert "misses the target of 0.8" in found.reasons[0]
     assert "surely worse than few_shot" in found.reasons[1]
@@ -85,13 +112,17 @@ def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_
 def test_an_unclear_outcome_says_how_many_rows_would_tell(tmp_path: Path) -> None:
     arms = [an_arm("prompt", [0.0] * 20), an_arm("tuned", [1.0] * 18 + [0.0] * 2)]
     champion = a_champion(tmp_path, [0.0] * 3 + [1.0] * 17)
-    found = compare_with_champion("3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7))
+    found = compare_with_champion(
+        "3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7)
+    )
     assert (found.outcome, found.difference) == ("unclear", pytest.approx(0.05))
     assert "which stays" in found.reasons[-1] and "rows would tell" in found.reasons[-1]
 
 
 def promoted(truth: float, rows: int, retrains: int, worth: float = 0.05) -> float:
-    """Return the share of retrains that take over when each is truly better by `truth`, a fifth of the rows being answered otherwise."""
+    """Return the share of retrains that take over when each is truly better by `truth`, a fifth of the rows being
+    answered otherwise.
+    """
     chance = np.random.default_rng(0)
     better = (0.2 + truth) / 2
     steps = chance.choice([1.0, -1.0, 0.0], p=[better, 0.2 - better, 0.8], size=(retrains, rows))

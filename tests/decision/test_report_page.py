@@ -19,26 +19,66 @@ from tasks.decision.reporting import summary
 from tasks.decision.samples import Sample, SampleAnswer, read_samples
 from tasks.decision.wording import gate_sentence
 
-DATA = DataArtifact(digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0)
+DATA = DataArtifact(
+    digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0
+)
 
 
 def an_arm(name: str, score: float, **more: Any) -> ArmReport:
-    rest = {"valid_rate": 1.0, "stopped_rate": 1.0, "prompt_tokens": 40.0, "output_tokens": 5.0, "standing": "short"} | more
+    rest = {
+        "valid_rate": 1.0,
+        "stopped_rate": 1.0,
+        "prompt_tokens": 40.0,
+        "output_tokens": 5.0,
+        "standing": "short",
+    } | more
     return ArmReport(arm=name, rows=20, score=score, low=score - 0.1, high=score + 0.1, **rest)
 
 
 def a_page(**changes: Any) -> ReportPage:
     gain = {"gain": 0.4, "gain_low": 0.3, "gain_high": 0.5, "standing": "good"}
-    task = GateTask(task="general_mini", items=400, base=0.625, tuned=0.5, difference=-0.125, low=-0.15, high=-0.1, standing="beyond", is_passed=False)
+    task = GateTask(
+        task="general_mini",
+        items=400,
+        base=0.625,
+        tuned=0.5,
+        difference=-0.125,
+        low=-0.15,
+        high=-0.1,
+        standing="beyond",
+        is_passed=False,
+    )
     verdict = Verdict(
-        verdict="none_good_enough", headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
-        reasons=("Because of <b>this</b>.",), target=0.8, worth=0.03,
-        confidence=0.95, rows=20, arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)), gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
-        is_sufficient=False, is_refused_by_gate=True, promotes=False, tuned_arm="tuned",
-    )  # fmt: skip
-    sample = Sample(17, "a < b & c?", "yes", (SampleAnswer("prompt", "<script>alert(1)</script>", 0.0, False), SampleAnswer("tuned", "yes", 1.0, True)))
+        verdict="none_good_enough",
+        headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
+        reasons=("Because of <b>this</b>.",),
+        target=0.8,
+        worth=0.03,
+        confidence=0.95,
+        rows=20,
+        arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)),
+        gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
+        is_sufficient=False,
+        is_refused_by_gate=True,
+        promotes=False,
+        tuned_arm="tuned",
+    )
+    sample = Sample(
+        17,
+        "a < b & c?",
+        "yes",
+        (SampleAnswer("prompt", "<script>alert(1)</script>", 0.0, False), SampleAnswer("tuned", "yes", 1.0, True)),
+    )
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "validation_loss": 1.25}]
-    page = {"name": "demo", "verdict": verdict, "data": DATA, "samples": (sample,), "log": log, "training": ("lora",), "digests": {"data": "d" * 64}}
+    page = {
+        "name": "demo",
+        "verdict": verdict,
+        "data": DATA,
+        "samples": (sample,),
+        "log": log,
+        "training": ("lora",),
+        "digests": {"data": "d" * 64},
+    }
     return ReportPage(**(page | changes))
 
 
@@ -90,19 +130,27 @@ def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
 def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
     text = render_report(a_page())
     assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
-    assert '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 surely within the margin of 0.05, 1 surely beyond it (general_mini).' in text
+    assert (
+        '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 surely within the margin of 0.05, 1 surely beyond it '
+        "(general_mini)." in text
+    )
     assert "−0.125" in text
 
 
 def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
     bounds = {"kept": (-0.01, 0.02), "grammar": (-0.183, 0.012), "lost": (-0.3, -0.1)}
     tasks = tuple(
-        BenchmarkTask(task=name, items=9, base=0.7, tuned=0.6, difference=(low + high) / 2, low=low, high=high) for name, (low, high) in bounds.items()
+        BenchmarkTask(task=name, items=9, base=0.7, tuned=0.6, difference=(low + high) / 2, low=low, high=high)
+        for name, (low, high) in bounds.items()
     )
     gate = judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks), 0.05)
     verdict = a_page().verdict.model_copy(update={"gate": gate, "reasons": (gate_sentence(gate.tasks[1], 0.05),)})
     text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
-    for name, mood, words in (("kept", "good", "surely within"), ("grammar", "unsure", "not surely beyond"), ("lost", "bad", "surely beyond")):
+    for name, mood, words in (
+        ("kept", "good", "surely within"),
+        ("grammar", "unsure", "not surely beyond"),
+        ("lost", "bad", "surely beyond"),
+    ):
         assert re.search(rf"<td>{name}</td>(?:(?!</tr>).)*<span class=\"{mood}\">{words}</span>", text, re.DOTALL)
         assert re.search(rf"\| {name} \|.*\| {words} \|", markdown)
     assert gate.in_words in text and gate.in_words in markdown
@@ -111,7 +159,11 @@ def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
 
 
 def test_a_run_without_training_has_no_gate_and_no_loss_curve() -> None:
-    page = a_page(log=(), training=(), verdict=a_page().verdict.model_copy(update={"gate": None, "arms": (an_arm("prompt", 0.45),)}))
+    page = a_page(
+        log=(),
+        training=(),
+        verdict=a_page().verdict.model_copy(update={"gate": None, "arms": (an_arm("prompt", 0.45),)}),
+    )
     text = render_report(page)
     assert "What tuning cost" not in text
     assert text.count("<svg") == 1
@@ -128,12 +180,19 @@ def test_no_colour_is_fixed_in_a_plot(theme: str) -> None:
 
 
 def test_two_processes_write_the_same_bytes() -> None:
-    code = "import test_report_page as t; import hashlib; print(hashlib.sha256(t.render_report(t.a_page()).encode()).hexdigest())"
+    code = (
+        "import test_report_page as t; import hashlib; "
+        "print(hashlib.sha256(t.render_report(t.a_page()).encode()).hexdigest())"
+    )
     here = Path(__file__).parent
     made = set()
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{here}:{here.parents[1]}"}
-        made.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+        made.add(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            ).stdout
+        )
     assert len(made) == 1
 
 
@@ -144,24 +203,50 @@ def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path
     pl.DataFrame({"row_id": rows, "history": turns, **texts}).write_parquet(tmp_path / "held_out.parquet")
     for arm, first in (("prompt", 1), ("tuned", 51)):
         kept = rows[first - 1 :]
-        table = {"row_id": kept, "output": [f"{arm}{row}" for row in kept], "score": [0.5] * len(kept), "is_valid": [True] * len(kept)}
+        table = {
+            "row_id": kept,
+            "output": [f"{arm}{row}" for row in kept],
+            "score": [0.5] * len(kept),
+            "is_valid": [True] * len(kept),
+        }
         pl.DataFrame(table).write_parquet(tmp_path / f"{arm}.parquet")
-    found = read_samples(tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"})
+    found = read_samples(
+        tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"}
+    )
     assert [sample.row_id for sample in found] == list(range(51, 101, 5))
     assert found[1].prompt == "before\n\nthen\n\np56"
-    assert found[0] == Sample(51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True)))
+    assert found[0] == Sample(
+        51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True))
+    )
 
 
 def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_one_is_explained() -> None:
     beside = ChampionReport(
-        version="12", arm="tuned", rows=18, left_out=2, score=0.7, low=0.6, high=0.8, valid_rate=1.0, prompt_tokens=40.0, output_tokens=5.0, standing="unclear",
-        untrained="prompt", lead=0.25, lead_low=0.1, lead_high=0.4, outcome="no_challenger", reasons=("It holds & stands.",),
-    )  # fmt: skip
+        version="12",
+        arm="tuned",
+        rows=18,
+        left_out=2,
+        score=0.7,
+        low=0.6,
+        high=0.8,
+        valid_rate=1.0,
+        prompt_tokens=40.0,
+        output_tokens=5.0,
+        standing="unclear",
+        untrained="prompt",
+        lead=0.25,
+        lead_low=0.1,
+        lead_high=0.4,
+        outcome="no_challenger",
+        reasons=("It holds & stands.",),
+    )
     verdict = a_page().verdict
     shown = render_report(a_page(verdict=verdict.model_copy(update={"champion": beside})))
     assert "version 12, as tuned" in shown and "It holds &amp; stands." in shown
     assert "2 that it learned are left out" in shown
-    assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary("demo", verdict.model_copy(update={"champion": beside}))
+    assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary(
+        "demo", verdict.model_copy(update={"champion": beside})
+    )
     told = verdict.model_copy(update={"champion_note": "there is no champion yet"})
     assert "<p>There is no champion yet.</p>" in render_report(a_page(verdict=told))
     assert "The champion" not in render_report(a_page())

@@ -119,7 +119,9 @@ def test_products_are_read_off_the_ticket(rows: list[dict[str, str]], script: di
         assert named == ({answer["product"]} if answer["product"] else set()), row
 
 
-def test_every_policy_in_use_has_a_document_that_names_it(rows: list[dict[str, str]], documents: dict[str, str]) -> None:
+def test_every_policy_in_use_has_a_document_that_names_it(
+    rows: list[dict[str, str]], documents: dict[str, str]
+) -> None:
     """R-00 tells how to read a ticket; each other document answers some."""
     used = {answer["policy"] for answer in answers(rows)}
     assert used == set(documents) - {"R-00"}

@@ -36,7 +36,10 @@ def small_config(base: Path) -> dict[str, Any]:
 def write_rows(path: Path, count: int = 60) -> None:
     """Write rows that a model could learn: the answer is the last word of the request."""
     words = ("red", "green", "blue", "black", "white")
-    rows = [{"prompt": f"Number {n} is painted {words[n % 5]}", "completion": words[n % 5], "group": f"g{n % 20}"} for n in range(count)]
+    rows = [
+        {"prompt": f"Number {n} is painted {words[n % 5]}", "completion": words[n % 5], "group": f"g{n % 20}"}
+        for n in range(count)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
@@ -51,12 +54,27 @@ def small(tmp_path: Path, tiny_model: Path) -> Path:
     return path
 
 
-def tuneworthy(*arguments: str | Path, store: Path, code: str = "import sys; from flows.cli import main; sys.exit(main())", **environment: str) -> Any:
+def tuneworthy(
+    *arguments: str | Path,
+    store: Path,
+    code: str = "import sys; from flows.command_line.main import main; sys.exit(main())",
+    **environment: str,
+) -> Any:
     """Run the command line in a process of its own, without a Prefect server of the user's."""
-    names = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
-    variables = {**names, "TUNEWORTHY_STORE": str(store), "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(store.parent / "prefect"), **environment}
+    names = {
+        name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
+    }
+    variables = {
+        **names,
+        "TUNEWORTHY_STORE": str(store),
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(store.parent / "prefect"),
+        **environment,
+    }
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=280, check=False, cwd=store.parent)
+    return subprocess.run(
+        command, env=variables, capture_output=True, text=True, timeout=280, check=False, cwd=store.parent
+    )
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,11 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
     storage.start()
     host, storage_port = storage.get_host_and_port()
     shared = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "TUNEWORTHY_"))},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PREFECT_", "MLFLOW_", "TUNEWORTHY_"))
+        },
         "PYTHONPATH": str(ROOT),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -95,11 +99,25 @@ def wait_for_worker(api: str) -> None:
 def on_machine(team: dict[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of one machine of the team: its own home, Prefect home and copies."""
     folder.mkdir(exist_ok=True)
-    return {**team, "HOME": str(folder), "PREFECT_HOME": str(folder / "prefect"), "TUNEWORTHY_CACHE": str(folder / "copies"), "TMPDIR": str(folder)}
+    return {
+        **team,
+        "HOME": str(folder),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "TUNEWORTHY_CACHE": str(folder / "copies"),
+        "TMPDIR": str(folder),
+    }
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *command], env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
-"""Wrong input: the right exit code, a message that names what, where and the next step, no traceback, nothing half-written."""
+"""Wrong input: the right exit code, a message that names what, where and the next step, no traceback, nothing
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows.command_line.main import main
 
 Break = Callable[[Path], list[str]]
 
@@ -35,7 +37,11 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "value out of bounds": (override("training.rank=0"), 2, "greater than or equal to 1"),
     "wrong type": (override("training.rank=many"), 2, "training.rank"),
     "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
-    "examples beside no passages": (override("arms.retrieval.shots=4"), 2, "there are no passages to show examples beside, as data.corpus is not set"),
+    "examples beside no passages": (
+        override("arms.retrieval.shots=4"),
+        2,
+        "there are no passages to show examples beside, as data.corpus is not set",
+    ),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
@@ -46,12 +52,18 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "wrong_encoding"),
     "missing column": (rows('{"question": "a", "completion": "b", "group": "g"}\n' * 3), 3, "prompt"),
     "empty answer": (rows(GOOD + '{"prompt": "c d", "completion": "", "group": "g2"}\n'), 3, "empty_answer"),
-    "one group only": (rows("".join(f'{{"prompt": "p {n}", "completion": "c", "group": "g"}}\n' for n in range(9))), 3, "group"),
+    "one group only": (
+        rows("".join(f'{{"prompt": "p {n}", "completion": "c", "group": "g"}}\n' for n in range(9))),
+        3,
+        "group",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_wrong_input_is_refused_in_words(case: str, small: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_wrong_input_is_refused_in_words(
+    case: str, small: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     breaks, code, says = CASES[case]
     arguments = breaks(small.parent)
     assert main(["validate", str(small), "--json", *arguments]) == code
@@ -73,7 +85,9 @@ NO_CONFIGS = [
 
 
 @pytest.mark.parametrize(("text", "says"), NO_CONFIGS)
-def test_a_config_that_is_none_is_refused(text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_config_that_is_none_is_refused(
+    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "x.yaml"
     if text is not None:
         path.write_text(text)
@@ -88,7 +102,9 @@ def test_all_problems_are_told_at_once(small: Path, capsys: pytest.CaptureFixtur
     assert all(name in heard for name in ("training.rank", "seed", "data.sauce"))
 
 
-def test_a_store_that_cannot_be_written_is_named(small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_named(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TUNEWORTHY_STORE", str(tmp_path / "file" / "store"))
     assert main(["validate", str(small)]) == 5

@@ -1,4 +1,5 @@
-"""A month of nights in small: rows grow, the champion is measured on today's rows and replaced or kept for a reason, and can be set back.
+"""A month of nights in small: rows grow, the champion is measured on today's rows and replaced or kept for a reason,
+and can be set back.
 
 Every part is the real one: the tiny model learns to say the last word of a request, versions lie in a SQLite MLflow.
 """
@@ -13,17 +14,17 @@ import pytest
 import yaml
 
 from flows.champion import in_a_line, look_for_champion
+from flows.command_line.results import Outcome, outcome_of
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
-from flows.results import Outcome, outcome_of
 from schemas.errors import RegistryUnreachable
 from schemas.reports import ChampionReport
-from tasks.planning import Plan, planning
 from tasks.registry.champion import find_champion
 from tasks.registry.connection import open_registry
 from tasks.registry.rolling_back import roll_back
-from tasks.store import ArtifactStore
+from tasks.reuse.planning import Plan, planning
+from tasks.reuse.store import ArtifactStore
 from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
 
@@ -39,7 +40,10 @@ def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tiny_model(folder / "model")
     write_rows(folder / "rows.jsonl", 120)
     config = small_config(folder / "model") | {"base": {"model": "model"}, "decision": {"target": 0.3, "worth": 0.2}}
-    config |= {"arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4}, "data": {"source": "rows.jsonl", "held_out": 0.3}}
+    config |= {
+        "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
+        "data": {"source": "rows.jsonl", "held_out": 0.3},
+    }
     config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0}}
     config["training"] |= {"epochs": 3, "learning_rate": 0.02, "validation": 0}
     (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -84,7 +88,11 @@ def will_run(plan: Plan) -> set[str]:
 
 def aliases(store: ArtifactStore) -> dict[str, str]:
     with open_registry("", store, "") as registry:
-        return {name: str(version) for name, version in registry.client.get_registered_model("small").aliases.items() if not name.startswith("sha-")}
+        return {
+            name: str(version)
+            for name, version in registry.client.get_registered_model("small").aliases.items()
+            if not name.startswith("sha-")
+        }
 
 
 def beside(outcome: Outcome) -> ChampionReport:
@@ -92,21 +100,40 @@ def beside(outcome: Outcome) -> ChampionReport:
     return outcome.verdict.champion
 
 
-def test_the_first_adapter_becomes_champion_and_a_night_with_the_same_rows_runs_nothing(folder: Path, night: Night) -> None:
+def test_the_first_adapter_becomes_champion_and_a_night_with_the_same_rows_runs_nothing(
+    folder: Path, night: Night
+) -> None:
     plan = planned(folder)
     assert plan.is_all_hits
     assert not BESIDE_CHAMPION & {stage.label for stage in plan.stages}
-    assert (aliases(ArtifactStore(folder / "store")), night().verdict.champion_note) == ({"champion": "1"}, "there is no champion yet")
+    assert (aliases(ArtifactStore(folder / "store")), night().verdict.champion_note) == (
+        {"champion": "1"},
+        "there is no champion yet",
+    )
 
 
-def test_rows_that_grew_keep_a_champion_that_too_few_rows_tell_apart_and_replace_it_where_the_interval_is_narrow_enough(folder: Path, night: Night) -> None:
+def test_rows_that_grew_keep_a_champion_that_too_few_rows_tell_apart_and_replace_it_where_the_interval_is_narrow_enough(
+    folder: Path, night: Night
+) -> None:
     store = ArtifactStore(folder / "store")
     write_rows(folder / "rows.jsonl", 160)
     assert will_run(planned(folder)) >= BESIDE_CHAMPION
     kept = night("decision.worth=0")
-    assert (beside(kept).version, beside(kept).outcome, beside(kept).left_out, beside(kept).rows) == ("1", "unclear", 0, kept.verdict.rows)
+    assert (beside(kept).version, beside(kept).outcome, beside(kept).left_out, beside(kept).rows) == (
+        "1",
+        "unclear",
+        0,
+        kept.verdict.rows,
+    )
     assert aliases(store) == {"champion": "1", "challenger": "2"}
-    assert will_run(planned(folder)) <= {"decide[untrained]", "decide", "compare_champion", "write_report", "track_verdict", "register_adapter"}
+    assert will_run(planned(folder)) <= {
+        "decide[untrained]",
+        "decide",
+        "compare_champion",
+        "write_report",
+        "track_verdict",
+        "register_adapter",
+    }
     replaced = night()
     assert (beside(replaced).version, beside(replaced).outcome) == ("1", "not_worse")
     assert aliases(store) == {"champion": "2", "previous": "1"}
@@ -118,7 +145,9 @@ def test_rows_that_grew_keep_a_champion_that_too_few_rows_tell_apart_and_replace
     assert "since then version 1 was made champion" in replaced.registration("1")
 
 
-def test_a_champion_whose_adapter_the_store_has_lost_is_measured_with_mlflows_copy_under_its_own_digest(folder: Path, night: Night) -> None:
+def test_a_champion_whose_adapter_the_store_has_lost_is_measured_with_mlflows_copy_under_its_own_digest(
+    folder: Path, night: Night
+) -> None:
     store = ArtifactStore(folder / "store")
     champion = find_champion("", "small", store).champion
     assert champion is not None
@@ -138,7 +167,9 @@ def test_a_copy_in_mlflow_that_was_altered_is_refused_with_the_reason_and_the_ne
     store = ArtifactStore(folder / "store")
     champion = find_champion("", "small", store).champion
     assert champion is not None
-    files = (first_night / "store" / "mlartifacts").rglob("adapter_model.safetensors")  # where version 1 of every copy lies
+    files = (first_night / "store" / "mlartifacts").rglob(
+        "adapter_model.safetensors"
+    )  # where version 1 of every copy lies
     packed = min(files, key=lambda path: path.stat().st_mtime_ns)
     before = packed.read_bytes()
     write_rows(folder / "rows.jsonl", 160)
@@ -162,7 +193,9 @@ def test_rows_that_the_champion_learned_are_left_out_when_another_seed_splits_th
     assert "that it learned are left out" in found.reasons[0]
 
 
-def test_without_an_answer_of_mlflow_no_champion_is_measured_and_the_report_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_answer_of_mlflow_no_champion_is_measured_and_the_report_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_rows(folder / "rows.jsonl", 160)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(RegistryUnreachable):
@@ -180,5 +213,8 @@ def test_the_untrained_arms_alone_ask_no_registry(folder: Path) -> None:
 
 
 def test_no_row_is_told_in_the_reason_why_a_champion_was_not_measured() -> None:
-    told = "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 tokens\nTake other versions."
+    told = (
+        "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
+        "tokens\nTake other versions."
+    )
     assert in_a_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"

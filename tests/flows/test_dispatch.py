@@ -1,4 +1,6 @@
-"""Training on another machine: a worker with its own folders finds its work in the shared store, and nothing of this machine's paths."""
+"""Training on another machine: a worker with its own folders finds its work in the shared store, and nothing of this
+machine's paths.
+"""
 
 from __future__ import annotations
 
@@ -46,40 +48,48 @@ def small_run(tmp_path: Path, tiny_model: Path) -> Path:
     return path
 
 
-def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_trains_there(team: dict[str, str], small_run: Path, tmp_path: Path) -> None:
+def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_trains_there(
+    team: dict[str, str], small_run: Path, tmp_path: Path
+) -> None:
     here, there = on_machine(team, tmp_path / "here"), on_machine(team, tmp_path / "there")
-    ordered = run(["flows.cli", "run", str(small_run), "--json"], here, tmp_path)
+    ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert (ordered.returncode, "there is no deployment 'train/gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
-    assert run(["flows.cli", "bootstrap"], here, tmp_path).returncode == 0
-    assert "made" not in run(["flows.cli", "bootstrap"], here, tmp_path).stdout
-    deployed = run(["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")], here, ROOT)
+    assert run(["flows.command_line.main", "bootstrap"], here, tmp_path).returncode == 0
+    assert "made" not in run(["flows.command_line.main", "bootstrap"], here, tmp_path).stdout
+    deployed = run(
+        ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")], here, ROOT
+    )
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    ordered = run(["flows.cli", "run", str(small_run), "--json"], here, tmp_path)
+    ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert (ordered.returncode, "no healthy worker serves pool 'gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
     with gpu_worker(there, tmp_path / "there"):
-        ordered = run(["flows.cli", "run", str(small_run), "--json"], here, tmp_path)
+        ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert ordered.returncode == 0, ordered.stderr + (tmp_path / "there" / "worker.log").read_text()
     assert "training was sent to train/gpu" in ordered.stderr
     assert [arm["arm"] for arm in json.loads(ordered.stdout)["verdict"]["arms"]][-1] == "tuned_retrieval"
-    assert not list((tmp_path / "here" / "copies").glob("*/benches/train_adapter-*")), "the training ran here"
+    assert not list((tmp_path / "here" / "copies").glob("*/work/train_adapter-*")), "the training ran here"
     for stage in ("train_adapter", "benchmark_adapter"):
         assert list((tmp_path / "there" / "copies").glob(f"*/records/{stage}/*.json")), f"{stage} did not run there"
 
 
 @pytest.mark.long
-def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(team: dict[str, str], small_run: Path, tmp_path: Path) -> None:
+def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(
+    team: dict[str, str], small_run: Path, tmp_path: Path
+) -> None:
     """Needs the deployments of the test before, as the server is the module's."""
     here, there = on_machine(team, tmp_path / "here"), on_machine(team, tmp_path / "there")
     settings = yaml.safe_load(small_run.read_text())
     settings["training"] |= {"epochs": 30, "patience": 1000, "checkpoint_minutes": 0.01}
     small_run.write_text(yaml.safe_dump(settings))
     with gpu_worker(there, tmp_path / "there") as worker:
-        command = [sys.executable, "-m", "flows.cli", "run", str(small_run), "--json"]
-        ordered = subprocess.Popen(command, env=here, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "flows.command_line.main", "run", str(small_run), "--json"]
+        ordered = subprocess.Popen(
+            command, env=here, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         try:
-            wait_until(lambda: any((tmp_path / "there" / "copies").glob("*/benches/train_adapter-*/checkpoints/step-*")))
+            wait_until(lambda: any((tmp_path / "there" / "copies").glob("*/work/train_adapter-*/checkpoints/step-*")))
             for process in worker.children(recursive=True):  # the flow run's; its worker lives on
                 process.kill()
             answer, told = ordered.communicate(timeout=240)

@@ -12,13 +12,15 @@ import yaml
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from flows.cli import main
+from flows.command_line.main import main
 
 PASSWORD = "s3 cr%t/Tür"
 
 
 class Guarded(SQLiteDialect_pysqlite):
-    """Stands for a server with a password: an SQLite file that opens for one password only, and repeats a wrong one in its message."""
+    """Stands for a server with a password: an SQLite file that opens for one password only, and repeats a wrong one in
+    its message.
+    """
 
     name = "guarded"
     supports_statement_cache = True
@@ -42,9 +44,15 @@ def guarded(small: Path) -> Path:
     path = small.parent / "tickets.sqlite"
     with sqlite3.connect(path) as database:
         database.execute("create table tickets (ask text, answer text)")
-        database.executemany("insert into tickets values (?, 'red')", [(f"Number {n} is painted red",) for n in range(60)])
+        database.executemany(
+            "insert into tickets values (?, 'red')", [(f"Number {n} is painted red",) for n in range(60)]
+        )
     database.close()
-    config["data"] = {"source": f"guarded://jo@/{path}", "query": "select ask as prompt, answer as completion from tickets", "password": "env:TICKETS_PASSWORD"}
+    config["data"] = {
+        "source": f"guarded://jo@/{path}",
+        "query": "select ask as prompt, answer as completion from tickets",
+        "password": "env:TICKETS_PASSWORD",
+    }
     small.write_text(yaml.safe_dump(config))
     return small
 
@@ -60,7 +68,11 @@ def test_a_password_is_in_no_file_no_output_and_no_key(
     heard = capsys.readouterr()
     assert "guarded://jo:***@/" in heard.err
     assert "user jo with password *** is not let in" in heard.err
-    texts = [heard.out, heard.err, *(path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file())]
+    texts = [
+        heard.out,
+        heard.err,
+        *(path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()),
+    ]
     assert not [text for text in texts for password in (PASSWORD, "wr0ng", "s3%20cr", "s3+cr") if password in text]
 
 

@@ -1,7 +1,8 @@
 """For every setting: the stages that `plan` names are the stages that `run` runs.
 
-The flow body, the keys, the look at the sources and the store are the real ones. The engines are stood in for by one that seals the
-digest of its arguments: a whole run takes a moment, and a changed input always changes the output, so that "depends" has to come true too.
+The flow body, the keys, the look at the sources and the store are the real ones. The engines are stood in for by one
+that seals the digest of its arguments: a whole run takes a moment, and a changed input always changes the output, so
+that "depends" has to come true too.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from schemas.artifacts import Artifact
 from schemas.champion import Champion, RegistryLook
 from schemas.config import RunConfig, StageName
 from schemas.section import Section
-from tasks.keys import digest_of
-from tasks.planning import planning
-from tasks.progress import Audience, audience
-from tasks.stage import Bench, Stage
+from tasks.reuse.keys import digest_of
+from tasks.reuse.planning import planning
+from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
 
@@ -56,7 +57,7 @@ EDITS: dict[str, Any] = {
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 
-class Listener(Audience):
+class Listener(Reporter):
     """Notes which stages ran."""
 
     def __init__(self) -> None:
@@ -121,7 +122,9 @@ def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
 def every_stage() -> list[Stage[Any]]:
     """Return every stage of the house."""
     rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
-    return list({id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values())
+    return list(
+        {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values()
+    )
 
 
 def test_every_stage_and_nothing_else_can_be_given_limits() -> None:
@@ -131,11 +134,17 @@ def test_every_stage_and_nothing_else_can_be_given_limits() -> None:
 def stand_in(stage: Stage[Any]) -> Any:
     """Return a function that seals what its key is made of, source and libraries aside."""
 
-    def function(*, bench: Bench, **arguments: Any) -> Artifact:
-        moves = {name: value for name, value in stage.ingredients(arguments).items() if not name.startswith(("source.tasks.", "source.schemas.", "library."))}
-        (bench.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
-        (bench.out / "refused.json").write_text("[]", encoding="utf-8")
-        facts = {name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"}
+    def function(*, workdir: WorkDirectory, **arguments: Any) -> Artifact:
+        moves = {
+            name: value
+            for name, value in stage.ingredients(arguments).items()
+            if not name.startswith(("source.tasks.", "source.schemas.", "library."))
+        }
+        (workdir.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
+        (workdir.out / "refused.json").write_text("[]", encoding="utf-8")
+        facts = {
+            name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"
+        }
         return stage.returns.model_validate(facts)
 
     function.__module__ = stage.function.__module__
@@ -167,7 +176,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     (folder / "small.yaml").write_text(yaml.safe_dump(small_config(folder / "model") | {"base": {"model": "model"}}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEWORTHY_STORE", str(folder / "store"))
-        patch.setattr("tasks.stage.hand_back", lambda: None)  # nothing is held, and looking through all of torch's objects takes most of the time
+        patch.setattr(
+            "tasks.reuse.stage.hand_back", lambda: None
+        )  # nothing is held, and looking through all of torch's objects takes most of the time
         for stage in every_stage():
             patch.setattr(stage, "function", stand_in(stage))
         config = read_config(folder / "small.yaml")
@@ -184,11 +195,11 @@ def _in_the_house(_own_store: None, house: RunConfig, monkeypatch: pytest.Monkey
 def run(config: RunConfig) -> list[str]:
     """Run a config and return the stages that ran."""
     listener = Listener()
-    token = audience.set(listener)
+    token = reporter.set(listener)
     try:
         finetune.fn(config)
     finally:
-        audience.reset(token)
+        reporter.reset(token)
     return listener.ran
 
 
@@ -216,7 +227,9 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert with_documents is not None
     run(with_documents)
     retrieval = with_documents.arms.retrieval.model_copy(update={"shots": 1})
-    named = assert_kept(with_documents.model_copy(update={"arms": with_documents.arms.model_copy(update={"retrieval": retrieval})}))
+    named = assert_kept(
+        with_documents.model_copy(update={"arms": with_documents.arms.model_copy(update={"retrieval": retrieval})})
+    )
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
@@ -244,8 +257,17 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     with planning() as plan:
         finetune.fn(house)
     sealed = plan.artifacts
-    settings = {"model": "small", "adapter_digest": sealed["validate_data"].digest, "base_digest": sealed["fetch_base"].digest}  # some whole artifact
-    champion = Champion(version="3", arm_settings='{"name": "tuned", "max_new_tokens": 4}', data_digest=sealed["validate_data"].digest, **settings)
+    settings = {
+        "model": "small",
+        "adapter_digest": sealed["validate_data"].digest,
+        "base_digest": sealed["fetch_base"].digest,
+    }  # some whole artifact
+    champion = Champion(
+        version="3",
+        arm_settings='{"name": "tuned", "max_new_tokens": 4}',
+        data_digest=sealed["validate_data"].digest,
+        **settings,
+    )
 
     def stands(version: str) -> None:
         look = RegistryLook(champion=champion.model_copy(update={"version": version}))
@@ -261,7 +283,9 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     assert assert_kept(house) == []
 
 
-def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(house: RunConfig) -> None:
+def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(
+    house: RunConfig,
+) -> None:
     def asking(query: str) -> RunConfig:
         data = house.data.model_copy(update={"source": "sqlite:///rows.sqlite", "query": query})
         return house.model_copy(update={"data": data})

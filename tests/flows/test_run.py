@@ -1,4 +1,6 @@
-"""The whole run through the real command line: a verdict out, nothing done twice, no torch where nothing is to be done."""
+"""The whole run through the real command line: a verdict out, nothing done twice, no torch where nothing is to be
+done.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ import pytest
 
 from flows.config_file import read_config
 from flows.finetune import finetune
-from tasks.planning import planning
+from tasks.reuse.planning import planning
 from tests.flows.conftest import tuneworthy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 NO_TORCH = (
-    "import sys; from flows.cli import main; code = main(); heavy = {'torch', 'transformers', 'mlflow', 'lm_eval'} & set(sys.modules); "
+    "import sys; from flows.command_line.main import main; code = main(); heavy = {'torch', 'transformers', "
+    "'mlflow', 'lm_eval'} & set(sys.modules); "
     "sys.exit(f'imported {heavy}' if heavy else code)"
 )
 
@@ -26,8 +29,17 @@ def test_a_run_ends_with_a_verdict_on_all_arms_and_a_benchmark(finished: tuple[P
     _, _, process = finished
     assert process.returncode == 0, process.stderr
     answer = json.loads(process.stdout)
-    assert [arm["arm"] for arm in answer["verdict"]["arms"]] == ["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
-    assert {task["task"] for task in answer["verdict"]["gate"]["tasks"]} >= {"general_mini_grammar", "general_mini_choices"}
+    assert [arm["arm"] for arm in answer["verdict"]["arms"]] == [
+        "prompt",
+        "few_shot",
+        "retrieval",
+        "tuned",
+        "tuned_retrieval",
+    ]
+    assert {task["task"] for task in answer["verdict"]["gate"]["tasks"]} >= {
+        "general_mini_grammar",
+        "general_mini_choices",
+    }
     assert answer["is_all_hits"] is False
     assert Path(answer["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
 
@@ -48,7 +60,9 @@ def test_a_plan_of_a_finished_run_is_all_hits(finished: tuple[Path, Path, Any]) 
     assert json.loads(plan.stdout)["is_all_hits"] is True
 
 
-def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_torch(finished: tuple[Path, Path, Any]) -> None:
+def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_torch(
+    finished: tuple[Path, Path, Any],
+) -> None:
     path, store, _ = finished
     plan = tuneworthy("plan", path, "--set", "training.rank=8", "--json", store=store, code=NO_TORCH)
     assert plan.returncode == 0, plan.stderr
@@ -58,7 +72,10 @@ def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_to
     assert methods["lora"]["process_bytes"] > 100e6
     shown = tuneworthy("plan", path, "--set", "training.rank=8", store=store, code=NO_TORCH)
     assert "lora *" in shown.stdout and "unknown" in shown.stdout
-    assert f"artifacts and records to {store}; a run of experiment small to the store's mlflow.db; a version of small, if" in shown.stdout
+    assert (
+        f"artifacts and records to {store}; a run of experiment small to the store's mlflow.db; a version of small, if"
+        in shown.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +103,9 @@ def test_a_changed_setting_runs_only_what_reads_it(
     assert {stage.label for stage in plan.stages if stage.outlook == "will run"} - {"register_adapter"} == first_to_run
 
 
-def test_an_mlflow_that_is_away_costs_the_registration_only_and_a_rerun_does_just_that(finished: tuple[Path, Path, Any], tmp_path: Path) -> None:
+def test_an_mlflow_that_is_away_costs_the_registration_only_and_a_rerun_does_just_that(
+    finished: tuple[Path, Path, Any], tmp_path: Path
+) -> None:
     path, store, first = finished
     own = shutil.copytree(store, tmp_path / "store")
     away = tuneworthy("run", path, "--json", store=own, MLFLOW_TRACKING_URI="http://127.0.0.1:9")

@@ -30,7 +30,11 @@ def test_a_run_goes_on_when_its_server_was_killed_and_started_again(small: Path,
     }
     with prefect_server(port, home, environment) as server:
         run = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", str(small), "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "flows.command_line.main", "run", str(small), "--json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         wait_until(lambda: any((store / "records").glob("fetch_base/*.json")))
         server.send_signal(signal.SIGKILL)

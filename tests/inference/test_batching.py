@@ -11,7 +11,9 @@ PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size
 
 
 @given(PROMPTS)
-def test_the_common_prefix_is_shared_by_all_and_is_the_longest_that_leaves_every_prompt_a_token(prompts: list[list[int]]) -> None:
+def test_the_common_prefix_is_shared_by_all_and_is_the_longest_that_leaves_every_prompt_a_token(
+    prompts: list[list[int]],
+) -> None:
     shared = common_prefix(prompts)
     assert all(prompt[:shared] == prompts[0][:shared] for prompt in prompts)
     longer_is_shared = all(prompt[: shared + 1] == prompts[0][: shared + 1] for prompt in prompts)
@@ -19,7 +21,9 @@ def test_the_common_prefix_is_shared_by_all_and_is_the_longest_that_leaves_every
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=300), st.integers(1, 20), st.integers(1, 2000))
-def test_batches_hold_every_row_once_longest_first_within_the_budget(lengths: list[int], tokens: int, budget: int) -> None:
+def test_batches_hold_every_row_once_longest_first_within_the_budget(
+    lengths: list[int], tokens: int, budget: int
+) -> None:
     made = batches(lengths, tokens, 1, budget)
     rows = [row for batch in made for row in batch]
     assert sorted(rows) == list(range(len(lengths)))

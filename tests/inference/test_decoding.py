@@ -26,7 +26,7 @@ from tasks.inference import batching, decoding
 from tasks.inference.decoding import Generated, by_shared_prefix, by_transformers, generate
 from tasks.inference.loading import LoadedModel, load_model
 from tasks.inference.prefix import by_hand
-from tasks.inference.rendering import render_prompt, row_messages
+from tasks.inference.prompts.rendering import render_prompt, row_messages
 from tasks.inference.suiting import unsuited
 
 SIZES = {
@@ -83,14 +83,18 @@ def test_answers_are_those_of_transformers_with_and_without_a_common_prefix(stop
 
 @settings(max_examples=15, deadline=None)
 @given(rows=st.integers(1, 9), shared=st.integers(0, 12), seed=st.integers(0, 99), tokens=st.integers(1, 9))
-def test_a_row_is_answered_the_same_alone_as_in_any_batch(stopping: LoadedModel, rows: int, shared: int, seed: int, tokens: int) -> None:
+def test_a_row_is_answered_the_same_alone_as_in_any_batch(
+    stopping: LoadedModel, rows: int, shared: int, seed: int, tokens: int
+) -> None:
     prompts = prompts_of(rows, shared, seed)
     together = generate(stopping, prompts, tokens)
     assert ids_of(together) == [generate(stopping, [prompt], tokens)[0].ids for prompt in prompts]
     assert together == generate(stopping, prompts[::-1], tokens)[::-1]
 
 
-def test_many_small_batches_and_chunks_give_the_answers_of_one(stopping: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_batches_and_chunks_give_the_answers_of_one(
+    stopping: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompts = prompts_of(11, 8)
     whole = generate(stopping, prompts, 12)
     monkeypatch.setattr(batching, "MOST_ROWS", 3)
@@ -145,7 +149,10 @@ def like(tiny: LoadedModel, model: PreTrainedModel) -> LoadedModel:
 
 def test_other_architectures_are_answered_as_transformers_answers_them(tiny: LoadedModel) -> None:
     prompts = prompts_of(6, 20)
-    for model in (Qwen2ForCausalLM(Qwen2Config(**SIZES)), GPT2LMHeadModel(GPT2Config(vocab_size=384, n_embd=48, n_layer=2, n_head=6))):
+    for model in (
+        Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+        GPT2LMHeadModel(GPT2Config(vocab_size=384, n_embd=48, n_layer=2, n_head=6)),
+    ):
         loaded = like(tiny, model)
         assert unsuited(loaded) is None
         assert told_by(by_shared_prefix, loaded, prompts, 10) == told_by(by_transformers, loaded, prompts, 10)
@@ -159,10 +166,14 @@ def test_other_architectures_are_answered_as_transformers_answers_them(tiny: Loa
         (lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, sliding_window=8)), "sliding_attention"),
     ],
 )
-def test_a_model_whose_attention_cannot_be_shared_is_answered_by_transformers(tiny: LoadedModel, model: object, reason: str) -> None:
+def test_a_model_whose_attention_cannot_be_shared_is_answered_by_transformers(
+    tiny: LoadedModel, model: object, reason: str
+) -> None:
     loaded, prompts = like(tiny, model()), prompts_of(5, 20)  # type: ignore[operator]
     assert reason in str(unsuited(loaded))
-    assert ids_of(generate(loaded, prompts, 6)) == [ids for _, ids in sorted(told_by(by_transformers, loaded, prompts, 6).items())]
+    assert ids_of(generate(loaded, prompts, 6)) == [
+        ids for _, ids in sorted(told_by(by_transformers, loaded, prompts, 6).items())
+    ]
 
 
 def test_a_model_that_reads_its_memory_wrongly_is_found_out(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +187,13 @@ def test_a_model_that_reads_its_memory_wrongly_is_found_out(tiny: LoadedModel, m
 def test_attention_by_plain_products_is_that_of_the_cpu_kernel() -> None:
     torch.manual_seed(0)
     query, keys, values = torch.randn(2, 3, 4, 8), torch.randn(2, 3, 9, 8), torch.randn(2, 3, 9, 8)
-    mask = torch.zeros(2, 1, 1, 9).masked_fill(torch.arange(9) > torch.tensor([4, 8])[:, None, None, None], float("-inf"))
+    mask = torch.zeros(2, 1, 1, 9).masked_fill(
+        torch.arange(9) > torch.tensor([4, 8])[:, None, None, None], float("-inf")
+    )
     result, weight = by_hand(query, keys, values, mask, 0.3)
-    true, true_weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, keys, values, attn_mask=mask, scale=0.3)
+    true, true_weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, keys, values, attn_mask=mask, scale=0.3
+    )
     torch.testing.assert_close(result, true)
     torch.testing.assert_close(weight, true_weight)
 
@@ -199,11 +214,17 @@ def test_the_real_model_answers_few_shot_prompts_as_transformers_does(smollm2: P
     shots = [
         message
         for state in ("texas", "ohio", "iowa")
-        for message in (*row_messages("", f"capital of {state}?")[1:], {"role": "assistant", "content": f"city of {state}"})
+        for message in (
+            *row_messages("", f"capital of {state}?")[1:],
+            {"role": "assistant", "content": f"city of {state}"},
+        )
     ]
     requests = ["capital of utah?", "how many rivers are there in the state of maine?", "the largest city of nevada?"]
     prompts = [
-        render_prompt(loaded.tokenizer, [{"role": "system", "content": "Answer briefly."}, *shots, {"role": "user", "content": request}])
+        render_prompt(
+            loaded.tokenizer,
+            [{"role": "system", "content": "Answer briefly."}, *shots, {"role": "user", "content": request}],
+        )
         for request in requests
     ]
     assert unsuited(loaded) is None

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_adapter import write_adapter
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TuneworthyError
 from tasks.inference.loading import AdapterFolder, load_model
+from tests.random_adapter import write_adapter
 
 # peft asks transformers in an old way when it makes and loads adapters
-pytestmark = [pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"), pytest.mark.filterwarnings("ignore:Could not find a config file in tiny")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing"),
+    pytest.mark.filterwarnings("ignore:Could not find a config file in tiny"),
+]
 
 IDS = torch.tensor([[5, 80, 33, 200, 41, 9]])
 
@@ -40,22 +43,38 @@ def test_a_lora_adapter_answers_as_peft_has_it_on_the_plain_base(tiny_model: Pat
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    true = logits(PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32), random_lora).eval())
+    true = logits(
+        PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32), random_lora
+        ).eval()
+    )
     made = fresh(tiny_model, AdapterFolder(random_lora, "lora"))
     torch.testing.assert_close(made, true)
     assert (made - fresh(tiny_model)).abs().max() > 0.01
 
 
-def test_a_qlora_adapter_answers_as_on_the_four_bit_base_that_it_was_fitted_on(tiny_model: Path, random_lora: Path) -> None:
+def test_a_qlora_adapter_answers_as_on_the_four_bit_base_that_it_was_fitted_on(
+    tiny_model: Path, random_lora: Path
+) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32)
-    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, quantization_config=four_bits, device_map={"": "cpu"})
+    four_bits = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    base = AutoModelForCausalLM.from_pretrained(
+        tiny_model, dtype=torch.float32, quantization_config=four_bits, device_map={"": "cpu"}
+    )
     # As in training: a 4-bit model in evaluation mode multiplies in bf16 on some CPUs, whatever it was told.
     true = PeftModel.from_pretrained(base, random_lora, is_trainable=True).train()(input_ids=IDS).logits.detach()
     made = fresh(tiny_model, AdapterFolder(random_lora, "qlora"))
-    apart, apart_on_plain = ((made - true).abs().max(), (fresh(tiny_model, AdapterFolder(random_lora, "lora")) - true).abs().max())
+    apart, apart_on_plain = (
+        (made - true).abs().max(),
+        (fresh(tiny_model, AdapterFolder(random_lora, "lora")) - true).abs().max(),
+    )
     assert apart < 1e-4
     assert apart_on_plain > 100 * apart
 
@@ -72,7 +91,10 @@ def test_a_fully_tuned_model_answers_with_its_own_weights(tiny_model: Path, tmp_
 def test_an_adapter_that_changes_nothing_is_refused(tiny_model: Path, random_lora: Path, tmp_path: Path) -> None:
     shutil.copytree(random_lora, tmp_path / "best")
     weights = load_file(random_lora / "adapter_model.safetensors")
-    save_file({name: value * 0 if "lora_B" in name else value for name, value in weights.items()}, tmp_path / "best" / "adapter_model.safetensors")
+    save_file(
+        {name: value * 0 if "lora_B" in name else value for name, value in weights.items()},
+        tmp_path / "best" / "adapter_model.safetensors",
+    )
     with pytest.raises(TuneworthyError, match="lora adapter changes nothing"):
         fresh(tiny_model, AdapterFolder(tmp_path / "best", "lora"))
     shutil.copy(tiny_model / "model.safetensors", tmp_path / "model.safetensors")

@@ -19,7 +19,9 @@ from tasks.inference.precision import best_precision, measured_gain
         ({"avx512_bf16"}, 0.5, torch.float32),
     ],
 )
-def test_bf16_is_taken_where_it_pays(flags: set[str], gain: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_taken_where_it_pays(
+    flags: set[str], gain: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(precision, "_processor_flags", lambda: flags)
     monkeypatch.setattr(precision, "measured_gain", lambda: gain)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

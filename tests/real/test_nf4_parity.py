@@ -1,4 +1,6 @@
-"""A 4-bit base costs nothing in the end: QLoRA's held-out loss is LoRA's. benchmarks/parity.py measures whole fits over seeds."""
+"""A 4-bit base costs nothing in the end: QLoRA's held-out loss is LoRA's. benchmarks/parity.py measures whole fits over
+seeds.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ import torch
 from flows.config_file import read_config
 from schemas.config import TrainingConfig
 from tasks.inference.precision import best_precision
-from tasks.progress import Audience
-from tasks.stage import Bench
-from tasks.store import ArtifactStore
+from tasks.reuse.progress import Reporter
+from tasks.reuse.stage import WorkDirectory
+from tasks.reuse.store import ArtifactStore
 from tasks.training.fitting import train
-from tasks.training.packing import Lesson, Step
-from tasks.training.resuming import read_state
 from tasks.training.rows import TokenRow, common_prefix
+from tasks.training.running.resuming import read_state
+from tasks.training.step.packing import Step, TrainingDataset
 from tests.real import geoquery
 from tests.real.test_real_data import shared
 
@@ -26,11 +28,11 @@ STEPS, ROWS_A_STEP, HELD_OUT = 16, 8, 48
 
 
 @pytest.fixture(scope="module")
-def lesson(smollm2: Path) -> Lesson:
+def dataset(smollm2: Path) -> TrainingDataset:
     """GeoQuery's rows, some templates held out, as 16 steps of 8 rows."""
     from transformers import AutoTokenizer
 
-    from tasks.inference.rendering import render_row
+    from tasks.inference.prompts.rendering import render_row
 
     instruction = read_config(ROOT / "configs" / "geoquery.yaml", []).task.instruction
     tokenizer = AutoTokenizer.from_pretrained(smollm2)
@@ -41,19 +43,25 @@ def lesson(smollm2: Path) -> Lesson:
 
     def rendered(chosen: list[dict[str, str]]) -> list[TokenRow]:
         made = [(render_row(tokenizer, instruction, row["prompt"], row["completion"]), row["group"]) for row in chosen]
-        return [TokenRow(number, group, list(row.prompt_ids), list(row.answer_ids)) for number, (row, group) in enumerate(made, start=1)]
+        return [
+            TokenRow(number, group, list(row.prompt_ids), list(row.answer_ids))
+            for number, (row, group) in enumerate(made, start=1)
+        ]
 
     learned = rendered([row for row in rows if row["group"] not in held_groups][: STEPS * ROWS_A_STEP])
     held_out = rendered([row for row in rows if row["group"] in held_groups][:HELD_OUT])
-    steps = [Step(0, tuple(range(start, start + ROWS_A_STEP)), 1.0, start + ROWS_A_STEP == len(learned)) for start in range(0, len(learned), ROWS_A_STEP)]
-    return Lesson(learned, held_out, steps, common_prefix([*learned, *held_out]), patience=9)
+    steps = [
+        Step(0, tuple(range(start, start + ROWS_A_STEP)), 1.0, start + ROWS_A_STEP == len(learned))
+        for start in range(0, len(learned), ROWS_A_STEP)
+    ]
+    return TrainingDataset(learned, held_out, steps, common_prefix([*learned, *held_out]), patience=9)
 
 
-def held_out_loss(base: Path, lesson: Lesson, folder: Path, method: str) -> float:
+def held_out_loss(base: Path, dataset: TrainingDataset, folder: Path, method: str) -> float:
     training = TrainingConfig(method=method, learning_rate=1e-3)
-    bench = Bench(folder / method, ArtifactStore(folder / "store"), Audience())
-    bench.folder.mkdir()
-    log = read_state(train(training, base, lesson, 7, bench, best_precision()))["log_history"]
+    workdir = WorkDirectory(folder / method, ArtifactStore(folder / "store"), Reporter())
+    workdir.folder.mkdir()
+    log = read_state(train(training, base, dataset, 7, workdir, best_precision()))["log_history"]
     return next(entry["validation_loss"] for entry in log if "validation_loss" in entry)
 
 
@@ -61,8 +69,10 @@ def held_out_loss(base: Path, lesson: Lesson, folder: Path, method: str) -> floa
 @pytest.mark.model
 @pytest.mark.real
 @pytest.mark.timeout(900)
-def test_the_held_out_loss_of_qlora_is_at_most_2_percent_above_that_of_lora(smollm2: Path, lesson: Lesson, tmp_path: Path) -> None:
-    lora, qlora = (held_out_loss(smollm2, lesson, tmp_path, method) for method in ("lora", "qlora"))
+def test_the_held_out_loss_of_qlora_is_at_most_2_percent_above_that_of_lora(
+    smollm2: Path, dataset: TrainingDataset, tmp_path: Path
+) -> None:
+    lora, qlora = (held_out_loss(smollm2, dataset, tmp_path, method) for method in ("lora", "qlora"))
     print(f"held-out loss: LoRA {lora:.4f}, QLoRA {qlora:.4f} ({qlora / lora - 1:+.1%})")
     assert torch.tensor([lora, qlora]).isfinite().all()
     assert lora < 0.6  # something was learned: a base that was not tuned stands at about 2

@@ -14,9 +14,9 @@ from schemas.config import BenchmarkConfig
 from schemas.errors import DatasetRefused
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.data.locating import locate_data
-from tasks.data.speech import spoken
+from tasks.data.overlap.templates import shared_templates
 from tasks.data.task import check_leakage, validate_data
-from tasks.data.templates import shared_templates
+from tasks.data.text.speech import spoken
 from tests.data.conftest import Room, make_room, room
 from tests.real import geoquery
 
@@ -49,7 +49,11 @@ def test_geoquery_has_five_queries_that_fail_and_twenty_eight_that_give_nothing(
 
 
 def test_geoquery_is_refused_at_the_default_limit_with_its_rows_named(geography: Room) -> None:
-    with pytest.raises(DatasetRefused, match=r"33 of 877 rows\. answer_gives_no_rows 28 \(rows 180, 186, 188, \+25\); answer_does_not_run 5 \(rows 389"):
+    with pytest.raises(
+        DatasetRefused,
+        match=r"33 of 877 rows\. answer_gives_no_rows 28 \(rows 180, 186, 188, \+25\); answer_does_not_run 5 "
+        r"\(rows 389",
+    ):
         geography.validate(SQL, source="geoquery.jsonl", group="group")
 
 
@@ -68,7 +72,9 @@ def test_templates_of_geoquery_are_shared_under_the_question_split_and_not_under
     rows = pl.DataFrame(list(geoquery.rows(shared("geoquery"))))
     for side, split in (("train", "train"), ("held_out", "test")):
         rows.filter(pl.col("question_split") == split).write_parquet(geography.folder / f"{side}.parquet")
-    assert shared_templates(geography.folder, "completion") == 216  # of 279; the 118 that are word for word there are among them
+    assert (
+        shared_templates(geography.folder, "completion") == 216
+    )  # of 279; the 118 that are word for word there are among them
 
 
 def banking(room: Room, *names: str) -> None:
@@ -76,15 +82,25 @@ def banking(room: Room, *names: str) -> None:
     with (room.folder / "rows.jsonl").open("w") as out:
         for name in names:
             with (shared("banking77") / name).open(newline="") as lines:
-                out.writelines(json.dumps({"prompt": row["text"], "completion": row["category"]}) + "\n" for row in csv.DictReader(lines))
+                out.writelines(
+                    json.dumps({"prompt": row["text"], "completion": row["category"]}) + "\n"
+                    for row in csv.DictReader(lines)
+                )
 
 
 @pytest.mark.parametrize(
     ("files", "taken"),
-    [(["train.csv"], {"exact_duplicate": 28, "conflicting_answers": 2}), (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2})],
+    [
+        (["train.csv"], {"exact_duplicate": 28, "conflicting_answers": 2}),
+        (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2}),
+    ],
 )
-def test_banking77_repeats_requests_and_labels_one_of_them_twice(room: Room, files: list[str], taken: dict[str, int]) -> None:
-    """The README counts 31 in train, all marks dropped: one is the conflict, two tell "£1" from "$1". Of its 4 in test one is a conflict."""
+def test_banking77_repeats_requests_and_labels_one_of_them_twice(
+    room: Room, files: list[str], taken: dict[str, int]
+) -> None:
+    """The README counts 31 in train, all marks dropped: one is the conflict, two tell "£1" from "$1". Of its 4 in test
+    one is a conflict.
+    """
     banking(room, *files)
     labels = json.loads((shared("banking77") / "categories.json").read_text())
     assert room.validate({"answer": {"format": "choice", "labels": labels}}).reasons == taken
@@ -99,7 +115,9 @@ def test_banking77_has_twenty_five_test_requests_that_stand_in_train(room: Room)
 
 
 def test_alpaca_has_its_repeats_placeholders_addresses_and_refusals_found(room: Room) -> None:
-    """The README counts 33 refusals by a simpler rule; "www.example.com" makes 9 addresses of 8; one of the 14 repeats is out for speaking as an AI."""
+    """The README counts 33 refusals by a simpler rule; "www.example.com" makes 9 addresses of 8; one of the 14 repeats
+    is out for speaking as an AI.
+    """
     data = room.validate(source=str(shared("alpaca_dirty") / "alpaca_en_demo.json"), refuse_above=0.1)
     assert data.reasons == {"speaks_as_ai": 26, "exact_duplicate": 13, "only_an_address": 9, "placeholder_input": 8}
     assert room.report()["noted"]["refusal"]["rows"] == 8
@@ -107,7 +125,16 @@ def test_alpaca_has_its_repeats_placeholders_addresses_and_refusals_found(room: 
     rows = json.loads((shared("alpaca_dirty") / "alpaca_en_demo.json").read_text())
     refused = room.table("refused")
     spellings = {rows[line - 1]["input"] for line in refused.filter(pl.col("reason") == "placeholder_input")["line"]}
-    assert spellings == {"No input.", "noinput", "Noinput", "No input", "No Input", "< noinput >", "`<noinput>`", "NoInput"}
+    assert spellings == {
+        "No input.",
+        "noinput",
+        "Noinput",
+        "No input",
+        "No Input",
+        "< noinput >",
+        "`<noinput>`",
+        "NoInput",
+    }
     repeated = [json.dumps(row) for row in rows]
     both = {line for line in refused["line"] if repeated.index(repeated[line - 1]) != line - 1}
     assert len(both) == 14
@@ -137,15 +164,19 @@ test_split: null
 
 
 def test_twenty_piqa_items_planted_in_train_are_named_when_piqa_is_in_the_config(room: Room) -> None:
-    """`benchmark.tasks: [piqa]` is lm-eval's task on a copy of its data; the questions of GeoQuery are the rows beside the planted ones."""
+    """`benchmark.tasks: [piqa]` is lm-eval's task on a copy of its data; the questions of GeoQuery are the rows beside
+    the planted ones.
+    """
     source = shared("piqa") / "valid.jsonl"
     items = [json.loads(line) for line in source.read_text().splitlines()]
     planted = [item for item in items if len(item["sol1"].split()) >= 8][::40][:20]
-    own = [{"prompt": row["prompt"], "completion": row["completion"]} for row in geoquery.rows(shared("geoquery"))][:200]
+    own = [{"prompt": row["prompt"], "completion": row["completion"]} for row in geoquery.rows(shared("geoquery"))][
+        :200
+    ]
     room.write([*own, *({"prompt": item["goal"], "completion": item["sol1"]} for item in planted)])
     room.write(PIQA.format(path=source), "piqa.yaml")
     config = room.config(held_out=0.01, checks={"exact_duplicate": "note", "conflicting_answers": "note"})
-    store, benchmark = room.bench.store, BenchmarkConfig(tasks=("piqa",))
+    store, benchmark = room.workdir.store, BenchmarkConfig(tasks=("piqa",))
     data = validate_data(config.task, config.data, config.seed, locate_data(config, store))
     found = check_leakage(data, locate_benchmarks(benchmark, room.folder, store), {})
     train = pl.read_parquet(store.open(data.digest) / "train.parquet")["row_id"]

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from before_registry import LOG, Made
-from random_adapter import sealed_adapter, sealed_base
 
 from schemas.artifacts import DataArtifact
 from tasks.registry.connection import open_registry
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
+from tests.before_registry import LOG, Made
+from tests.random_adapter import sealed_adapter, sealed_base
 
 
 @pytest.fixture(scope="session")

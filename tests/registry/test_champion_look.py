@@ -1,4 +1,6 @@
-"""Who the champion is, is asked of MLflow only when its answer may have changed, and remembered where MLflow does not answer."""
+"""Who the champion is, is asked of MLflow only when its answer may have changed, and remembered where MLflow does not
+answer.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from before_registry import MODEL, SETTINGS, Made, a_comparison, a_verdict
-from random_adapter import sealed_adapter
 
 from schemas.champion import RegistryLook, SplitRule
 from tasks.registry import champion as looking
 from tasks.registry.champion import find_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import served_digest
+from tests.before_registry import MODEL, SETTINGS, Made, a_comparison, a_verdict
+from tests.random_adapter import sealed_adapter
 
 
 @pytest.fixture
@@ -32,14 +34,22 @@ def test_where_no_database_is_none_is_made_by_looking(tmp_path: Path, made: Made
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_champion_tells_what_it_was_made_from_and_how_it_asks_and_whom_it_took_over_from(made: Made, tmp_path: Path, asked: list[str]) -> None:
+def test_a_champion_tells_what_it_was_made_from_and_how_it_asks_and_whom_it_took_over_from(
+    made: Made, tmp_path: Path, asked: list[str]
+) -> None:
     made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
     made.register(a_verdict(0.9), other, beside=a_comparison("better"))
     found = find_champion("", MODEL, made.store)
     assert found.champion is not None and found.before is not None
     told = found.champion
-    assert (told.version, told.adapter_digest, told.base_digest, told.method, told.data_digest) == ("2", other.digest, made.base.digest, "lora", "d" * 64)
+    assert (told.version, told.adapter_digest, told.base_digest, told.method, told.data_digest) == (
+        "2",
+        other.digest,
+        made.base.digest,
+        "lora",
+        "d" * 64,
+    )
     assert (told.arm_settings, told.split) == (SETTINGS["arm.tuned"], SplitRule(seed=7, held_out=0.2, group=None))
     assert told.served_digest == served_digest(made.store.open(other.digest))
     assert (found.before.version, found.before.adapter_digest) == ("1", made.adapter.digest)
@@ -56,7 +66,9 @@ def test_an_unchanged_database_is_not_asked_again_and_a_changed_one_is(made: Mad
     assert asked == [MODEL, MODEL]
 
 
-def test_a_server_that_does_not_answer_is_not_asked_again_for_a_minute_and_what_it_said_before_is_marked(made: Made, asked: list[str]) -> None:
+def test_a_server_that_does_not_answer_is_not_asked_again_for_a_minute_and_what_it_said_before_is_marked(
+    made: Made, asked: list[str]
+) -> None:
     uri = "http://user:secret@127.0.0.1:9"
     none = find_champion(uri, MODEL, made.store)
     assert none.why_none == "MLflow at http://user:***@127.0.0.1:9 does not answer, so no champion was measured"

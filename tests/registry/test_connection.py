@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from before_registry import MODEL, Made, a_verdict, serving
 
 from schemas.errors import RegistryUnreachable
 from tasks.registry.connection import open_registry
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
+from tests.before_registry import MODEL, Made, a_verdict, serving
 
 
 def test_a_refused_connection_is_told_within_seconds_and_what_is_safe_is_named(made: Made) -> None:
@@ -46,12 +46,24 @@ def test_a_bad_address_is_told_without_its_password(uri: str, made: Made) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_version_registered_over_http_loads_from_the_server(made: Made, migrated_database: Path, tmp_path: Path) -> None:
+def test_a_version_registered_over_http_loads_from_the_server(
+    made: Made, migrated_database: Path, tmp_path: Path
+) -> None:
     with serving(migrated_database, tmp_path / "server") as uri:
         version = made.register(a_verdict(0.85), destination=uri)
-        line = f"import json, mlflow; print(json.dumps(mlflow.pyfunc.load_model('models:/{MODEL}@champion').predict(['hi'])))"
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "TUNEWORTHY_STORE": str(made.store.root), "PYTHONPATH": ""}
-        done = subprocess.run([sys.executable, "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        line = (
+            "import json, mlflow; "
+            f"print(json.dumps(mlflow.pyfunc.load_model('models:/{MODEL}@champion').predict(['hi'])))"
+        )
+        environment = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": uri,
+            "TUNEWORTHY_STORE": str(made.store.root),
+            "PYTHONPATH": "",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
     assert version.alias == "champion"
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout.splitlines()[-1])) == 1

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from before_registry import INSTRUCTION, MODEL, Made, a_retrieval_verdict, sealed_rows
 
 from schemas.artifacts import DataArtifact
 from schemas.champion import Champion
@@ -15,14 +14,18 @@ from schemas.task_config import TaskConfig
 from tasks.arms import scoring
 from tasks.arms.slicing import ArmSlice
 from tasks.arms.task import score_champion
-from tasks.inference.carrying import FILE
+from tasks.inference.prompts.retrieval_file import FILE
 from tasks.registry.champion import find_champion
 from tasks.registry.task import fetch_champion
+from tests.before_registry import INSTRUCTION, MODEL, Made, a_retrieval_verdict, sealed_rows
 
 
 @pytest.fixture
 def documents(made: Made) -> DataArtifact:
-    return sealed_rows(made.store, {"texas.md": "the state of texas borders four states.", "idaho.md": "idaho and utah are states; the cat sat."})
+    return sealed_rows(
+        made.store,
+        {"texas.md": "the state of texas borders four states.", "idaho.md": "idaho and utah are states; the cat sat."},
+    )
 
 
 @pytest.fixture
@@ -34,7 +37,9 @@ def champion(made: Made, documents: DataArtifact) -> Champion:
     return found
 
 
-def test_what_is_served_has_one_digest_whether_it_comes_out_of_the_store_or_out_of_mlflow(made: Made, champion: Champion) -> None:
+def test_what_is_served_has_one_digest_whether_it_comes_out_of_the_store_or_out_of_mlflow(
+    made: Made, champion: Champion
+) -> None:
     here, outside = fetch_champion(champion, None, ""), fetch_champion(champion, ("adapter_model.safetensors 1",), "")
     assert (here.digest, outside.digest, here.problem) == (champion.served_digest, champion.served_digest, "")
     assert here.instruction == "Be brief."
@@ -43,7 +48,10 @@ def test_what_is_served_has_one_digest_whether_it_comes_out_of_the_store_or_out_
 
 def test_where_the_store_would_make_other_passages_mlflows_are_taken(champion: Champion) -> None:
     otherwise = json.dumps(json.loads(champion.arm_settings) | {"passage_words": 3})
-    assert fetch_champion(champion.model_copy(update={"arm_settings": otherwise}), None, "").digest == champion.served_digest
+    assert (
+        fetch_champion(champion.model_copy(update={"arm_settings": otherwise}), None, "").digest
+        == champion.served_digest
+    )
 
 
 def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
@@ -54,11 +62,15 @@ def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
 
     monkeypatch.setattr(scoring, "shown_by", never)
     arm = ArmSlice.model_validate_json(champion.arm_settings)
-    found = score_champion(arm, TaskConfig(instruction=INSTRUCTION), made.base, documents, fetch_champion(champion, None, ""), 7)
+    found = score_champion(
+        arm, TaskConfig(instruction=INSTRUCTION), made.base, documents, fetch_champion(champion, None, ""), 7
+    )
     assert (found.problem, found.rows, found.arm) == ("", documents.held_out_rows, "champion")
 
 
-def test_files_that_are_there_but_do_not_come_are_asked_for_again_instead_of_being_given_up(champion: Champion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_there_but_do_not_come_are_asked_for_again_instead_of_being_given_up(
+    champion: Champion, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stalls(**_: Any) -> None:
         raise OSError("read timed out")
 

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from before_registry import serving
 from mlflow import MlflowClient
 
 from tasks.registry import live
 from tasks.registry.live import BUFFERED, PATIENCE_AT_END, LiveCurve
+from tests.before_registry import serving
 
 
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_numbers_reach_a_server_while_training_goes_on_and_its_death_costs_training_nothing(migrated_database: Path, tmp_path: Path) -> None:
+def test_numbers_reach_a_server_while_training_goes_on_and_its_death_costs_training_nothing(
+    migrated_database: Path, tmp_path: Path
+) -> None:
     with serving(migrated_database, tmp_path / "server") as uri:
         client, curve = MlflowClient(uri), LiveCurve(uri, "small")
         for step in range(1, 4):
@@ -46,7 +48,9 @@ def test_a_server_that_was_never_there_is_not_noticed_by_who_measures() -> None:
     assert time.monotonic() - started < 1
 
 
-def test_what_a_server_did_not_take_is_sent_again_in_its_order_and_the_oldest_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_server_did_not_take_is_sent_again_in_its_order_and_the_oldest_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     curve, taken = LiveCurve("http://nowhere", "small"), list[int]()
     curve.carrier = threading.Thread()  # nothing is sent but by hand
     monkeypatch.setattr(live, "BATCH", 4)

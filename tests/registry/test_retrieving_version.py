@@ -14,18 +14,27 @@ from typing import Any
 import polars
 import pytest
 import yaml
-from before_registry import INSTRUCTION, MODEL, RETRIEVAL, Made, a_retrieval_verdict, a_verdict, listening, sealed_rows
 
 from schemas.arms_config import ArmsConfig
 from schemas.artifacts import DataArtifact
 from schemas.errors import ArtifactBroken, ConfigRefused
 from schemas.task_config import TaskConfig
-from tasks.inference import carrying
-from tasks.progress import Audience
+from tasks.inference.prompts import retrieval_file as carrying
 from tasks.registry.connection import default_uri, open_registry
-from tasks.registry.packaging import requirements
-from tasks.registry.served import AdaptedModel
-from tasks.registry.served_facts import ServedFacts
+from tasks.registry.version.packaging import requirements
+from tasks.registry.version.served import AdaptedModel
+from tasks.registry.version.served_facts import ServedFacts
+from tasks.reuse.progress import Reporter
+from tests.before_registry import (
+    INSTRUCTION,
+    MODEL,
+    RETRIEVAL,
+    Made,
+    a_retrieval_verdict,
+    a_verdict,
+    listening,
+    sealed_rows,
+)
 
 CORPUS = {
     "texas.md": "the state of texas. which states border it? one with nevada.",
@@ -40,7 +49,9 @@ def documents(made: Made) -> DataArtifact:
     return sealed_rows(made.store, CORPUS)
 
 
-def measured(made: Made, data: DataArtifact, arm: str, dtype: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def measured(
+    made: Made, data: DataArtifact, arm: str, dtype: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
     """Return what the arm answers to the held-out rows when its machine multiplies fastest in this number format."""
     import torch
 
@@ -54,7 +65,7 @@ def measured(made: Made, data: DataArtifact, arm: str, dtype: str, out: Path, mo
     folders = [made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter)]
     settings = arm_slice(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
     out.mkdir()
-    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), ArmInputs(*folders, "lora"), 7, out, Audience())
+    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), ArmInputs(*folders, "lora"), 7, out, Reporter())
     loading.load_model.cache_clear()
     return polars.read_parquet(out / "answers.parquet").sort("row_id")["output"].to_list()
 
@@ -73,10 +84,19 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
     data = sealed_rows(made.store, corpus)
     made.register(a_retrieval_verdict(0.85), data=data)
     requests = polars.read_parquet(made.store.open(data.digest) / "held_out.parquet").sort("row_id")["prompt"].to_list()
-    line = f"import json, mlflow, sys; model = mlflow.pyfunc.load_model('models:/{MODEL}@champion'); print(json.dumps(model.predict({requests!r})))"
-    places = {"MLFLOW_TRACKING_URI": default_uri(made.store), "TUNEWORTHY_STORE": str(base_alone(made, tmp_path / "other")), "PYTHONPATH": ""}
+    line = (
+        f"import json, mlflow, sys; model = mlflow.pyfunc.load_model('models:/{MODEL}@champion'); "
+        f"print(json.dumps(model.predict({requests!r})))"
+    )
+    places = {
+        "MLFLOW_TRACKING_URI": default_uri(made.store),
+        "TUNEWORTHY_STORE": str(base_alone(made, tmp_path / "other")),
+        "PYTHONPATH": "",
+    }
     command = [sys.executable, "-c", f"{line}; assert 'tasks' not in sys.modules"]
-    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **places}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **places}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     # A process picks the number format that is quicker on its machine, so each of the two may have been taken.
     arms = {
@@ -94,20 +114,31 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
     [(CORPUS, "4 passages", "one with nevada"), (None, "5 train rows", "those around texas")],
     ids=["passages", "train rows"],
 )
-def test_a_version_says_what_it_carries_and_who_can_read_it(corpus: dict[str, str] | None, told: str, held: str, made: Made) -> None:
+def test_a_version_says_what_it_carries_and_who_can_read_it(
+    corpus: dict[str, str] | None, told: str, held: str, made: Made
+) -> None:
     heard: list[str] = []
     with listening(heard):
         made.register(a_retrieval_verdict(0.85), data=sealed_rows(made.store, corpus))
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
-    note = f"it carries {told} (0.00 MB) and shows the 2 nearest with each request. Whoever can read this version can read them: mind their licence"
+    note = (
+        f"it carries {told} (0.00 MB) and shows the 2 nearest with each request. Whoever can read this version can "
+        "read them: mind their licence"
+    )
     assert note in version.description and note in heard[-1]
-    assert (version.tags["arm"], version.tags["score"], version.tags["carries"]) == ("tuned_retrieval", "0.950000", f"{told} (0.00 MB)")
+    assert (version.tags["arm"], version.tags["score"], version.tags["carries"]) == (
+        "tuned_retrieval",
+        "0.950000",
+        f"{told} (0.00 MB)",
+    )
     (file,) = (made.store.root / "mlartifacts").rglob(carrying.FILE)
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
-def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing_of_them(made: Made, documents: DataArtifact) -> None:
+def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing_of_them(
+    made: Made, documents: DataArtifact
+) -> None:
     made.register(a_verdict(0.85), data=documents)
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
@@ -120,35 +151,56 @@ def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_r
     made: Made, documents: DataArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(carrying, "MOST_MEBIBYTES", 1e-4)
-    with pytest.raises(ConfigRefused, match=r"not registered: 4 passages have 0.0 MiB, and .* carries 0.0001 MiB at most.*arms.trained: \[tuned\]"):
+    with pytest.raises(
+        ConfigRefused,
+        match=r"not registered: 4 passages have 0.0 MiB, and .* carries 0.0001 MiB at most.*arms.trained: \[tuned\]",
+    ):
         made.register(a_retrieval_verdict(0.85), data=documents)
     made.register(a_verdict(0.85), data=documents)
 
 
-def test_an_adapter_with_retrieval_and_without_it_are_two_versions_each_registered_once(made: Made, documents: DataArtifact, tmp_path: Path) -> None:
-    other = made.store.folder("benches", "other")
+def test_an_adapter_with_retrieval_and_without_it_are_two_versions_each_registered_once(
+    made: Made, documents: DataArtifact, tmp_path: Path
+) -> None:
+    other = made.store.folder("work", "other")
     shutil.copytree(made.store.open(documents.digest), other, dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])
-    polars.DataFrame({"document": ["new.md", "b.md"], "text": ["texas and ohio", "iowa"]}).write_parquet(other / "corpus.parquet")
+    polars.DataFrame({"document": ["new.md", "b.md"], "text": ["texas and ohio", "iowa"]}).write_parquet(
+        other / "corpus.parquet"
+    )
     later = documents.model_copy(update={"digest": made.store.seal("data", other), "documents": 2})
     versions = [
         made.register(verdict, data=data).version
-        for verdict, data in ((a_verdict(0.85), documents), (a_retrieval_verdict(0.85), documents), (a_retrieval_verdict(0.85), later))
+        for verdict, data in (
+            (a_verdict(0.85), documents),
+            (a_retrieval_verdict(0.85), documents),
+            (a_retrieval_verdict(0.85), later),
+        )
         for _ in range(2)
     ]
     assert versions == ["1", "1", "2", "2", "3", "3"]
 
 
-def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(made: Made, documents: DataArtifact) -> None:
+def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(
+    made: Made, documents: DataArtifact
+) -> None:
     versions = [
-        made.register(a_retrieval_verdict(0.85), data=documents, retrieval=RETRIEVAL.model_copy(update={"top_k": count})).version for count in (2, 3, 2)
+        made.register(
+            a_retrieval_verdict(0.85), data=documents, retrieval=RETRIEVAL.model_copy(update={"top_k": count})
+        ).version
+        for count in (2, 3, 2)
     ]
     assert versions == ["1", "2", "1"]
     packed = (made.store.root / "mlartifacts").rglob("MLmodel")
-    assert {yaml.safe_load(path.read_text())["flavors"]["python_function"]["config"]["top_k"] for path in packed} == {2, 3}
+    assert {yaml.safe_load(path.read_text())["flavors"]["python_function"]["config"]["top_k"] for path in packed} == {
+        2,
+        3,
+    }
 
 
 @pytest.mark.parametrize("harm", ["missing", "altered"])
-def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(harm: str, made: Made, documents: DataArtifact, tmp_path: Path) -> None:
+def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(
+    harm: str, made: Made, documents: DataArtifact, tmp_path: Path
+) -> None:
     made.register(a_retrieval_verdict(0.85), data=documents)
     (file,) = (made.store.root / "mlartifacts").rglob(carrying.FILE)
     folder = shutil.copytree(file.parent, tmp_path / "version")

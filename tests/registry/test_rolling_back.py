@@ -9,27 +9,33 @@ import sys
 from pathlib import Path
 
 import pytest
-from before_registry import MODEL, Made, a_comparison, a_verdict
-from random_adapter import sealed_adapter, sealed_base
-from tampered_base import tampered
 
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing, RegistryUnreachable, TuneworthyError
 from tasks.registry.connection import open_registry
 from tasks.registry.rolling_back import roll_back
-from tasks.store import ArtifactStore
+from tasks.reuse.store import ArtifactStore
+from tests.before_registry import MODEL, Made, a_comparison, a_verdict
+from tests.random_adapter import sealed_adapter, sealed_base
+from tests.tampered_base import tampered
 
 
 @pytest.fixture
 def two(made: Made, tmp_path: Path) -> Made:
     """A model whose second version is champion and whose first one was it before."""
     made.register(a_verdict(0.85))
-    made.register(a_verdict(0.9), sealed_adapter(made.store, made.base, tmp_path / "other", seed=2), beside=a_comparison("better"))
+    made.register(
+        a_verdict(0.9), sealed_adapter(made.store, made.base, tmp_path / "other", seed=2), beside=a_comparison("better")
+    )
     return made
 
 
 def aliases(store: ArtifactStore) -> dict[str, str]:
     with open_registry("", store, "") as registry:
-        return {name: str(version) for name, version in registry.client.get_registered_model(MODEL).aliases.items() if not name.startswith("sha-")}
+        return {
+            name: str(version)
+            for name, version in registry.client.get_registered_model(MODEL).aliases.items()
+            if not name.startswith("sha-")
+        }
 
 
 def audit_rows(store: ArtifactStore) -> list[dict[str, str]]:
@@ -40,14 +46,22 @@ def audit_rows(store: ArtifactStore) -> list[dict[str, str]]:
 
 def test_the_champion_is_rolled_back_there_and_back_and_each_move_is_written_down(two: Made) -> None:
     assert aliases(two.store) == {"champion": "2", "previous": "1"}
-    assert (roll_back("", MODEL, None, two.store).version, aliases(two.store)) == ("1", {"champion": "1", "previous": "2"})
-    assert (roll_back("", MODEL, None, two.store).version, aliases(two.store)) == ("2", {"champion": "2", "previous": "1"})
+    assert (roll_back("", MODEL, None, two.store).version, aliases(two.store)) == (
+        "1",
+        {"champion": "1", "previous": "2"},
+    )
+    assert (roll_back("", MODEL, None, two.store).version, aliases(two.store)) == (
+        "2",
+        {"champion": "2", "previous": "1"},
+    )
     rows = [(row["move"], row["version"], row["before"]) for row in audit_rows(two.store)]
     assert rows == [("champion", "1", ""), ("champion", "2", "1"), ("rollback", "1", "2"), ("rollback", "2", "1")]
     assert all(row["placed_by"] and row["placed_at"] for row in audit_rows(two.store)[2:])
 
 
-def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and_not_by_the_next_night(two: Made, tmp_path: Path) -> None:
+def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and_not_by_the_next_night(
+    two: Made, tmp_path: Path
+) -> None:
     second = sealed_adapter(two.store, two.base, tmp_path / "second", seed=2)  # the very adapter of version 2
     third = sealed_adapter(two.store, two.base, tmp_path / "third", seed=3)
     two.register(a_verdict(0.7), third, beside=a_comparison("unclear", "2"))
@@ -75,7 +89,11 @@ def test_a_version_that_is_champion_already_is_left_alone_and_writes_no_row(two:
 
 def test_a_challenger_is_made_champion_by_its_number(made: Made, tmp_path: Path) -> None:
     made.register(a_verdict(0.85))
-    made.register(a_verdict(0.9), sealed_adapter(made.store, made.base, tmp_path / "other", seed=2), beside=a_comparison("unclear"))
+    made.register(
+        a_verdict(0.9),
+        sealed_adapter(made.store, made.base, tmp_path / "other", seed=2),
+        beside=a_comparison("unclear"),
+    )
     roll_back("", MODEL, "2", made.store)
     assert aliases(made.store) == {"champion": "2", "previous": "1"}
 
@@ -100,8 +118,12 @@ def test_what_cannot_be_gone_back_to_is_told_with_what_there_is(made: Made) -> N
         ("altered", ArtifactBroken, "not the ones that were registered"),
     ],
 )
-def test_a_version_that_can_no_longer_answer_does_not_become_champion(lost: str, error: type[TuneworthyError], told: str, two: Made) -> None:
-    packed = min((two.store.root / "mlartifacts").rglob("adapter_model.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+def test_a_version_that_can_no_longer_answer_does_not_become_champion(
+    lost: str, error: type[TuneworthyError], told: str, two: Made
+) -> None:
+    packed = min(
+        (two.store.root / "mlartifacts").rglob("adapter_model.safetensors"), key=lambda path: path.stat().st_mtime_ns
+    )
     if lost == "base":
         shutil.rmtree(two.store.root / "artifacts" / two.base.digest)
     elif lost == "files":
@@ -114,7 +136,9 @@ def test_a_version_that_can_no_longer_answer_does_not_become_champion(lost: str,
 
 
 @pytest.mark.parametrize("how", ["tokenizer", "template"])
-def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champion(how: str, two: Made, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champion(
+    how: str, two: Made, tiny_model: Path, tmp_path: Path
+) -> None:
     other = sealed_base(two.store, tampered(tiny_model, tmp_path / "tampered", how))
     with open_registry("", two.store, "") as registry:
         registry.client.set_model_version_tag(MODEL, "1", "base_digest", other.digest)
@@ -126,8 +150,11 @@ def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champi
 @pytest.mark.slow
 def test_the_command_says_what_it_did_and_leaves_with_the_readmes_codes(two: Made, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(f"name: x\ntask: {{instruction: x}}\ndata: {{source: rows.jsonl}}\nbase: {{model: x}}\nregistry: {{model: {MODEL}}}\n")
-    command = [sys.executable, "-m", "flows.cli", "rollback", str(config)]
+    config.write_text(
+        "name: x\ntask: {instruction: x}\ndata: {source: rows.jsonl}\nbase: {model: x}\nregistry: {model: "
+        f"{MODEL}}}\n"
+    )
+    command = [sys.executable, "-m", "flows.command_line.main", "rollback", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "version 1 is the champion now" in done.stdout and "version 2 is kept as previous" in done.stdout

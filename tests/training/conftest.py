@@ -1,4 +1,6 @@
-"""Training tests run on one thread: the tiny model gains nothing from two, and loses much when the machine is shared."""
+"""Training tests run on one thread: the tiny model gains nothing from two, and loses much when the machine is
+shared.
+"""
 
 from __future__ import annotations
 

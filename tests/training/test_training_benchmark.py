@@ -1,4 +1,6 @@
-"""The benchmark compares like with like: this engine and the usual trainer see the same rows and have the same losses."""
+"""The benchmark compares like with like: this engine and the usual trainer see the same rows and have the same
+losses.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,25 @@ SCRIPT, TICKETS = ROOT / "benchmarks" / "training.py", ROOT / "configs" / "demo"
 
 @pytest.mark.slow
 def test_the_engine_and_the_padded_trainer_have_equal_losses_at_equal_steps(tiny_model: Path) -> None:
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), str(TICKETS), "--base", str(tiny_model), "--steps", "3", "--rounds", "1", "--rank", "4"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(SCRIPT),
+        str(TICKETS),
+        "--base",
+        str(tiny_model),
+        "--steps",
+        "3",
+        "--rounds",
+        "1",
+        "--rank",
+        "4",
+    ]
     chosen = ["--rows-per-step", "2", "--held-out", "2", "--only", "engine/lora/fp32", "plain/lora/fp32"]
-    done = subprocess.run([*command, *chosen], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    done = subprocess.run(
+        [*command, *chosen], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    )
     assert done.returncode == 0, done.stderr
     engine, plain = (line.split() for line in done.stdout.splitlines()[-3:-1])
     assert (engine[0], plain[0]) == ("engine/lora/fp32", "plain/lora/fp32")

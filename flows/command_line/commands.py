@@ -1,0 +1,289 @@
+"""The commands behind the command line. `run` and `plan` walk the same flow body, so they cannot disagree."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+# Prefect reads its settings when it is imported.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "ERROR")
+os.environ.setdefault(
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"
+)  # on a loaded machine the default of 20 ends a run that only had to wait
+
+import httpx
+from rich.console import Console
+
+from flows.champion import look_for_champion
+from flows.command_line.costs import costs_table, training_costs
+from flows.command_line.results import Outcome, outcome_of, spared_stages
+from flows.command_line.terminal import (
+    TerminalReporter,
+    champion_lines,
+    gate_table,
+    mended_lines,
+    plan_lines,
+    seconds_in_words,
+    verdict_table,
+)
+from flows.compare import compare as compare_flow
+from flows.compare import without_training
+from flows.config_file import read_config
+from flows.finetune import finetune
+from flows.mending import again_when_broken
+from flows.reporting import report_data
+from flows.sources import RunSources, locate
+from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
+from schemas.config import RunConfig
+from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
+from tasks.base.task import fetch_base
+from tasks.data.overlap.matrix import matrix_lines
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
+from tasks.reuse.current_store import current_store
+from tasks.reuse.keys import digest_of, flatten, moved
+from tasks.reuse.planning import Plan, current_run, planning
+from tasks.reuse.progress import reporter
+from tasks.reuse.stage import changes_in_words
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find the verdict of a config, from the store where it can be had there."""
+    return _decide(arguments, read_config(arguments.config, arguments.set), finetune)
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Measure the untrained arms of a config."""
+    return _decide(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Say what a run would do and why."""
+    config = read_config(arguments.config, arguments.set)
+    found = _planned(config, finetune)
+    spared, costs = spared_stages(found), training_costs(config, found)
+    differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
+    if arguments.json:
+        answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
+        answer |= {"training": costs.as_json()} if costs else {}
+        print(json.dumps(answer if differences is None else {**answer, "against": differences}))
+        return 0
+    console = Console(soft_wrap=True, highlight=False)
+    for line in plan_lines(found, spared):
+        console.print(line)
+    console.print(_summary(found))
+    if not found.is_all_hits:
+        console.print(_written(config), markup=False)
+    if costs:
+        console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
+    for label, difference in (differences or {}).items():
+        console.print(f"against {arguments.against}: {label:<26} {difference}", markup=False)
+    return 0
+
+
+def _differences(found: Plan, other: Plan) -> dict[str, str]:
+    """Return label -> how the stage's key differs from the other config's; stages that wait for others have no key to
+    compare.
+    """
+    shared = [label for label in found.ingredients if label in other.ingredients]
+    changes = {label: moved(other.ingredients[label], found.ingredients[label]) for label in shared}
+    return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Check and split the rows of a config."""
+    config = read_config(arguments.config, arguments.set)
+    current_run.set(config.name)
+    sources = locate(config)
+    mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # told before the rows are judged, as they may be refused
+        print("\n".join(mended_lines(mended, arguments.fix)))
+    shown = reporter.set(TerminalReporter(_stderr()))
+    try:
+        data = validate_data(config.task, config.data, config.seed, sources.data)
+        leakage = check_leakage(data, sources.benchmark, sources.cached_items)
+        rendering = _rendering(config, sources, data)
+        page = report_data(config, data, rendering, leakage)
+    except DatasetRefused as refusal:
+        raise _with_page(refusal, config, sources) from refusal
+    finally:
+        reporter.reset(shown)
+    if arguments.json:
+        answer = {
+            "data": data.model_dump(mode="json"),
+            "leakage": leakage.model_dump(mode="json"),
+            "rendering": rendering and rendering.model_dump(mode="json"),
+            "report": str(_opened(page) / "report.html"),
+        }
+        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
+        return 0
+    _show_data(data, leakage, rendering, page)
+    return 0
+
+
+def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
+    """Return a refusal that also names a page with its rows, where it is about rows that were read."""
+    call = validate_data.call(config.task, config.data, config.seed, sources.data)
+    page = write_refused_report(
+        config.name, call.store.root / "work" / call.workdir_name, str(refusal).partition(". ")[0]
+    )
+    return (
+        refusal if page is None else DatasetRefused(f"{refusal}\n  Some rows of each reason, to be looked at: {page}")
+    )
+
+
+def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
+    """Return the rows' lengths in tokens where the base model is in the store already: validate makes no model."""
+    base = fetch_base.call(sources.base).recorded()
+    return (
+        check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
+        if base
+        else None
+    )
+
+
+def _show_data(
+    data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None, page: DataReportArtifact
+) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, "
+        f"{data.documents} documents."
+    )
+    for reason, count in sorted(data.reasons.items()):
+        console.print(f"  {reason:<28} {count}")
+    console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    for line in matrix_lines(_opened(data), _opened(leakage)):
+        console.print(f"  {line}", markup=False)
+    uncounted = "not counted, as the base model is not in the store yet; a run puts it there"
+    console.print(f"tokens: {rendering.in_words if rendering else uncounted}.")
+    console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
+    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
+
+
+def _opened(artifact: Artifact) -> Path:
+    return current_store().open(artifact.digest)
+
+
+def _planned(config: RunConfig, flow: Any) -> Plan:
+    with planning() as found:
+        flow.fn(config)
+    return found
+
+
+@again_when_broken
+def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+    started = time.monotonic()
+    before = _planned(config, flow)
+    failure = None
+    if not before.is_all_hits:
+        with _one_at_a_time(config, flow):
+            before = _planned(config, flow)  # whoever was first has done the work
+            failure = None if before.is_all_hits else _run_flow(flow, config)
+    outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
+    if outcome is None:
+        raise failure or TuneworthyError(
+            "While this ran, what it stands on changed (its files, or who is champion). All that it did is in the "
+            "store: run the same command again."
+        )
+    look = look_for_champion(config)
+    champion = look.champion.version if look and look.champion else None
+    _show(outcome, arguments, before.is_all_hits, time.monotonic() - started, failure, champion)
+    if failure is not None:
+        print(f"tuneworthy: {failure}", file=sys.stderr)
+        return failure.exit_code
+    return (
+        4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
+    )
+
+
+def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
+    """Let one process at a time run this config: the others wait for it instead of starting a server each, and answer
+    from the store.
+    """
+    name = f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}"
+    return current_store().holding(name, lambda owner: print(f"{config.name} waits: {owner} is at it", file=sys.stderr))
+
+
+def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
+    """Run the flow; an error of ours is returned, so that a verdict which was reached before it is still shown."""
+    shown = reporter.set(TerminalReporter(_stderr()))
+    try:
+        flow(config)
+    except TuneworthyError as error:
+        return error
+    except httpx.TransportError as fault:
+        return MachineLacks(
+            f"The Prefect server went away ({fault}). What was sealed stays; see that it runs and run again to go on."
+        )
+    finally:
+        reporter.reset(shown)
+    return None
+
+
+def _show(
+    outcome: Outcome,
+    arguments: argparse.Namespace,
+    is_all_hits: bool,
+    seconds: float,
+    failure: TuneworthyError | None,
+    champion: str | None,
+) -> None:
+    if arguments.json:
+        answer = outcome.as_json(is_all_hits)
+        print(
+            json.dumps(
+                answer if failure is None else {**answer, "error": type(failure).__name__, "message": str(failure)}
+            )
+        )
+        return
+    console = Console(highlight=False)
+    console.print()
+    for table in (verdict_table(outcome.verdict, outcome.seconds_a_row), gate_table(outcome.verdict)):
+        if table is not None:
+            console.print(table)
+    console.print(outcome.verdict.headline, style="bold")
+    for line in champion_lines(outcome.verdict):
+        console.print(line, markup=False)
+    console.print(outcome.registration(champion))
+    console.print(f"report: {outcome.report}", soft_wrap=True)
+    console.print(f"report on the rows: {outcome.data_report}", soft_wrap=True)
+    when = f"nothing new since the run of {outcome.sealed}; answered from the store" if is_all_hits else "done"
+    console.print(f"{when} in {seconds_in_words(seconds)}", style="dim")
+
+
+def _written(config: RunConfig) -> str:
+    """Return what a run will write, and where."""
+    store = current_store()
+    registry = os.environ.get("MLFLOW_TRACKING_URI") or "the store's mlflow.db"
+    if "://" in registry:
+        registry = (
+            registry.partition("://")[0] + "://" + registry.partition("://")[2].rpartition("@")[2]
+        )  # no password is shown
+    version = f"; a version of {config.registry.model}, if the adapter earns it" if config.arms.trained else ""
+    return (
+        f"will be written: artifacts and records to {store.address}; a run of experiment {config.name} to "
+        f"{registry}{version}."
+    )
+
+
+def _summary(found: Plan) -> str:
+    running = [stage for stage in found.stages if stage.outlook == "will run"]
+    waiting = [stage for stage in found.stages if stage.outlook == "depends"]
+    hits = len(found.stages) - len(running) - len(waiting)
+    known = sum(stage.seconds or 0 for stage in running)
+    estimate = f", at least {seconds_in_words(known)} by past runs here" if known else ""
+    return f"{hits} from the store, {len(running)} will run, {len(waiting)} depend on them{estimate}."
+
+
+def _stderr() -> Console:
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)

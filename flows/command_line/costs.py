@@ -1,0 +1,158 @@
+"""What training would take, side by side for full, LoRA and QLoRA: told by `plan` before anything is loaded, from files
+and past records alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from flows.sources import locate
+from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
+from schemas.config import RunConfig
+from tasks.reuse.current_store import current_store
+from tasks.reuse.planning import Plan
+from tasks.reuse.store import ArtifactStore
+from tasks.training.running.memory import ENOUGH, Pack, read_shape, side_by_side
+from tasks.training.running.remembering import known_floor
+
+BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method takes: bytes beside the process itself, the process's own as last measured here, numbers trained,
+    minutes by a past run.
+    """
+
+    method: str
+    is_chosen: bool
+    bytes: int
+    process_bytes: int | None
+    parameters: int
+    minutes: float | None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The methods side by side, and on what the figures stand; no line and a reason where they cannot be told yet."""
+
+    stands_on: str
+    lines: tuple[Cost, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures as JSON."""
+        return {"stands_on": self.stands_on, "methods": [asdict(line) for line in self.lines]}
+
+
+def training_costs(config: RunConfig, found: Plan) -> Costs | None:
+    """Return what training would take, or None where the plan does not train."""
+    if not any(stage.label == "train_adapter" and stage.outlook in ("will run", "depends") for stage in found.stages):
+        return None
+    store = current_store()
+    base, rendering = found.artifacts.get("fetch_base"), found.artifacts.get("check_rendering")
+    folder = _base_folder(config, store, base)
+    if folder is None:
+        return Costs("unknown until the base model is in the store; a run puts it there")
+    device, dtype = _machine()
+    pack = _pack(config, rendering, device)
+    floor, tokens = known_floor(store), _tokens(config, rendering)
+    rates = dict(_rates(store, base)) if isinstance(base, ModelArtifact) else {}
+    found_costs = side_by_side(read_shape(folder), config.training, dtype, device, pack)
+    lines = tuple(
+        Cost(
+            method,
+            method == config.training.method,
+            expected.total,
+            floor,
+            parameters,
+            _minutes(tokens, rates.get(method)),
+        )
+        for method, (parameters, expected) in found_costs.items()
+    )
+    rows = (
+        f"rows of {pack.row} tokens"
+        if rendering
+        else f"rows as long as training.max_length allows ({pack.row} tokens), as they were not rendered yet"
+    )
+    return Costs(f"{dtype} on {device}, packs of {pack.tokens} tokens, {rows}", lines)
+
+
+def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path | None:
+    """Return the sealed base, or the folder that it would come from, where its weights are safetensors."""
+    if isinstance(base, ModelArtifact):
+        folders = [store.root / "artifacts" / base.digest]
+    else:
+        folders = [Path(file.path).parent for file in locate(config).base.files if file.path.endswith(".safetensors")]
+    return next(
+        (folder for folder in folders if (folder / "config.json").exists() and any(folder.glob("*.safetensors"))), None
+    )
+
+
+def _machine() -> tuple[str, str]:
+    """Return the device and the number format that training will choose, as far as it can be told without loading a
+    library.
+    """
+    if shutil.which("nvidia-smi"):
+        return "cuda", "bf16"
+    flags = Path("/proc/cpuinfo")
+    words = set(flags.read_text(encoding="utf-8", errors="replace").split()) if flags.exists() else set()
+    return "cpu", "bf16" if words & BF16_UNITS else "fp32"
+
+
+def _pack(config: RunConfig, rendering: object, device: str) -> Pack:
+    """Return the size of the largest pass that training would make."""
+    step = config.training.tokens_per_step
+    if not isinstance(rendering, RenderingArtifact):
+        longest = min(config.training.max_length, step)
+        tokens = max(longest, min(ENOUGH[device], step))
+        return Pack(tokens, tokens, longest)
+    tokens = max(rendering.longest_tokens, min(ENOUGH[device], step))
+    return Pack(tokens, tokens * rendering.supervised_tokens // max(1, rendering.train_tokens), rendering.median_tokens)
+
+
+def _tokens(config: RunConfig, rendering: object) -> float | None:
+    """Return the row tokens of all epochs; what validation keeps back is measured as well, and counts."""
+    return rendering.train_tokens * config.training.epochs if isinstance(rendering, RenderingArtifact) else None
+
+
+def _rates(store: ArtifactStore, base: ModelArtifact) -> Iterator[tuple[str, float]]:
+    """Yield (method, tokens a second) of past trainings of this base, the newest last."""
+    names = [name.removesuffix(".json") for name in store.names("records", "train_adapter")]
+    records = [record for record in (store.record("train_adapter", name) for name in names) if record]
+    for record in sorted(records, key=lambda record: float(record["sealed_at"])):
+        adapter = AdapterArtifact.model_validate(record["artifact"])
+        if adapter.base_digest == base.digest and adapter.seconds > 0:
+            yield adapter.method, adapter.train_tokens / adapter.seconds
+
+
+def _minutes(tokens: float | None, rate: float | None) -> float | None:
+    return round(tokens / rate / 60, 2) if tokens and rate else None
+
+
+def costs_table(costs: Costs) -> Table:
+    """Return the methods as a table of 80 columns."""
+    table = Table(
+        title=f"training: {costs.stands_on}",
+        title_style="dim",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+    )
+    table.add_column("method", no_wrap=True)
+    for name in ("memory", "of it the process", "trained parameters", "minutes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in costs.lines:
+        process = "unknown" if line.process_bytes is None else f"{line.process_bytes / 1e9:.2f} GB"
+        memory = f"{'' if line.process_bytes else '+'}{(line.bytes + (line.process_bytes or 0)) / 1e9:.2f} GB"
+        minutes = "unknown" if line.minutes is None else f"{line.minutes:.1f}"
+        table.add_row(
+            f"{line.method}{' *' if line.is_chosen else ''}", memory, process, f"{line.parameters:,}", minutes
+        )
+    return table

@@ -1,0 +1,81 @@
+"""What each row has to be by itself: the pandera contract, and the answer's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.rows import ReadRows
+from tasks.answers.contract import Check
+from tasks.data.checking.sieve import FINDING
+
+# A row that fails several checks is listed under the first of these.
+ORDER = ("empty_prompt", "empty_answer", "empty_turn", "missing_group", "control_characters")
+DETAILS = {
+    "empty_prompt": "nothing but white space",
+    "empty_answer": "nothing but white space",
+    "empty_turn": "an earlier turn is nothing but white space",
+    "missing_group": "the group is null or empty",
+    "control_characters": "{column} holds a control character such as NUL",
+}
+
+
+def broken_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the findings of schemas.rows.ReadRows, by its checks' names; frame needs row_id, history, prompt,
+    completion, group.
+    """
+    frame = rows.select("row_id", "history", "prompt", "completion", "group")
+    try:
+        ReadRows.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as fault:
+        return _findings(frame, fault.failure_cases)
+    return pl.DataFrame(schema=FINDING)
+
+
+def _findings(frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
+    unknown = cases.filter(~pl.col("check").is_in(ORDER))
+    if unknown.height:
+        raise ValueError(f"the frame is not one of read rows: {unknown['check'].unique().to_list()}")
+    rank = pl.col("check").replace_strict({name: place for place, name in enumerate(ORDER)}, return_dtype=pl.Int8)
+    detail = (
+        pl.col("check")
+        .replace_strict(DETAILS, return_dtype=pl.String)
+        .str.replace("{column}", pl.col("column"), literal=True)
+    )
+    first = (
+        cases.with_columns(rank=rank, detail=detail)
+        .sort("index", "rank", "column")
+        .unique("index", keep="first", maintain_order=True)
+    )
+    return first.select(row_id=frame["row_id"].gather(first["index"]), reason="check", detail="detail")
+
+
+def broken_answers(
+    rows: pl.DataFrame, check: Check, advance: Callable[[int, int], None] = lambda done, total: None
+) -> pl.DataFrame:
+    """Return the findings of the answer's contract; equal answers are checked once. `advance` reporting (answers done,
+    answers).
+    """
+    answers = rows["completion"].unique(maintain_order=True)
+    breaches = list(_breaches(answers, check, advance))
+    if not breaches:
+        return pl.DataFrame(schema=FINDING)
+    found = pl.DataFrame(
+        breaches, schema={"completion": pl.String, "reason": pl.String, "detail": pl.String}, orient="row"
+    )
+    return (
+        rows.select("row_id", "completion")
+        .join(found, on="completion", how="inner", maintain_order="left")
+        .select(list(FINDING))
+    )
+
+
+def _breaches(answers: pl.Series, check: Check, advance: Callable[[int, int], None]) -> Iterator[tuple[str, str, str]]:
+    for done, answer in enumerate(answers, 1):
+        breach = check(answer)
+        if breach is not None:
+            yield answer, breach.reason, breach.detail
+        if done % 1000 == 0 or done == len(answers):
+            advance(done, len(answers))

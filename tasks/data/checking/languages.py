@@ -1,0 +1,74 @@
+"""Rows in another language than the rest of their set, as CLD2 tells it: a model tuned on a mix answers in the wrong
+one now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+
+from tasks.data.checking.sieve import FINDING
+
+SHORT = 30  # bytes of letters below which a language is not told: names and code look like any
+READ = 600  # characters of a text that are looked at
+SHARE = 80  # percent of a text that has to be in one language
+MAIN = 2 / 3  # share of the texts that a set's main language has; below it the set has none, and no row is in another
+
+
+def with_languages(rows: pl.DataFrame, is_text: bool) -> pl.DataFrame:
+    """Add prompt_language and completion_language (codes such as "de"; null where it cannot be told); an answer that is
+    no free text has none.
+    """
+    answers = languages_of(rows["completion"]) if is_text else pl.Series([None] * rows.height, dtype=pl.String)
+    return rows.with_columns(
+        languages_of(rows["prompt"]).alias("prompt_language"), answers.alias("completion_language")
+    )
+
+
+def languages_of(texts: pl.Series) -> pl.Series:
+    """Return the language of each text that is long enough and surely in one."""
+    import pycld2
+
+    def told(text: str | None) -> Any:
+        if not text:
+            return None
+        try:
+            is_sure, size, ((_, code, share, _), *_) = pycld2.detect(text, isPlainText=True)
+        except pycld2.error:  # a character that is none
+            return None
+        return code if is_sure and size >= SHORT and share >= SHARE and code != "un" else None
+
+    return pl.Series([told(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
+
+
+def other_languages(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose request or answer is in another language than the set's; needs row_id and what
+    `with_languages` adds.
+    """
+    return pl.DataFrame(list(_others(rows)), schema=FINDING, orient="row")
+
+
+def _others(rows: pl.DataFrame) -> Iterator[tuple[int, str, str]]:
+    for column in ("prompt", "completion"):
+        counts = language_counts([rows], column)
+        main = next(iter(counts), None)
+        if main is not None and counts[main] >= MAIN * sum(counts.values()):
+            other = rows.filter(pl.col(f"{column}_language") != main).select("row_id", f"{column}_language")
+            yield from (
+                (row, "other_language", f"the {column} is in {code}, most are in {main}")
+                for row, code in other.iter_rows()
+            )
+
+
+def language_counts(sides: Iterable[pl.DataFrame], column: str) -> dict[str, int]:
+    """Return language -> rows of a column (prompt or completion), the most frequent first."""
+    told = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
+    return dict(
+        told.group_by("code")
+        .len()
+        .with_columns(pl.col("code").cast(pl.String))
+        .sort(["len", "code"], descending=[True, False])
+        .iter_rows()
+    )

@@ -1,0 +1,294 @@
+"""Every row as the model will see it: rendered, checked, and measured against the window before anything is learned or
+asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from schemas.artifacts import RenderingArtifact
+from schemas.errors import ConfigRefused, DatasetRefused
+from tasks.data.checking.refusing import row_numbers
+from tasks.data.text.veiling import veiled
+from tasks.inference.prompts.golden import GoldenRow, seal_golden
+from tasks.inference.prompts.rendering import render_prompt, render_row, row_messages, template_facts
+
+if TYPE_CHECKING:
+    from tasks.reuse.stage import WorkDirectory
+
+SIDES = ("train", "held_out")
+COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens")
+LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64)}
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+GOLDEN_ROWS = 20
+SAMPLE_ROWS = 10
+NAMED = 12
+EVERY = 500  # rows between two words of progress
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Tokens that a row may have: the base's window, and training.max_length where something is to be trained."""
+
+    window: int
+    max_length: int | None
+
+    def of(self, side: str) -> int:
+        """Return a side's limit; held-out rows are asked and not trained on, so only the window counts for them."""
+        return min(self.window, self.max_length or self.window) if side == "train" else self.window
+
+
+def check_rows(
+    base: Path, data: Path, instruction: str, max_length: int | None, workdir: WorkDirectory
+) -> RenderingArtifact:
+    """Render every train and held-out row, write lengths.parquet, rendering.json, golden.json and sample.json, and
+    return the artifact's facts.
+
+    Raises:
+        DatasetRefused: rows cannot be rendered as they are, or are too long; the message names them all.
+        ConfigRefused: the base's chat template cannot be used.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
+    limits = Limits(window_of(base, tokenizer), max_length)
+    rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
+    lengths, problems = _measured(rows, tokenizer, instruction, workdir)
+    problems += _too_long(lengths, limits)
+    if problems:
+        lengths.write_parquet(workdir.folder / "lengths.parquet")
+        step = f"The lengths of all rows in tokens: {workdir.folder / 'lengths.parquet'}."
+        raise DatasetRefused(
+            "\n  ".join([f"The rows cannot be given to this base model, {len(problems)} problems:", *problems, step])
+        )
+    _write(rows, lengths, tokenizer, instruction, limits, workdir.out)
+    facts = _facts(lengths, limits)
+    _tell(facts, lengths, tokenizer, workdir)
+    return facts
+
+
+def window_of(base: Path, tokenizer: Any) -> int:
+    """Return how many tokens a base can look at, prompt and answer together."""
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("text_config", config).get("max_position_embeddings") or tokenizer.model_max_length)
+
+
+def leading_bos(tokenizer: Any) -> int:
+    """Return how many beginning-of-text tokens the base's template writes first: none or one.
+
+    Raises:
+        ConfigRefused: it writes several.
+    """
+    count = _leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
+    if count > 1:
+        raise ConfigRefused(
+            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
+            f"{count} times, and it was trained with one. "
+            "Mend the template in the base's folder, or name another base model."
+        )
+    return count
+
+
+def _leading(ids: list[int], token: int | None) -> int:
+    return next((place for place, found in enumerate(ids) if found != token), len(ids))
+
+
+def _measured(
+    rows: pl.DataFrame, tokenizer: Any, instruction: str, workdir: WorkDirectory
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
+    bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
+    own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
+    for done, row in enumerate(rows.iter_rows(named=True), 1):
+        try:
+            rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+            found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
+            if found != bos:
+                raise DatasetRefused(f"Its prompt begins with {found} beginning-of-text tokens, the base has {bos}.")
+            if len(rendered.answer_ids) < 2:
+                raise DatasetRefused("Its answer has no token but the stop token, so nothing could be learned from it.")
+            more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
+            request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
+            lengths.append(
+                (row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more, request)
+            )
+        except DatasetRefused as problem:
+            wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
+        if done % EVERY == 0 or done == rows.height:
+            workdir.reporter.advance(done, rows.height, "rows rendered")
+    rest = [f"and {len(wrong) - NAMED} more rows of that kind"] if len(wrong) > NAMED else []
+    return pl.DataFrame(lengths, schema=LENGTHS, orient="row"), wrong[:NAMED] + rest
+
+
+def _control_tokens(tokenizer: Any) -> frozenset[int]:
+    return frozenset(tokenizer.all_special_ids) | {
+        token for token, added in tokenizer.added_tokens_decoder.items() if added.special
+    }
+
+
+def _too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
+    """Return what is wrong with each side that has rows over its limit: the rows, and the answer tokens that a cut
+    would lose.
+    """
+    return list(filter(None, (_too_long_on(side, lengths.filter(pl.col("side") == side), limits) for side in SIDES)))
+
+
+def _too_long_on(side: str, lengths: pl.DataFrame, limits: Limits) -> str:
+    limit, tokens = limits.of(side), pl.col("prompt_tokens") + pl.col("answer_tokens")
+    long = (
+        lengths.with_columns(tokens=tokens)
+        .filter(pl.col("tokens") > limit)
+        .sort("tokens", "row_id", descending=[True, False])
+    )
+    if long.is_empty():
+        return ""
+    longest = int(long["tokens"][0])
+    allowed = (
+        f"the base model's window holds {limit}" if limit == limits.window else f"training.max_length allows {limit}"
+    )
+    mend = (
+        f"set training.max_length to {longest}"
+        if longest <= limits.window
+        else "name a base model with a longer window"
+    )
+    lost = pl.min_horizontal("answer_tokens", pl.col("tokens") - limit).alias("lost")
+    first = long.head(NAMED).select("row_id", "tokens", lost, "answer_tokens").iter_rows()
+    named = [
+        f"row {row} ({count} tokens, {gone} of {answer} answer tokens would be lost)"
+        for row, count, gone, answer in first
+    ]
+    rest = f", +{long.height - NAMED}" if long.height > NAMED else ""
+    return (
+        f"{long.height} of {lengths.height} {side} rows are too long: {allowed} tokens: {', '.join(named)}{rest}. "
+        f"Nothing is cut: shorten them, or {mend}."
+    )
+
+
+def _write(
+    rows: pl.DataFrame, lengths: pl.DataFrame, tokenizer: Any, instruction: str, limits: Limits, out: Path
+) -> None:
+    lengths.write_parquet(out / "lengths.parquet", compression="zstd", compression_level=3, statistics=False)
+    facts = template_facts(tokenizer)
+    report = {
+        "window": limits.window,
+        "max_length": limits.max_length,
+        "leading_bos": leading_bos(tokenizer),
+        "stop": facts.stop_text,
+        **{side: _distribution(lengths.filter(pl.col("side") == side), limits.of(side)) for side in SIDES},
+        "roles": _roles(
+            lengths.filter(pl.col("side") == "train"),
+            len(tokenizer(instruction, add_special_tokens=False)["input_ids"]),
+        ),
+    }
+    _write_json(report, out / "rendering.json")
+    golden = [
+        GoldenRow(
+            row["side"],
+            row["row_id"],
+            veiled(row["prompt"]),
+            veiled(row["completion"]),
+            tuple(map(veiled, row["history"])),
+        )
+        for row in _picked(rows, lengths, GOLDEN_ROWS)
+    ]
+    seal_golden(golden, instruction, tokenizer, out)
+    _write_json(list(_masked(_picked(rows, lengths, SAMPLE_ROWS), tokenizer, instruction)), out / "sample.json")
+
+
+def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
+    """Return a side's tokens: prompt, supervised and all of a row at QUANTILES, their sums, and the rows in each tenth
+    of the limit.
+    """
+    tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
+    tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
+    return {
+        "rows": lengths.height,
+        "prompt_tokens": int(lengths["prompt_tokens"].sum()),
+        "supervised_tokens": int(lengths["answer_tokens"].sum()),
+        "rows_with_control_tokens": lengths.filter(pl.col("control_tokens") > 0)["row_id"].to_list(),
+        "limit": limit,
+        "tokens_at": {f"{share:g}": int(tokens.quantile(share, "nearest") or 0) for share in QUANTILES},
+        "supervised_at": {
+            f"{share:g}": int(lengths["answer_tokens"].quantile(share, "nearest") or 0) for share in QUANTILES
+        },
+        "rows_in_tenth_of_limit": {str(tenth): count for tenth, count in tenths},
+    }
+
+
+def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
+    """Return role -> the tokens of all train rows that are its, and how many of them are supervised; the template's
+    marks have a line of their own.
+    """
+    asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
+    tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
+    tokens["template"] = max(0, asked - sum(tokens.values()))
+    return {
+        **{role: {"tokens": count, "supervised": 0} for role, count in tokens.items()},
+        "assistant": {"tokens": answered, "supervised": answered},
+    }
+
+
+def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[str, Any]]:
+    """Return this many rows at even distances from the shortest to the longest, so that both ends are among them."""
+    order = lengths.with_columns(tokens=pl.col("prompt_tokens") + pl.col("answer_tokens")).sort(
+        "tokens", "side", "row_id"
+    )
+    last = order.height - 1
+    places = sorted({round(step * last / max(1, count - 1)) for step in range(count)})
+    return order[places].join(rows, on=["side", "row_id"], how="left", maintain_order="left").to_dicts()
+
+
+def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Iterator[dict[str, Any]]:
+    """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no
+    personal data.
+    """
+    for row in rows:
+        rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+        read, learned = (
+            veiled(tokenizer.decode(ids, skip_special_tokens=False))
+            for ids in (rendered.prompt_ids, rendered.answer_ids)
+        )
+        yield {
+            "side": row["side"],
+            "row_id": row["row_id"],
+            "read": read,
+            "supervised": learned,
+            "supervised_tokens": len(rendered.answer_ids),
+        }
+
+
+def _write_json(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
+    train = lengths.filter(pl.col("side") == "train")
+    tokens = train["prompt_tokens"] + train["answer_tokens"]
+    return RenderingArtifact(
+        rows=lengths.height,
+        window=limits.window,
+        limit=limits.of("train"),
+        median_tokens=int(tokens.quantile(0.5, "nearest") or 0),
+        longest_tokens=int(tokens.max() or 0),  # type: ignore[arg-type]
+        train_tokens=int(tokens.sum()),
+        supervised_tokens=int(train["answer_tokens"].sum()),
+    )
+
+
+def _tell(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
+    workdir.reporter.say(f"rendering: {facts.in_words}")
+    if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
+        own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, its chat template does not"
+        workdir.reporter.say(f"rendering: {own}; rows are rendered as the template has it")
+    forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]
+    if forged.len():
+        workdir.reporter.say(
+            "rendering: the text of a control token, which the model reads as the token itself, stands in "
+            f"{row_numbers(forged)}; mend them"
+        )

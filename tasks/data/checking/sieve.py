@@ -1,0 +1,120 @@
+"""Rows that still stand, and what was found on the way: a row is taken out with a reason or stays, it is never lost.
+
+Each reason has an action: `refuse` takes the row out and counts it against data.refuse_above, `drop` takes it out
+without counting it, `note` keeps it and lists it, and so does `mask` (tasks/data/checking/personal.py has changed its
+texts). A row has one reason for being taken out, the first; it may have several notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tasks.data.checking.reasons import REASONS
+from tasks.data.reading.detaching import detached
+from tasks.data.text.veiling import excerpts
+
+KEPT = ("note", "mask")
+OUT = (
+    "row_id",
+    "file",
+    "line",
+    "reason",
+    "detail",
+    "action",
+    "mend",
+    "prompt",
+    "completion",
+)  # columns of refused.parquet
+FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
+
+
+def own_texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the prompt and completion that the rows carry."""
+    return rows.select("prompt", "completion")
+
+
+@dataclass
+class Sieve:
+    """What is left of `read` rows, and what was found.
+
+    `rows` need row_id, file and line beside what the checks look at; `texts` gives the prompt and completion of some of
+    them.
+    """
+
+    rows: pl.DataFrame
+    actions: Mapping[str, str]
+    read: int
+    texts: Callable[[pl.DataFrame], pl.DataFrame] = own_texts
+    found: list[pl.DataFrame] = field(default_factory=list)
+
+    def action(self, reason: str) -> str:
+        """Return what is done about a reason: refuse, drop, note or mask."""
+        return self.actions.get(reason) or REASONS[reason].action
+
+    def sift(self, found: pl.DataFrame) -> None:
+        """Take out or note the rows of these findings (FINDING's columns); those that are out already are passed
+        over.
+        """
+        if found.is_empty():
+            return
+        reasons = found["reason"].unique().to_list()
+        where = self.rows.select("row_id", pl.col("file").cast(pl.String), "line")
+        standing = found.select(list(FINDING)).join(where, on="row_id", how="inner", maintain_order="left")
+        acted = standing.with_columns(
+            action=pl.col("reason").replace_strict(
+                {reason: self.action(reason) for reason in reasons}, return_dtype=pl.String
+            )
+        )
+        out = acted.filter(~pl.col("action").is_in(KEPT)).unique("row_id", keep="first", maintain_order=True)
+        noted = acted.filter(pl.col("action").is_in(KEPT)).unique(
+            ["row_id", "reason"], keep="first", maintain_order=True
+        )
+        if out.height:
+            self._take_out(out)
+        if noted.height:
+            self.found.append(detached(noted))
+
+    def _take_out(self, out: pl.DataFrame) -> None:
+        taken = self.rows.join(out.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        texts = self.texts(taken)
+        begun = pl.DataFrame([taken["row_id"], excerpts(texts["prompt"]), excerpts(texts["completion"])])
+        self.found.append(detached(out.join(begun, on="row_id", how="left", maintain_order="left")))
+        self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
+
+    @property
+    def refused(self) -> pl.DataFrame:
+        """Every row that was taken out, once, in the order of the source, with how to mend it and how its veiled texts
+        begin (OUT's columns).
+        """
+        return self._table(~pl.col("action").is_in(KEPT)).select(OUT)
+
+    @property
+    def notes(self) -> pl.DataFrame:
+        """Every note on a row that was kept: row_id, file, line, reason, detail, action."""
+        return (
+            self._table(pl.col("action").is_in(KEPT))
+            .select(OUT[:6])
+            .join(self.rows.select("row_id"), on="row_id", how="semi", maintain_order="left")
+        )
+
+    def _table(self, which: pl.Expr) -> pl.DataFrame:
+        texts = {"file": pl.String, "line": pl.Int64, "action": pl.String, "prompt": pl.String, "completion": pl.String}
+        whole = pl.concat([pl.DataFrame(schema=FINDING | texts), *self.found], how="diagonal").filter(which)
+        mends = {reason: REASONS[reason].mend for reason in whole["reason"].unique()}
+        return whole.with_columns(mend=pl.col("reason").replace_strict(mends, return_dtype=pl.String)).sort(
+            "row_id", "reason"
+        )
+
+    @property
+    def counted(self) -> int:
+        """Rows that count against data.refuse_above."""
+        return self.refused.filter(pl.col("action") == "refuse").height
+
+
+def tally(table: pl.DataFrame) -> dict[str, int]:
+    """Return reason -> rows, the most frequent first."""
+    counts = table.group_by("reason").len().sort(["len", "reason"], descending=[True, False])
+    return {reason: int(count) for reason, count in counts.iter_rows()}

@@ -1,0 +1,198 @@
+"""Train rows that hold a benchmark's items: what a model has learned by heart, no benchmark can measure any more.
+
+An item is a record of a benchmark's data file; each of its texts counts. A text is taken to stand in a train row when
+nearly all of its three-word runs do: the row may hold more, in any order, so that a question found in a longer request
+is found too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+
+from schemas.artifacts import LeakageArtifact, SourceFile
+from schemas.errors import DatasetRefused
+from tasks.answers.contract import Breach
+from tasks.data.checking.refusing import row_numbers
+from tasks.data.overlap.containment import Index
+from tasks.data.overlap.templates import without_values
+from tasks.data.reading.records import READ, Record, read_records
+from tasks.data.reading.spool import frames_in
+from tasks.data.text.shingles import CHUNK, shingles_of, template_of
+from tasks.data.text.speech import spoken
+from tasks.data.text.turns import asked
+
+if TYPE_CHECKING:
+    from schemas.artifacts import BenchmarkSources
+    from tasks.reuse.progress import Reporter
+
+ARROW = ".arrow"
+Cached = Mapping[str, Sequence[SourceFile]]  # hub data set -> its files in this machine's cache
+LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Float64, "kind": pl.String}
+
+
+def find_leaks(
+    data: Path, benchmark: BenchmarkSources, cached: Cached, out: Path, reporter: Reporter
+) -> LeakageArtifact:
+    """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet and leakage.json,
+    and say what was found.
+    """
+    texts, unread = benchmark_texts(benchmark, cached)
+    every = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
+    leaks, alike = every.filter(pl.col("kind") != "template"), every.filter(pl.col("kind") == "template")
+    for name, table in (("leaks", leaks), ("templates", alike)):
+        table.write_parquet(out / f"{name}.parquet", compression="zstd", compression_level=3, statistics=False)
+    (out / "leakage.json").write_text(
+        json.dumps(_matrix(every, texts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    rows, items, named = (
+        leaks["row_id"].unique().sort(),
+        leaks.select("file", "item").n_unique(),
+        ", ".join(benchmark.names),
+    )
+    if rows.len():
+        files = ", ".join(sorted(leaks["file"].unique()))
+        reporter.say(
+            f"leakage: {rows.len()} train rows ({row_numbers(rows)}) hold {items} benchmark items of {files} "
+            f"({named}): those items measure memory"
+        )
+    if alike.height:
+        rest = alike["row_id"].unique().sort()
+        reporter.say(
+            f"leakage: {rest.len()} train rows ({row_numbers(rest)}) are benchmark items ({named}) with other "
+            "numbers or quoted texts"
+        )
+    if unread:
+        reporter.say(f"leakage: not looked at: {', '.join(unread)}")
+    return LeakageArtifact(
+        texts=texts.height, items=items, rows=rows.len(), templates=alike["row_id"].n_unique(), unread=unread
+    )
+
+
+def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Return "train x FILE" -> train rows by kind, and the items that they hold, for every file that was looked at."""
+    matrix = {}
+    for file in texts["file"].unique(maintain_order=True):
+        own = found.filter(pl.col("file") == file)
+        kinds = {
+            kind: own.filter(pl.col("kind") == kind)["row_id"].n_unique() for kind in ("exact", "near", "template")
+        }
+        matrix[f"train x {file}"] = {**kinds, "items": own["item"].n_unique()}
+    return matrix
+
+
+def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the texts of every item (columns file, item, text), and what could not be read: data that is on the hub
+    only, files of another kind.
+    """
+    unread = [f"hub:{name}" for name in sorted(benchmark.hub) if name not in cached]
+    frames = [pl.DataFrame(schema={"file": pl.String, "item": pl.Int64, "text": pl.String})]
+    named = [*zip(benchmark.files, _names(benchmark.files), strict=True)]
+    named += [(file, _cached_name(name, Path(file.path))) for name, files in sorted(cached.items()) for file in files]
+    for file, name in named:
+        if file.suffix in (*READ, ARROW):
+            try:
+                frames.append(
+                    pl.DataFrame(
+                        list(_texts(Path(file.path), file.suffix, name)), schema=frames[0].schema, orient="row"
+                    )
+                )
+            except DatasetRefused:
+                unread.append(name)
+        elif file.suffix not in (".yaml", ".yml", ".py"):
+            unread.append(name)
+    return pl.concat(frames), tuple(unread)
+
+
+def _names(files: Sequence[SourceFile]) -> list[str]:
+    """Return what each file is called: its name, with its folder's before it where several have one name."""
+    paths = [Path(file.path) for file in files]
+    names = Counter(path.name for path in paths)
+    return [path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
+
+
+def _cached_name(hub_set: str, path: Path) -> str:
+    """Return "hub:OWNER/NAME/PART/FILE" for a file CACHE/OWNER___NAME/PART/VERSION/HASH/FILE."""
+    return f"hub:{hub_set}/{path.parents[2].name}/{path.name}"
+
+
+def _arrow_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file as the datasets library caches them.
+
+    Raises:
+        DatasetRefused: it is none.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as batches:
+            yield from enumerate((record for batch in batches for record in batch.to_pylist()), 1)
+    except (pa.ArrowException, OSError) as fault:
+        raise DatasetRefused(f"{path.name} cannot be read as Arrow: {str(fault).splitlines()[0][:200]}.") from fault
+
+
+def _texts(path: Path, suffix: str, name: str) -> Iterator[tuple[str, int, str]]:
+    for number, record in _arrow_records(path) if suffix == ARROW else read_records(path, suffix):
+        if not isinstance(record, Breach):
+            yield from ((name, number, text) for text in _strings(record))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for inner in value.values() for text in _strings(inner))
+    elif isinstance(value, list):
+        yield from (text for inner in value for text in _strings(inner))
+
+
+def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
+    """Return every (train row, item) where the row holds a text of the item, with the largest share of it that it holds
+    (LEAK's columns).
+
+    `kind` is exact where the row holds all of it, near where nearly all, and template where it does with other numbers
+    and quoted texts.
+
+    Args:
+        rows: frames with row_id, history, prompt and completion.
+        texts: as `benchmark_texts` gives them.
+    """
+    bare = without_values(texts["text"])
+    plain, template = _index(texts["text"]), _index(bare.set(bare == texts["text"], ""))
+    found = [pl.DataFrame(schema=LEAK)]
+    for frame in rows:
+        for some in frame.iter_slices(CHUNK):
+            said = asked(some) + "\n" + some["completion"]
+            hits = plain.held_by(spoken(said)).with_columns(
+                kind=pl.when(pl.col("share") == 1).then(pl.lit("exact")).otherwise(pl.lit("near"))
+            )
+            valued = template.held_by(spoken(without_values(said))).with_columns(kind=pl.lit("template"))
+            found += [_named(part, some, texts) for part in (hits, valued)]
+    every = pl.concat(found).with_columns(
+        rank=pl.col("kind").replace_strict({"exact": 0, "near": 1, "template": 2}, return_dtype=pl.Int8)
+    )
+    return (
+        every.sort("row_id", "file", "item", "rank", -pl.col("share"))
+        .unique(["row_id", "file", "item"], keep="first", maintain_order=True)
+        .drop("rank")
+    )
+
+
+def _index(texts: pl.Series) -> Index:
+    said = spoken(texts)
+    return Index(shingles_of(said).without(template_of(said)))
+
+
+def _named(hits: pl.DataFrame, rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
+    row_ids, files, items = (
+        rows["row_id"].gather(hits["row"]),
+        texts["file"].gather(hits["text"]),
+        texts["item"].gather(hits["text"]),
+    )
+    return pl.DataFrame(
+        {"row_id": row_ids, "file": files, "item": items, "share": hits["share"], "kind": hits["kind"]}, schema=LEAK
+    )

@@ -1,0 +1,137 @@
+"""Rows that say the same: repeats, conflicts, and train rows whose request stands in the held-out set.
+
+Rows are compared by fingerprints of 64 bits (`with_keys`), which is all that stays in memory of their texts.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tasks.data.checking.sieve import FINDING
+from tasks.data.overlap.repeats import rows_repeating
+from tasks.data.text.speech import evened, lettered
+
+
+def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add fingerprints: `asked` of the spoken request (column `said`), `answered` of the answer, `repeats` of both with
+    the request's marks left out.
+    """
+    keyed = rows.with_columns(
+        asked=rows["said"].hash(seed=1),
+        answered=fingerprint(rows["completion"]),
+        lettered=lettered(rows["said"]).hash(seed=1),
+    )
+    return keyed.with_columns(repeats=pl.struct("lettered", "answered").hash(seed=3)).drop("lettered")
+
+
+def fingerprint(answers: pl.Series) -> pl.Series:
+    """Return a fingerprint of each answer, white space apart."""
+    return evened(answers).hash(seed=2)
+
+
+def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row that gives an earlier one's answer to the same request, marks aside: with one answer they cannot
+    have meant two things.
+    """
+    first = pl.col("row_id").first().over("repeats")
+    found = (
+        rows_repeating(rows.select("row_id", "repeats"), "repeats")
+        .with_columns(other=first)
+        .filter(pl.col("row_id") != pl.col("other"))
+    )
+    return _pointing(found, "exact_duplicate", "repeats row {}")
+
+
+def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose request has another answer elsewhere: which one is right cannot be told."""
+    first, last = pl.col("row_id").first().over("asked"), pl.col("row_id").last().over("asked")
+    several = pl.col("answered").n_unique().over("asked") > 1
+    other = pl.when(pl.col("row_id") == first).then(last).otherwise(first)
+    found = (
+        rows_repeating(rows.select("row_id", "asked", "answered"), "asked").filter(several).with_columns(other=other)
+    )
+    return _pointing(found, "conflicting_answers", "answers the request of row {} otherwise")
+
+
+def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every train row whose request is also asked of the model when it is measured."""
+    again = rows_repeating(rows.select("row_id", "asked", "is_held_out"), "asked")
+    asked = (
+        again.filter("is_held_out").select("asked", other="row_id").unique("asked", keep="first", maintain_order=True)
+    )
+    found = again.filter(~pl.col("is_held_out")).join(asked, on="asked", how="inner", maintain_order="left")
+    return _pointing(found, "in_held_out", "asks what held-out row {} asks")
+
+
+def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, is_choice: bool) -> pl.DataFrame:
+    """Return the findings that near-duplicate requests give.
+
+    A train row that is like a held-out row is near_held_out; of two rows on one side the later is a near_duplicate;
+    among choices, one whose twin has another label is a label_doubt too.
+
+    Args:
+        rows: need row_id, answered, is_held_out.
+        pairs: positions in `rows` (tasks.data.overlap.nearness.near_pairs).
+        is_choice: the answer is a label.
+    """
+    first, second = pairs["first"], pairs["second"]
+    both = pl.DataFrame(
+        {
+            "one": rows["row_id"].gather(first),
+            "other": rows["row_id"].gather(second),
+            "one_held": rows["is_held_out"].gather(first),
+            "other_held": rows["is_held_out"].gather(second),
+            "differs": rows["answered"].gather(first) != rows["answered"].gather(second),
+            "alike": (pairs["similarity"] * 100).floor().cast(pl.Int64),
+        }
+    )
+    crossing, within = (
+        both.filter(pl.col("one_held") != pl.col("other_held")),
+        both.filter(pl.col("one_held") == pl.col("other_held")),
+    )
+    train = crossing.select(
+        row_id=pl.when("one_held").then("other").otherwise("one"),
+        twin=pl.when("one_held").then("one").otherwise("other"),
+        alike="alike",
+    )
+    parts = [
+        _alike(train, "near_held_out", "{}% like held-out row {}"),
+        _alike(_later(within), "near_duplicate", "{}% like row {}"),
+    ]
+    if is_choice:
+        parts.append(_alike(_later(both.filter("differs")), "label_doubt", "{}% like row {}, which has another label"))
+    return pl.concat(parts)
+
+
+def _later(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.select(row_id="other", twin="one", alike="alike")
+
+
+def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+    best = found.sort(["row_id", "alike", "twin"], descending=[False, True, False]).unique(
+        "row_id", keep="first", maintain_order=True
+    )
+    return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
+
+
+def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose id (column `id`, null where it has none; left out where data.id is) an earlier row has."""
+    if "id" not in rows.columns:
+        return pl.DataFrame(schema=FINDING)
+    first = pl.col("row_id").first().over("id")
+    named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
+    return _pointing(
+        named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")),
+        "duplicate_id",
+        "has the id of row {}",
+    )
+
+
+def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row with a key (column `extra`) that most rows of its file do not have."""
+    detail = pl.format("has {}, which most rows of its file do not have", "extra")
+    return rows.drop_nulls("extra").select("row_id", reason=pl.lit("extra_key"), detail=detail).select(list(FINDING))
+
+
+def _pointing(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+    return rows.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "other")).select(list(FINDING))

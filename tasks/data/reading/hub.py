@@ -1,0 +1,78 @@
+"""Rows of a data set on the Hugging Face hub: pinned by its commit, fetched once, and kept as a file of JSON lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from schemas.addresses import HUB
+from schemas.errors import ConfigRefused, DatasetMissing
+from tasks.data.reading.fetching import as_line, fetched_before, kept_rows
+
+if TYPE_CHECKING:
+    from schemas.artifacts import SourceFile
+    from schemas.config import DataConfig
+    from tasks.reuse.store import ArtifactStore
+
+CHUNK = 10_000  # rows made into lines at once
+
+
+def fetch_dataset(data: DataConfig, store: ArtifactStore) -> SourceFile:
+    """Return the rows of `data.source` at its commit, in the data set's own order; what was fetched before is not asked
+    for again.
+
+    Raises:
+        ConfigRefused: there is no such split or configuration.
+        DatasetMissing: the data set is neither in the local cache nor to be had from the hub.
+    """
+    name = data.source.removeprefix(HUB)
+    identity = "\n".join([data.source, str(data.revision), str(data.subset), _split(data)])
+    known = fetched_before(identity, name.replace("/", "-"), store)
+    return known or kept_rows(_lines(data, name), identity, name.replace("/", "-"), store)
+
+
+def _split(data: DataConfig) -> str:
+    return data.split or "train"
+
+
+def _lines(data: DataConfig, name: str) -> Iterator[bytes]:
+    """Yield each row as a line; code of a data set's own is never run."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    try:
+        rows = load_dataset(name, data.subset, split=_split(data), revision=data.revision)
+    except (
+        DatasetsError,
+        OSError,
+        RuntimeError,
+    ) as fault:  # offline, not in the cache, no such name or commit, not allowed in, only a script
+        raise DatasetMissing(_missing(data, name, str(fault))) from fault
+    except ValueError as fault:  # no such split or configuration; it lists those that there are
+        reason = " ".join(str(fault).split())[:400]
+        raise ConfigRefused(
+            f"data.source: {data.source} has no split {_split(data)!r} of configuration "
+            f"{data.subset or 'default'!r}: {reason}"
+        ) from fault
+    # Offline, the library takes whatever commit it finds in its cache.
+    if not all(str(data.revision) in file["filename"] for file in rows.cache_files):
+        raise DatasetMissing(_missing(data, name, "the cache holds another commit"))
+    for batch in rows.with_format("arrow").iter(batch_size=CHUNK):
+        yield from map(as_line, batch.to_pylist())
+
+
+def _missing(data: DataConfig, name: str, fault: str) -> str:
+    reason = (fault.strip().splitlines() or ["no reason given"])[0].rstrip(".")[:300]
+    offline = (
+        " HF_HUB_OFFLINE is set, so the hub was not asked: unset it once to fetch the data set."
+        if os.environ.get("HF_HUB_OFFLINE") == "1"
+        else ""
+    )
+    return (
+        f"data.source: {name} at {str(data.revision)[:12]} is not in the local cache and could not be fetched: "
+        f"{reason}.{offline} "
+        "Where the hub cannot be reached, run once on a machine that reaches it, with the same TUNEWORTHY_STORE or "
+        "HF_HOME, or name files instead. "
+        "A private or gated data set needs HF_TOKEN."
+    )

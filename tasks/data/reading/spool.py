@@ -1,0 +1,145 @@
+"""Rows on disk, piece by piece: what stood the checks of each row by itself waits here until it is known which rows
+stay, and on which side.
+
+Memory holds one piece at a time, so that it does not grow with the texts.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
+from numpy.typing import NDArray
+
+from schemas.rows import KeptRows
+from tasks.data.reading.detaching import detached
+
+Places = NDArray[np.int64]
+
+KEPT = tuple(KeptRows.to_schema().columns)
+SIDES = ("train", "held_out")
+BATCH = 50_000  # rows of a sealed file that are read at once
+
+
+class Spool:
+    """Rows with the columns of KeptRows and `said`; a row's place is its number here, from 0."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.starts = [0]
+        self.empty = pl.DataFrame()
+        self._read: tuple[int, tuple[str, ...], pl.DataFrame] = (
+            -1,
+            (),
+            self.empty,
+        )  # the piece read last: places often lie close
+
+    def add(self, rows: pl.DataFrame) -> pl.Series:
+        """Write rows after those that are here, and return their places."""
+        first = self.starts[-1]
+        if rows.height:
+            rows.select(*KEPT, "said").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
+            self.starts.append(first + rows.height)
+            self.empty = rows.select(*KEPT).clear()
+        return pl.arange(first, first + rows.height, dtype=pl.UInt32, eager=True)
+
+    def pieces(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Yield every piece with the place of its first row."""
+        for number, start in enumerate(self.starts[:-1]):
+            yield start, pl.read_ipc(self._path(number), columns=list(KEPT))
+
+    def rows_at(self, places: Places, *columns: str) -> pl.DataFrame:
+        """Return these columns of the rows at these places, in their order."""
+        if not places.size:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        number = np.searchsorted(np.asarray(self.starts), places, side="right") - 1
+        parts = [
+            detached(self._piece(int(one), columns)[places[number == one] - self.starts[one]])
+            for one in np.unique(number)
+        ]
+        found: pl.DataFrame = pl.concat(parts)[np.argsort(np.argsort(number, kind="stable"))]
+        return found
+
+    def texts_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the prompt and completion of rows that have a `place`."""
+        return self.rows_at(rows["place"].to_numpy().astype(np.int64), "prompt", "completion")
+
+    def _piece(self, number: int, columns: tuple[str, ...]) -> pl.DataFrame:
+        if self._read[:2] != (number, columns):
+            self._read = number, columns, pl.read_ipc(self._path(number), columns=list(columns))
+        return self._read[2]
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06}.arrow"
+
+
+class Said:
+    """The spoken requests of some of the spool's rows, as `near_pairs` reads them."""
+
+    def __init__(self, spool: Spool, places: pl.Series) -> None:
+        self.spool = spool
+        self.places = places.to_numpy()
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.places)
+
+    def gather(self, indices: Places, /) -> pl.Series:
+        """Return the texts with these numbers."""
+        return self.spool.rows_at(self.places[indices].astype(np.int64), "said")["said"]
+
+
+@contextmanager
+def spooling(folder: Path) -> Iterator[Spool]:
+    """Give an empty spool in a folder of its own, which goes with it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield Spool(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
+    """Write train.parquet and held_out.parquet in the order of the source.
+
+    Args:
+        spool: the texts.
+        rows: those that stay, in the spool's order: need `place` and `is_held_out`.
+        out: where the files go.
+    """
+    places, is_held_out = rows["place"].to_numpy(), rows["is_held_out"].to_numpy()
+    schema = spool.empty.to_arrow().schema
+    with ExitStack() as open_files:
+        # Every choice is named, so that the bytes do not depend on a default.
+        writers = [
+            open_files.enter_context(
+                pq.ParquetWriter(
+                    out / f"{side}.parquet",
+                    schema,
+                    compression="zstd",
+                    compression_level=3,
+                    write_statistics=False,
+                    use_dictionary=["group"],
+                )
+            )
+            for side in SIDES
+        ]
+        for start, piece in spool.pieces():
+            first, last = np.searchsorted(places, [start, start + piece.height])
+            stays, held = places[first:last].astype(np.int64) - start, is_held_out[first:last]
+            for writer, which in zip(writers, (stays[~held], stays[held]), strict=True):
+                if which.size:
+                    writer.write_table(KeptRows.validate(piece[which]).to_arrow())
+
+
+def frames_in(path: Path, *columns: str) -> Iterator[pl.DataFrame]:
+    """Yield a sealed file's rows, some at a time; every column where none is named."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, columns=list(columns) or None):
+            yield pl.DataFrame(pl.from_arrow(batch))

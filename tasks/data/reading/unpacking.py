@@ -1,0 +1,76 @@
+"""Packed files as streams: what is unpacked is handed on at once, and an archive that is broken or cut short is said,
+never taken for its end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+BLOCK = 1 << 20  # packed bytes read at once
+
+
+class Unpacked(io.RawIOBase):
+    """A file without its packing, read from its beginning to its end."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._left = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, into: memoryview, /) -> int:  # type: ignore[override]
+        """Fill a buffer with what comes next; 0 at the end.
+
+        Raises:
+            OSError: the archive is broken or cut short.
+        """
+        try:
+            while not self._left:
+                self._left = memoryview(next(self._chunks))
+        except StopIteration:
+            return 0
+        except (zlib.error, zstandard.ZstdError, EOFError) as fault:
+            raise OSError(f"its packing is broken: {fault}") from fault
+        size = min(len(into), len(self._left))
+        into[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+def unpacked(path: Path, suffix: str) -> io.BufferedReader:
+    """Open a file for reading without its packing (.gz, .zst, or none)."""
+    stream = path.open("rb")
+    if suffix.endswith(".gz"):
+        return io.BufferedReader(Unpacked(_gzip_chunks(stream)), BLOCK)
+    if suffix.endswith(".zst"):
+        return io.BufferedReader(Unpacked(_zstandard_chunks(stream)), BLOCK)
+    return stream
+
+
+def _gzip_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    with stream, gzip.open(stream, "rb") as packed:
+        while chunk := packed.read(BLOCK):
+            yield chunk
+
+
+def _zstandard_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what every frame of a file holds; the library's own reader takes a file that ends within a frame for a
+    whole one.
+    """
+    frame = None
+    with stream:
+        while block := stream.read(BLOCK):
+            while block:
+                frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                yield frame.decompress(block)
+                block, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    if frame is not None:
+        raise EOFError("it ends in the middle")

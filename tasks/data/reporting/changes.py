@@ -1,0 +1,137 @@
+"""What changed since the last time: rows added, removed, changed, and moved to the other side. For people only; it
+enters no sealed file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from tasks.data.reading.spool import SIDES, frames_in
+from tasks.data.reporting.earlier import STAGE
+from tasks.data.text.turns import asked
+from tasks.data.text.veiling import excerpts
+from tasks.reuse.planning import current_run
+from tasks.reuse.store import ArtifactStore
+
+COLUMNS = ("row_id", "history", "prompt", "completion")
+TEXTS = ["asked", "answered"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Kept rows against those of the last time: a changed row has the same request and another answer, a moved one is
+    on the other side.
+    """
+
+    added: int
+    removed: int
+    changed: int
+    moved: int
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if not any(astuple(self)):
+            return "no row added, removed or changed"
+        return (
+            f"{self.added} rows added, {self.removed} removed, {self.changed} with another answer, {self.moved} "
+            "moved to the other side"
+        )
+
+
+def last_time(store: ArtifactStore) -> Path | None:
+    """Return the folder of the data that this run's last validation sealed, or None: there was none, it is not whole,
+    or has other columns by now.
+    """
+    record = store.latest(STAGE, STAGE, current_run.get())
+    if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
+        return None
+    folder = store.open(record["artifact"]["digest"])
+    return folder if is_comparable(folder) else None
+
+
+def is_comparable(folder: Path) -> bool:
+    """Tell whether an opened DataArtifact has the columns that rows have by now."""
+    return set(COLUMNS) <= pl.read_parquet_schema(folder / "train.parquet").keys()
+
+
+def changes_between(before: Path, after: Path) -> Changes:
+    """Compare the kept rows of two opened DataArtifacts by their texts; a row's number does not count, so that an
+    inserted row is one change.
+    """
+    old, new = _rows(before), _rows(after)
+    gone, came = _only_in(old, new), _only_in(new, old)
+    counts = gone.group_by("asked").len("gone").join(came.group_by("asked").len("came"), on="asked")
+    changed = int(counts.select(pl.min_horizontal("gone", "came").sum()).item() or 0)
+    moved = old.join(new, on=TEXTS).filter(pl.col("is_train") != pl.col("is_train_right")).height
+    return Changes(came.height - changed, gone.height - changed, changed, moved)
+
+
+@dataclass(frozen=True)
+class ChangedRow:
+    """One row that differs: what it asks, and its answer before (None: it was not there) and after (None: it is gone).
+    Texts are veiled.
+    """
+
+    row_id: int
+    prompt: str
+    before: str | None
+    after: str | None
+
+
+def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
+    """Return up to `most` rows each that have another answer, that were added and that were removed, in the order of
+    their numbers.
+    """
+    old, new = _rows(before), _rows(after)
+    gone, came = _only_in(old, new), _only_in(new, old)
+    pairs = came.join(gone, on="asked", how="inner").unique("asked", keep="first", maintain_order=True).head(most)
+    added = came.join(gone, on="asked", how="anti", maintain_order="left").head(most)
+    removed = gone.join(came, on="asked", how="anti", maintain_order="left").head(most)
+    was = _texts_of(before, [*pairs["row_id_right"], *removed["row_id"]])
+    now = _texts_of(after, [*pairs["row_id"], *added["row_id"]])
+    changed = [
+        ChangedRow(row, now[row][0], was[other][1], now[row][1])
+        for row, other in pairs.select("row_id", "row_id_right").iter_rows()
+    ]
+    return [
+        *changed,
+        *(ChangedRow(row, now[row][0], None, now[row][1]) for row in added["row_id"]),
+        *(ChangedRow(row, was[row][0], was[row][1], None) for row in removed["row_id"]),
+    ]
+
+
+def _only_in(these: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
+    return these.join(those, on=TEXTS, how="anti", maintain_order="left")
+
+
+def _rows(folder: Path) -> pl.DataFrame:
+    """Return the number, the side and the texts' fingerprints of each row, so that a million rows take 25 MB."""
+    frames = ((side, frame) for side in SIDES for frame in frames_in(folder / f"{side}.parquet", *COLUMNS))
+    hashed = [
+        frame.select(
+            "row_id",
+            asked=asked(frame).hash(5),
+            answered=pl.col("completion").hash(5),
+            is_train=pl.lit(side == "train"),
+        )
+        for side, frame in frames
+    ]
+    nothing = pl.DataFrame(
+        schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": pl.Boolean}
+    )
+    return pl.concat([nothing, *hashed]).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
+
+
+def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
+    """Return row -> how its prompt and its answer begin, veiled."""
+    sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
+    found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
+    return {
+        row: (prompt, answer)
+        for row, prompt, answer in zip(
+            found["row_id"], excerpts(found["prompt"]), excerpts(found["completion"]), strict=True
+        )
+    }

@@ -1,0 +1,273 @@
+"""What a data report shows, gathered from the sealed files of the data, the rendering and the leakage."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
+from tasks.data.checking.reasons import REASONS
+from tasks.data.checking.sieve import tally
+from tasks.data.reporting.changes import ChangedRow, Changes
+from tasks.data.text.veiling import excerpts, veiled
+
+EXAMPLES = 3  # rows shown of each reason
+REFUSED_EXAMPLES = 12  # where there is nothing else to show
+CLUSTERS = 6
+MEMBERS = 4  # rows shown of each cluster
+LEAKS = 6
+SAMPLES = 10
+REPEATS = ("exact_duplicate", "near_duplicate")
+TWIN = re.compile(r"row (\d+)")  # tasks/data/overlap/same_rows.py names a row's twin so
+SIDES = ("train", "held_out")
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row as it is shown: where it stands, what was found, and how its veiled texts begin."""
+
+    row_id: int
+    place: str
+    detail: str
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True)
+class ShownReason:
+    """A reason with its rows: `action` is what was done about them."""
+
+    name: str
+    action: str
+    rows: int
+    mend: str
+    examples: tuple[ShownRow, ...]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Rows that repeat each other, exactly or nearly."""
+
+    rows: int
+    members: tuple[ShownRow, ...]
+
+
+@dataclass(frozen=True)
+class SampledRow:
+    """A row as the model sees it: what it only reads, and what it learns to say; `tokens` is None where no tokenizer
+    was at hand.
+    """
+
+    side: str
+    row_id: int
+    read: str
+    supervised: str
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A train row that holds a benchmark's item."""
+
+    row: ShownRow
+    item: str
+    share: float
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Everything that a data report shows; parts that were not made are None or empty.
+
+    Attributes:
+        name: the run's name.
+        report: the data's report.json.
+        reasons: rows that were taken out, then rows that were noted, the most frequent first.
+        clusters: the largest clusters of repeats; `repeats` counts all.
+        rendering: the rendering's rendering.json.
+        lengths: side -> tokens of each row, or characters where there is no rendering.
+        sample: rows from the shortest to the longest.
+        benchmark: the leakage's leakage.json: file -> counts of train rows.
+        leaks: train rows that hold benchmark items.
+        changes: rows against the run's data before, with a few of them.
+        digests: artifact -> digest.
+    """
+
+    name: str
+    data: DataArtifact
+    report: dict[str, Any]
+    reasons: tuple[ShownReason, ...]
+    clusters: tuple[Cluster, ...]
+    repeats: int
+    lengths: dict[str, list[int]]
+    sample: tuple[SampledRow, ...]
+    rendering: dict[str, Any] | None = None
+    tokens: RenderingArtifact | None = None
+    leakage: LeakageArtifact | None = None
+    benchmark: dict[str, dict[str, Any]] = field(default_factory=dict)
+    leaks: tuple[Leak, ...] = ()
+    changes: Changes | None = None
+    changed: tuple[ChangedRow, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+def read_json(path: Path) -> Any:
+    """Return a JSON file's value."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class Rows:
+    """The rows of an opened DataArtifact; their texts are read when they are shown, and only those."""
+
+    def __init__(self, data: Path) -> None:
+        self.refused, self.notes = (pl.read_parquet(data / f"{name}.parquet") for name in ("refused", "notes"))
+        columns = ("row_id", "history", "prompt", "completion")
+        self.kept = pl.concat(
+            [pl.scan_parquet(data / f"{side}.parquet").select(*columns, side=pl.lit(side)) for side in SIDES]
+        )
+
+    def shown(self, found: Iterable[tuple[int, str]]) -> dict[int, ShownRow]:
+        """Return row -> how it is shown, for these rows with the detail of each."""
+        details = dict(found)
+        kept = self.kept.filter(pl.col("row_id").is_in(list(details))).collect()
+        kept = kept.with_columns(excerpts(kept["prompt"]), excerpts(kept["completion"]))
+        places = pl.concat([self.refused, self.notes], how="diagonal").unique("row_id", keep="first")
+        known = pl.concat([kept.drop("side", "history"), self.refused.select("row_id", "prompt", "completion")])
+        rows = known.filter(pl.col("row_id").is_in(list(details))).join(
+            places.select("row_id", "file", "line"), on="row_id", how="left"
+        )
+        return {row["row_id"]: _shown(row, details[row["row_id"]]) for row in rows.to_dicts()}
+
+
+def _shown(row: dict[str, Any], detail: str) -> ShownRow:
+    place = f"{row['file']}:{row['line']}" if row["file"] else ""
+    return ShownRow(row["row_id"], place, detail or "", row["prompt"] or "", row["completion"] or "")
+
+
+def reasons_of(rows: Rows) -> tuple[ShownReason, ...]:
+    """Return every reason with its first rows."""
+    return tuple(
+        _reason(rows, table, name, count)
+        for table in (rows.refused, rows.notes)
+        for name, count in tally(table).items()
+    )
+
+
+def _reason(rows: Rows, table: pl.DataFrame, name: str, count: int) -> ShownReason:
+    found = table.filter(pl.col("reason") == name)
+    first = list(found.head(EXAMPLES).select("row_id", "detail").iter_rows())
+    shown = rows.shown(first)
+    return ShownReason(
+        name, found["action"][0], count, REASONS[name].mend, tuple(shown[row] for row, _ in first if row in shown)
+    )
+
+
+def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
+    """Return every reason of a refused.parquet with its first rows, those that count against data.refuse_above
+    first.
+    """
+    table = pl.read_parquet(refused)
+    shown = []
+    for name, count in tally(table).items():
+        first = table.filter(pl.col("reason") == name).head(REFUSED_EXAMPLES).to_dicts()
+        shown.append(
+            ShownReason(
+                name, first[0]["action"], count, first[0]["mend"], tuple(_shown(row, row["detail"]) for row in first)
+            )
+        )
+    return tuple(sorted(shown, key=lambda reason: reason.action != "refuse"))
+
+
+def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
+    """Return the largest clusters of rows that repeat each other, and how many there are."""
+    found = pl.concat([rows.refused, rows.notes], how="diagonal").filter(pl.col("reason").is_in(REPEATS))
+    twins = [
+        (row, int(match.group(1)), detail)
+        for row, detail in found.select("row_id", "detail").iter_rows()
+        if (match := TWIN.search(detail))
+    ]
+    parent: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        while parent.setdefault(row, row) != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for row, twin, _ in twins:
+        one, other = sorted((root(row), root(twin)))
+        parent[other] = one
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for row in sorted(parent):
+        members[root(row)].append(row)
+    largest = sorted(members.values(), key=lambda group: (-len(group), group[0]))
+    details = {row: detail for row, _, detail in twins}
+    return tuple(_cluster(rows, group, details) for group in largest[:CLUSTERS]), len(largest)
+
+
+def _cluster(rows: Rows, group: list[int], details: dict[int, str]) -> Cluster:
+    shown = rows.shown((row, details.get(row, "")) for row in group[:MEMBERS])
+    return Cluster(len(group), tuple(shown[row] for row in group[:MEMBERS] if row in shown))
+
+
+def leaks_of_benchmark(rows: Rows, leakage: Path) -> tuple[Leak, ...]:
+    """Return the first train rows that hold a benchmark's item."""
+    found = (
+        pl.read_parquet(leakage / "leaks.parquet")
+        .unique("row_id", keep="first", maintain_order=True)
+        .head(LEAKS)
+        .to_dicts()
+    )
+    shown = rows.shown((leak["row_id"], "") for leak in found)
+    return tuple(
+        Leak(shown[leak["row_id"]], f"{leak['file']}, item {leak['item']}", leak["share"])
+        for leak in found
+        if leak["row_id"] in shown
+    )
+
+
+def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
+    """Return rows with what is read and what is learned: as rendered, or their bare texts where the base's template is
+    not at hand.
+    """
+    if rendering is not None:
+        sample = read_json(rendering / "sample.json")
+        return tuple(
+            SampledRow(row["side"], row["row_id"], row["read"], row["supervised"], row["supervised_tokens"])
+            for row in sample
+        )
+    order = (
+        rows.kept.select("row_id", size=pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars())
+        .sort("size", "row_id")
+        .collect()
+    )
+    places = sorted({round(step * (order.height - 1) / max(1, SAMPLES - 1)) for step in range(SAMPLES)})
+    picked = order[places].lazy().join(rows.kept, on="row_id", how="left", maintain_order="left").collect()
+    return tuple(
+        SampledRow(
+            row["side"],
+            row["row_id"],
+            veiled("\n".join([*row["history"], row["prompt"]])),
+            veiled(row["completion"]),
+            None,
+        )
+        for row in picked.to_dicts()
+    )
+
+
+def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:
+    """Return each side's row lengths: tokens where the rows were rendered, else characters."""
+    if rendering is None:
+        size = pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()
+        table = rows.kept.select("side", size=size.cast(pl.Int64)).collect()
+    else:
+        table = pl.read_parquet(rendering / "lengths.parquet").select(
+            "side", size=pl.col("prompt_tokens") + pl.col("answer_tokens")
+        )
+    return {side: table.filter(pl.col("side") == side)["size"].to_list() for side in SIDES}

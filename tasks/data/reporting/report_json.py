@@ -1,0 +1,96 @@
+"""report.json: what was read, what was found, and what is left, in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tasks.data.checking.languages import language_counts
+from tasks.data.checking.personal_libraries import missing_libraries
+from tasks.data.checking.reasons import REASONS
+from tasks.data.checking.sieve import Sieve, tally
+from tasks.data.overlap.leakage import leakage_of
+from tasks.data.reading.spool import SIDES, frames_in
+from tasks.data.reporting.balance import balance_of, evener_seed, label_counts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.task_config import TaskConfig
+
+FIRST = 20  # rows named per reason; the parquet files name them all
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share: float, out: Path) -> dict[str, Any]:
+    """Return the report as JSON values; it holds no text of any row, but a choice's labels.
+
+    Args:
+        sieve: every finding, and the rows that stay.
+        corpus: the documents, if there are any.
+        task: its answer's contract names the labels.
+        share: of the groups, that was to be held out.
+        out: where train.parquet and held_out.parquet lie.
+    """
+    train, held_out = (sieve.rows.filter(side) for side in (~pl.col("is_held_out"), pl.col("is_held_out")))
+    sides = {"train": train, "held_out": held_out}
+    return {
+        "rows": {
+            "read": sieve.read,
+            "train": train.height,
+            "held_out": held_out.height,
+            "refused": sieve.refused.height,
+        },
+        "groups": {side: rows["grouped"].n_unique() for side, rows in sides.items()},
+        "taken_out": _reasons(sieve.refused),
+        "noted": _reasons(sieve.notes),
+        "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
+        "leakage": leakage_of(sieve, corpus, task.answer.format, out),
+        "characters": {side: _lengths(rows) for side, rows in sides.items()},
+        "languages": {column: language_counts(sides.values(), column) for column in ("prompt", "completion")},
+        "labels": _labels(train, held_out, task.answer.labels, share, out) if task.answer.format == "choice" else None,
+        "documents": None if corpus is None else corpus.height,
+    }
+
+
+def _reasons(table: pl.DataFrame) -> dict[str, Any]:
+    found = {}
+    for reason, count in tally(table).items():
+        rows = table.filter(pl.col("reason") == reason)
+        found[reason] = {
+            "rows": count,
+            "action": rows["action"][0],
+            "mend": REASONS[reason].mend,
+            "first": rows["row_id"].head(FIRST).to_list(),
+        }
+    return found
+
+
+def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
+    """Return the length in characters at QUANTILES, per column."""
+    return {
+        column: [int(rows[f"{column}_characters"].quantile(share, "nearest") or 0) for share in QUANTILES]
+        for column in ("prompt", "completion")
+    }
+
+
+def _labels(
+    train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...], share: float, out: Path
+) -> dict[str, Any]:
+    counts = {"train": label_counts(train["answered"], labels), "held_out": label_counts(held_out["answered"], labels)}
+    return {
+        **counts,
+        "balance": {**balance_of(**counts, asked=share), "evener_seed": evener_seed(_labelled(out), share)},
+    }
+
+
+def _labelled(out: Path) -> pl.DataFrame:
+    """Return how many rows each group has of each label."""
+    label = pl.col("completion").str.strip_chars().alias("label")
+    counts = [
+        frame.group_by("group", label).len("rows")
+        for side in SIDES
+        for frame in frames_in(out / f"{side}.parquet", "group", "completion")
+    ]
+    return pl.concat(counts).group_by("group", "label").agg(pl.col("rows").sum()).sort("group", "label")

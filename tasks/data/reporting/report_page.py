@@ -1,0 +1,266 @@
+"""The data report: report.html for people, summary.md and refused.json for the flow run's page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
+from tasks.data.checking.refusing import first_rows
+from tasks.data.reporting.balance import unbalanced
+from tasks.data.reporting.changes import changed_rows, changes_between, is_comparable
+from tasks.data.reporting.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
+from tasks.data.reporting.report_chart import lengths_chart
+from tasks.data.reporting.report_facts import (
+    DataFacts,
+    Rows,
+    clusters_of,
+    leaks_of_benchmark,
+    lengths_of,
+    read_json,
+    reasons_of,
+    reasons_of_refused,
+    sample_of,
+)
+from tasks.pages.page import own, rendered
+
+ADVISED = 500  # train rows
+CHANGED = 3  # rows shown of each kind of change
+LABELS = 40  # labels shown
+LEAKED_SHARE = 0.01  # share of the benchmark's texts from which on leaks make the page red
+REFUSED_SHARE = 0.01  # share of rows taken out from which on it is said first
+
+
+def write_data_pages(facts: DataFacts, data: Path, out: Path) -> str:
+    """Write report.html, summary.md and refused.json into `out` and return the headline."""
+    (out / "report.html").write_text(render_data_report(facts), encoding="utf-8")
+    (out / "summary.md").write_text(summary(facts), encoding="utf-8")
+    (out / "refused.json").write_text(
+        json.dumps(first_rows(pl.read_parquet(data / "refused.parquet")), ensure_ascii=False, indent=1) + "\n",
+        encoding="utf-8",
+    )
+    return headline(facts)
+
+
+def gather(
+    name: str,
+    data: tuple[DataArtifact, Path],
+    earlier: Path | None,
+    rendering: tuple[RenderingArtifact, Path] | None,
+    leakage: tuple[LeakageArtifact, Path] | None,
+) -> DataFacts:
+    """Read everything that the report shows from the opened artifacts."""
+    artifact, folder = data
+    before = earlier if earlier and is_comparable(earlier) else None
+    rows, lines = Rows(folder), rendering[1] if rendering else None
+    clusters, repeats = clusters_of(rows)
+    parts = {"data": artifact, "rendering": rendering and rendering[0], "leakage": leakage and leakage[0]}
+    return DataFacts(
+        name=name,
+        data=artifact,
+        report=read_json(folder / "report.json"),
+        reasons=reasons_of(rows),
+        clusters=clusters,
+        repeats=repeats,
+        lengths=lengths_of(rows, lines),
+        sample=sample_of(rows, lines),
+        rendering=read_json(lines / "rendering.json") if lines else None,
+        tokens=rendering[0] if rendering else None,
+        leakage=leakage[0] if leakage else None,
+        benchmark=read_json(leakage[1] / "leakage.json") if leakage else {},
+        leaks=leaks_of_benchmark(rows, leakage[1]) if leakage else (),
+        changes=changes_between(before, folder) if before else None,
+        changed=tuple(changed_rows(before, folder, CHANGED)) if before else (),
+        digests={part: found.digest for part, found in parts.items() if found is not None},
+    )
+
+
+def render_data_report(facts: DataFacts) -> str:
+    """Return the report; equal facts give equal bytes."""
+    limit = facts.tokens.limit if facts.tokens else None
+    window = facts.tokens.window if facts.tokens else None
+    words: dict[str, Any] = {
+        "data_style": own(DATA_STYLE),
+        "title": f"{facts.name}: the rows",
+        "headline": headline(facts),
+        "mood": _mood(facts),
+        "advice": advice(facts),
+        "tiles": _tiles(facts),
+        "chart": own(lengths_chart(facts.lengths, limit, window)),
+        "labels": _label_bars(facts.report.get("labels")),
+        "matrix": _matrix(facts),
+        "roles": _roles(facts),
+    }
+    return rendered(
+        TEMPLATE, {"number": _number, "percent": "{:.1%}".format}, facts=facts, report=facts.report, **words
+    )
+
+
+def write_refused_page(name: str, refused: Path, headline: str) -> Path:
+    """Write what a person reads of a data set that was refused beside its refused.parquet, and return the page's
+    path.
+    """
+    page = refused.with_name("refused.html")
+    words = {
+        "title": f"{name}: the rows",
+        "headline": headline,
+        "reasons": reasons_of_refused(refused),
+        "table": refused.name,
+    }
+    page.write_text(
+        rendered(REFUSED_TEMPLATE, {"number": _number}, data_style=own(DATA_STYLE), **words), encoding="utf-8"
+    )
+    return page
+
+
+def headline(facts: DataFacts) -> str:
+    """Return the one sentence that is read first."""
+    rows = facts.report["rows"]
+    return (
+        f"{_number(rows['train'])} rows to train on, {_number(rows['held_out'])} held out, "
+        f"{_number(rows['refused'])} of {_number(rows['read'])} taken out"
+    )
+
+
+def advice(facts: DataFacts) -> list[tuple[str, str]]:
+    """Return (mood, sentence) of everything that deserves a look, the gravest first."""
+    report, found = facts.report, []
+    rows = report["rows"]
+    if facts.leakage and facts.leakage.rows:
+        mood = "bad" if facts.leakage.items >= LEAKED_SHARE * facts.leakage.texts else "unsure"
+        rows_and_items = (
+            f"{_count(facts.leakage.rows, 'train row')} hold{'s' * (facts.leakage.rows == 1)} "
+            f"{_count(facts.leakage.items, 'benchmark item')}"
+        )
+        found.append((mood, f"{rows_and_items}: what is asked there would measure memory."))
+    shared = report["leakage"].get("train x held_out", {}).get("shared_groups", 0)
+    if shared:
+        found.append(("bad", f"Groups that stand on both sides of the split: {shared}."))
+    if not report.get("personal_data", {}).get("is_looked_for", True):
+        found.append(
+            (
+                "unsure",
+                "Rows were not searched for personal data and secrets: "
+                f"{', '.join(report['personal_data']['missing'])} not installed.",
+            )
+        )
+    if rows["refused"] > REFUSED_SHARE * rows["read"]:
+        most = next(reason for reason in facts.reasons if reason.action in ("refuse", "drop"))
+        found.append(
+            ("unsure", f"{rows['refused'] / rows['read']:.1%} of the rows were taken out, most of them as {most.name}.")
+        )
+    if rows["train"] < ADVISED:
+        found.append(
+            ("unsure", f"Below {ADVISED} train rows a tuned model often learns the form of answers and little else.")
+        )
+    found += [
+        ("unsure", f"Labels: {line}.")
+        for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else [])
+    ]
+    found += [
+        ("unsure", f"Not looked at for benchmark items: {name}.")
+        for name in (facts.leakage.unread if facts.leakage else ())
+    ]
+    return sorted(found, key=lambda told: told[0] != "bad")
+
+
+def _mood(facts: DataFacts) -> str:
+    moods = {mood for mood, _ in advice(facts)}
+    return "bad" if "bad" in moods else "unsure" if moods else "good"
+
+
+def _tiles(facts: DataFacts) -> list[tuple[str, str]]:
+    rows = facts.report["rows"]
+    tiles = [
+        (_number(rows["train"]), "to train on"),
+        (_number(rows["held_out"]), "held out"),
+        (_number(rows["refused"]), "taken out"),
+    ]
+    tiles.append((_number(sum(reason["rows"] for reason in facts.report["noted"].values())), "notes on kept rows"))
+    tiles.append((_number(facts.repeats), "clusters of repeats"))
+    if facts.tokens:
+        tiles.append(
+            (_number(facts.tokens.median_tokens), f"tokens of the median row, of {_number(facts.tokens.limit)}")
+        )
+        tiles.append(
+            (f"{facts.tokens.supervised_tokens / max(1, facts.tokens.train_tokens):.0%}", "of train tokens supervised")
+        )
+    return tiles
+
+
+def _label_bars(labels: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return label -> (train rows, held-out rows, their shares of the largest share in percent), the most frequent
+    first.
+    """
+    if not labels:
+        return None
+    train, held_out = labels["train"], labels["held_out"]
+    share = {
+        side: {label: count / max(1, sum(counts.values())) for label, count in counts.items()}
+        for side, counts in (("t", train), ("h", held_out))
+    }
+    widest = max([*share["t"].values(), *share["h"].values(), 1e-9])
+    order = sorted(train, key=lambda label: (-train[label], label))
+    bars = [
+        (label, train[label], held_out[label], *(round(100 * share[side][label] / widest, 1) for side in "th"))
+        for label in order[:LABELS]
+    ]
+    return {"bars": bars, "rest": max(0, len(order) - LABELS)}
+
+
+def _matrix(facts: DataFacts) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return pair -> its counts in words, for every pair that report.json holds, and for the benchmark."""
+    pairs = {**facts.report["leakage"], **facts.benchmark}
+    return [
+        (_pair(pair), [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()])
+        for pair, counts in pairs.items()
+    ]
+
+
+def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:
+    """Return (role, tokens, supervised tokens, share of all tokens in percent)."""
+    roles = (facts.rendering or {}).get("roles", {})
+    whole = max(1, sum(role["tokens"] for role in roles.values()))
+    return [
+        (name, role["tokens"], role["supervised"], round(100 * role["tokens"] / whole, 1))
+        for name, role in roles.items()
+    ]
+
+
+def summary(facts: DataFacts) -> str:
+    """Return the report as markdown for the flow run's page; it holds no text of any row."""
+    lines = [
+        f"# {facts.name}: the rows",
+        "",
+        f"**{headline(facts)}**",
+        "",
+        *(f"- {sentence}" for _, sentence in advice(facts)),
+        "",
+    ]
+    if facts.changes is not None:
+        lines += [f"Since the data before: {facts.changes}.", ""]
+    if facts.tokens:
+        lines += [f"Tokens: {facts.tokens.in_words}.", ""]
+    if facts.reasons:
+        lines += ["| reason | rows | action | mend |", "|---|---:|---|---|"]
+        lines += [f"| {reason.name} | {reason.rows} | {reason.action} | {reason.mend} |" for reason in facts.reasons]
+    return "\n".join([*lines, ""])
+
+
+def _pair(name: str) -> str:
+    return _words(name).replace(" x ", " × ")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,30 @@
+"""What a row says in all its turns: two rows ask the same only if they asked the same before."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tasks.data.text.speech import spoken
+
+
+def asked(rows: pl.DataFrame) -> pl.Series:
+    """Return each row's request with all that was said before it, a turn a line; needs history and prompt."""
+    several = rows["history"].list.len() > 0
+    if not several.any():
+        return rows["prompt"]
+    turns = pl.concat_list("history", pl.concat_list("prompt")).list.join("\n", ignore_nulls=True)
+    return rows.select(asked=pl.when(several).then(turns).otherwise("prompt"))["asked"]
+
+
+def opening(rows: pl.DataFrame) -> pl.Series:
+    """Return the spoken request that each row's conversation begins with; needs history, prompt and `said`, the spoken
+    `asked`.
+
+    Rows that were unrolled from one conversation, one an answer, have it in common: they must not stand on both sides
+    of the split.
+    """
+    several = rows["history"].list.len() > 0
+    if not several.any():
+        return rows["said"]
+    first = spoken(rows.filter(several)["history"].list.first())
+    return rows["said"].clone().scatter(several.arg_true(), first)

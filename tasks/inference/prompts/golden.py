@@ -1,0 +1,113 @@
+"""Golden rows: a few rows as text and as token ids, sealed once and compared wherever rows are rendered again.
+
+A tokenizer, a chat template or a library that changed writes other ids for the same text. That is seen here, before
+anything is learned, measured, registered or answered through it. They travel from the rendering into the adapter, and
+with it into a registered version, so no stage needs the rendering for their sake; personal data in them is covered.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ArtifactBroken, TuneworthyError
+from tasks.inference.prompts.rendering import RenderedRow, render_row
+
+GOLDEN = "golden.json"
+
+
+@dataclass(frozen=True)
+class GoldenRow:
+    """A row to be sealed: `side` is train or held_out."""
+
+    side: str
+    row_id: int
+    prompt: str
+    completion: str
+    history: tuple[str, ...] = ()
+
+
+def seal_golden(rows: Iterable[GoldenRow], instruction: str, tokenizer: Any, folder: Path) -> None:
+    """Write golden.json: the instruction, and each row with the ids of its prompt and of its answer."""
+    sealed = [
+        {**asdict(row), **asdict(render_row(tokenizer, instruction, row.prompt, row.completion, row.history))}
+        for row in rows
+    ]
+    text = json.dumps({"instruction": instruction, "rows": sealed}, ensure_ascii=False, indent=1)
+    (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
+
+
+def verify_golden(folder: Path, tokenizer: Any) -> str:
+    """Render the golden rows in `folder` again, compare the token ids, and return the instruction that all rows share.
+
+    Raises:
+        TuneworthyError: some differ; the message shows the sealed and the new text of the first.
+        ArtifactBroken: there are none.
+    """
+    golden = _read(folder)
+    differing = [
+        (row, now)
+        for row in golden["rows"]
+        if (now := _rendered(row, golden["instruction"], tokenizer)) != _sealed(row)
+    ]
+    if differing:
+        row, now = differing[0]
+        raise TuneworthyError(
+            f"{len(differing)} of {len(golden['rows'])} golden rows are rendered otherwise than when the data was "
+            f"checked, first row {row['row_id']} "
+            f"({row['side']}):\n  sealed: {_shown(_sealed(row), tokenizer)}\n  now:    {_shown(now, tokenizer)}\n"
+            "The tokenizer, its chat template or a library changed. Take the base and versions that the rows were "
+            "checked with, or run again from the start."
+        )
+    return str(golden["instruction"])
+
+
+def golden_instruction(folder: Path) -> str:
+    """Return the instruction that the golden rows in `folder` were sealed with: the one that an adapter learned.
+
+    Raises:
+        ArtifactBroken: there are none.
+    """
+    return str(_read(folder)["instruction"])
+
+
+def copy_golden(source: Path, target: Path) -> None:
+    """Take the golden rows along, from one opened or growing artifact into another."""
+    _read(source)
+    shutil.copyfile(source / GOLDEN, target / GOLDEN)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        golden: dict[str, Any] = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        raise ArtifactBroken(
+            f"{folder} holds no {GOLDEN}, so nobody can tell whether its rows are still rendered as they were. Run "
+            "again."
+        ) from fault
+    return golden
+
+
+def _rendered(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow | str:
+    try:
+        return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+    except TuneworthyError as refusal:
+        return str(refusal)
+
+
+def _sealed(row: dict[str, Any]) -> RenderedRow:
+    return RenderedRow(row["prompt_ids"], row["answer_ids"])
+
+
+def _shown(rendered: RenderedRow | str, tokenizer: Any) -> str:
+    if isinstance(rendered, str):
+        return rendered
+    ids = rendered.prompt_ids + rendered.answer_ids
+    return (
+        f"{tokenizer.decode(ids, skip_special_tokens=False)!r}, {len(ids)} tokens, {len(rendered.answer_ids)} of "
+        "them supervised"
+    )

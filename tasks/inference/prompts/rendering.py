@@ -1,0 +1,214 @@
+"""From messages to token ids, through the base's own chat template: the one way for training, arms and benchmark.
+
+Nothing here matches marker strings of a known model. What the template puts after an answer is found by rendering a
+conversation with and without the answer and looking at the difference.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from schemas.errors import ConfigRefused, DatasetRefused
+
+Messages = list[dict[str, str]]
+T = TypeVar("T")
+
+# Some templates print today's date, some open a "thinking" block before the answer: both are pinned, or a run would
+# differ from tomorrow's and a training row from the prompt it is meant for. Templates that know nothing of them ignore
+# them.
+PINNED = {"date_string": "01 Jan 2026", "enable_thinking": False}
+PROBE = "zqprobe"
+
+
+@dataclass(frozen=True)
+class RenderedRow:
+    """One training row: `prompt_ids` ends where the model starts to answer, `answer_ids` ends with the stop token."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+
+
+@dataclass(frozen=True)
+class TemplateFacts:
+    """What a template does: the token that ends an answer, and whether it has a place for a system message."""
+
+    stop_id: int
+    stop_text: str
+    takes_system: bool
+
+
+_facts: weakref.WeakKeyDictionary[Any, TemplateFacts] = weakref.WeakKeyDictionary()
+
+
+def template_facts(tokenizer: Any) -> TemplateFacts:
+    """Return what the tokenizer's chat template does; found once per tokenizer.
+
+    Raises:
+        ConfigRefused: there is no chat template, it changes the text before an answer, or it ends an answer without a
+            stop token.
+    """
+    if tokenizer not in _facts:
+        if not tokenizer.chat_template:
+            raise ConfigRefused(
+                "base.model: this model's tokenizer has no chat template. Name an instruction-tuned model (its "
+                "tokenizer has one)."
+            )
+        takes_system = _takes_system(tokenizer)
+        tail = _tail(
+            tokenizer,
+            _folded([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], takes_system),
+            PROBE,
+        )
+        stop_id = _first_special(tokenizer, tail)
+        _facts[tokenizer] = TemplateFacts(stop_id, tokenizer.decode([stop_id]), takes_system)
+    return _facts[tokenizer]
+
+
+def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
+    """Return the ids of a conversation up to where the model has to answer, with the beginning-of-text token exactly as
+    the template has it.
+
+    A system message becomes the head of the first user message where the template has no place for one.
+    """
+    return _ids(tokenizer, prompt_text(tokenizer, messages))
+
+
+def render_row(
+    tokenizer: Any, instruction: str, prompt: str, completion: str, history: Sequence[str] = ()
+) -> RenderedRow:
+    """Return one row as ids: the zero-shot prompt with the turns before it, and the answer with the template's stop
+    token.
+
+    Raises:
+        DatasetRefused: the tokenizer cannot write this answer back as it was, so the model could never learn to give
+            it.
+    """
+    facts = template_facts(tokenizer)
+    start = prompt_text(tokenizer, row_messages(instruction, prompt, history))
+    prompt_ids = _ids(tokenizer, start)
+    answer = completion + facts.stop_text
+    whole = _ids(tokenizer, start + answer)
+    # The prompt is tokenised alone when the model is asked; where it would melt with the answer, the answer is
+    # tokenised alone too.
+    answer_ids = whole[len(prompt_ids) :] if whole[: len(prompt_ids)] == prompt_ids else _ids(tokenizer, answer)
+    _check_answer(tokenizer, prompt_ids, answer_ids, answer, facts)
+    return RenderedRow(prompt_ids, answer_ids)
+
+
+def row_messages(instruction: str, prompt: str, history: Sequence[str] = ()) -> Messages:
+    """Return the zero-shot conversation of one row: the instruction as system message, the turns before, the prompt as
+    user message.
+
+    `history` holds requests and answers in turn, oldest first; it begins with a request and ends with an answer.
+    """
+    return [{"role": "system", "content": instruction}, *_in_turn([*history, prompt])]
+
+
+def shown_messages(prompt: str, completion: str, history: Sequence[str] = ()) -> Messages:
+    """Return a whole row as turns that went before another request."""
+    return _in_turn([*history, prompt, completion])
+
+
+def _in_turn(texts: Sequence[str]) -> Messages:
+    return [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(texts)]
+
+
+def prompt_text(tokenizer: Any, messages: Messages) -> str:
+    """Return the rendered text of a conversation up to where the model has to answer.
+
+    Raises:
+        ConfigRefused: the template refuses such a conversation.
+    """
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return _rendered(tokenizer, _folded(messages, template_facts(tokenizer).takes_system), True)
+    except TemplateError as fault:
+        raise ConfigRefused(
+            f"base.model: this model's chat template refuses a conversation of {len(messages)} messages ({fault}). "
+            "Name another base model, or leave out the arms and rows with several turns."
+        ) from fault
+
+
+def _check_answer(
+    tokenizer: Any, prompt_ids: list[int], answer_ids: list[int], answer: str, facts: TemplateFacts
+) -> None:
+    written = _text(tokenizer, prompt_ids + answer_ids)[len(_text(tokenizer, prompt_ids)) :]
+    # Tokenizers may compose accents (NFC); that is the same text.
+    if unicodedata.normalize("NFC", written) != unicodedata.normalize("NFC", answer):
+        raise DatasetRefused(
+            f"An answer cannot be written by this model's tokenizer: wanted {_short(answer)}, it writes "
+            f"{_short(written)}. Leave the row out, or mend its text."
+        )
+    if answer_ids[-1] != facts.stop_id or facts.stop_id in answer_ids[:-1]:
+        raise DatasetRefused(
+            f"An answer holds the model's own stop token {facts.stop_text!r}: {_short(answer)}. Take it out of the "
+            "row; it is added by itself."
+        )
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    return PROBE in _attempted(
+        lambda: _rendered(tokenizer, [{"role": "system", "content": PROBE}, {"role": "user", "content": "u"}], True), ""
+    )
+
+
+def _folded(messages: Messages, takes_system: bool) -> Messages:
+    if takes_system or messages[0]["role"] != "system":
+        return messages
+    system, first, *others = messages
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *others]
+
+
+def _tail(tokenizer: Any, messages: Messages, answer: str) -> str:
+    before = _rendered(tokenizer, messages, True)
+    after = _rendered(tokenizer, [*messages, {"role": "assistant", "content": answer}], False)
+    if not after.startswith(before + answer):
+        raise ConfigRefused(
+            "base.model: this model's chat template writes something else before an answer than before the place "
+            "where the model answers, so rows for training "
+            f"would not look like its prompts: {_short(before[-60:])} became {_short(after[len(before) - 60 :])}. "
+            "Name another base model."
+        )
+    return after[len(before) + len(answer) :]
+
+
+def _first_special(tokenizer: Any, tail: str) -> int:
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    found = next((token for token in _ids(tokenizer, tail) if token in special), None)
+    if found is None:
+        raise ConfigRefused(
+            f"base.model: this model's chat template ends an answer with {tail!r}, which holds no special token: "
+            "a tuned model could not learn when to stop. Name another base model."
+        )
+    return found
+
+
+def _rendered(tokenizer: Any, messages: Messages, is_open: bool) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=is_open, **PINNED))
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    # The template has written every special token already: letting the tokenizer add its own would double them.
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _text(tokenizer: Any, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _attempted(make: Callable[[], T], otherwise: T) -> T:
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return make()
+    except TemplateError:
+        return otherwise
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:40]}…{text[-39:]}")

@@ -1,0 +1,74 @@
+"""What a version takes along when retrieval won: the passages, or the train rows, that the measured arm retrieved
+from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.errors import ConfigRefused
+from tasks.inference.prompts.retrieval_file import in_words, overweight, packed
+from tasks.inference.prompts.showing import Shown
+
+if TYPE_CHECKING:
+    from schemas.arms_config import RetrievalConfig
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What goes into the version; nothing where the arm that won does not retrieve."""
+
+    shown: Shown = field(default_factory=Shown)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The file's bytes."""
+        return packed(self.shown)
+
+    @property
+    def digest(self) -> str:
+        """The file's sha256, or "" where there is no file."""
+        return hashlib.sha256(self.content).hexdigest() if self.content else ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag that tells versions with rows or passages in them from the others."""
+        return {"carries": f"{in_words(self.shown)} ({len(self.content) / 1e6:.2f} MB)"} if self.content else {}
+
+    @property
+    def note(self) -> str:
+        """What people are told of it: how much it is, and who can read it."""
+        if not self.content:
+            return ""
+        return (
+            f"It retrieves as it was measured: it carries {self.tags['carries']} and shows the {self.shown.top_k} "
+            "nearest with each request. "
+            "Whoever can read this version can read them: mind their licence, and the people that they speak of."
+        )
+
+
+def carried_by(retrieval: RetrievalConfig, data: Path, has_documents: bool) -> Carried:
+    """Return what a version of the arm tuned_retrieval carries.
+
+    Args:
+        retrieval: the settings that the arm was measured with.
+        data: opened data artifact.
+        has_documents: whether the task has a corpus.
+
+    Raises:
+        ConfigRefused: it is more than a version carries.
+    """
+    from tasks.inference.prompts.retrieval_index import retrieved_from
+
+    shown = retrieved_from(data, retrieval.top_k, retrieval.passage_words if has_documents else None)
+    if (problem := overweight(shown)) is not None:
+        raise ConfigRefused(
+            f"The verdict is sealed, but its adapter was not registered: {problem}. Register the adapter without "
+            "retrieval (arms.trained: [tuned]), or "
+            "retrieve from less (data.corpus), which measures and trains anew."
+        )
+    return Carried(shown)

@@ -1,0 +1,97 @@
+"""What a registered version answers with: the base by its digest, the adapter, the task's instruction, what it
+retrieves from, greedy decoding.
+
+This module is copied into the version together with every module of ours that it stands on, so a version answers with
+the code that it was measured with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
+from tasks.inference.decoding import generate
+from tasks.inference.loading import AdapterFolder, load_model
+from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.rendering import render_prompt
+from tasks.inference.prompts.retrieval_file import unpacked
+from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
+from tasks.registry.version.served_facts import ServedFacts
+from tasks.reuse.current_store import current_store
+
+
+class AdaptedModel:
+    """Answers requests as the arm does that earned the version its place."""
+
+    def __init__(self, adapter: Path, facts: ServedFacts) -> None:
+        """Load base and adapter.
+
+        Raises:
+            ModelMissing: the base is not in this machine's store.
+            TuneworthyError: the golden rows are rendered otherwise here than when they were learned.
+            ArtifactBroken: the base's chat template is not the one that the adapter was fitted with, or what is
+                retrieved from was altered.
+        """
+        self.facts = facts
+        self.prompts = PromptBuilder(
+            facts.instruction, unpacked(adapter, facts.top_k, facts.carried_digest) if facts.top_k else Shown()
+        )
+        self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
+        verify_golden(adapter, self.loaded.tokenizer)
+        found = hashlib.sha256(str(self.loaded.tokenizer.chat_template).encode()).hexdigest()
+        if found != facts.template_digest:
+            wanted = facts.template_digest[:12]
+            raise ArtifactBroken(
+                f"The base's chat template is {found[:12]}, the adapter was fitted with {wanted}: its answers would "
+                "be gibberish."
+            )
+
+    def predict(self, requests: Any, params: dict[str, Any] | None = None) -> list[str]:
+        """Return the answer to every request: a list of texts, or a frame whose first column holds them.
+
+        `params["history"]` holds the turns that went before all of these requests: requests and answers in turn, oldest
+        first.
+
+        Raises:
+            ConfigRefused: the history does not end with an answer.
+        """
+        history = [str(turn) for turn in (params or {}).get("history") or ()]
+        if len(history) % 2:
+            raise ConfigRefused(
+                f'params.history: has {len(history)} turns; it holds requests and answers in turn, such as ["hi", '
+                '"hello", "who?", "me"].'
+            )
+        conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
+        prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
+        return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
+
+
+def _load_pyfunc(path: str, model_config: dict[str, Any]) -> AdaptedModel:
+    """Return the model in a version's folder; MLflow calls this by name."""
+    return AdaptedModel(Path(path), ServedFacts(**model_config))
+
+
+def _requests(given: Any) -> Iterable[str]:
+    return [str(request) for request in (given.iloc[:, 0] if hasattr(given, "iloc") and given.ndim == 2 else given)]
+
+
+def find_base(served: ServedFacts) -> Path:
+    """Return the checked folder of the base in the store that TUNEWORTHY_STORE names, or in .tuneworthy in the working
+    folder.
+
+    Raises:
+        ModelMissing: it is not there; the message tells how it gets there.
+    """
+    store = current_store()
+    if not store.is_whole(served.base_digest):
+        raise ModelMissing(
+            f"This adapter stands on base {served.base_name} with digest {served.base_digest[:12]}, which is not in "
+            f"{store.address}. "
+            "Set TUNEWORTHY_STORE to the store of the run that registered it, or run `tuneworthy run` once on this "
+            "machine "
+            f"with a config whose base.model is {served.base_name}: its first stage brings the base into the store."
+        )
+    return store.open(served.base_digest)

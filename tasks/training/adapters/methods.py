@@ -1,0 +1,188 @@
+"""The three methods: which weights are trained, and how the base is held in memory.
+
+qlora   the base in 4-bit NormalFloat with double quantisation; adapters in fp32 beside it
+lora    the base in the machine's training dtype; adapters in fp32 beside it
+full    every weight, held in fp32; products in bf16 through autocast where the machine has it
+
+An adapter is one of six kinds (training.adapter): lora, rslora (another scale), pissa, loftq and qera (another start)
+or dora (a trained length for each output).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.training_args import OptimizerNames
+
+from schemas.errors import ConfigRefused, LibraryMissing
+from tasks.reuse.memory import hand_back
+from tasks.training.adapters.adapter_layers import join_adapters
+from tasks.training.adapters.starts import start_from_weight_error
+from tasks.training.step.attention import NAME, packed_attention
+from tasks.training.step.kernels import join_operations
+
+if TYPE_CHECKING:
+    from schemas.config import TrainingConfig
+
+# What peft is told for each kind of adapter. A full decomposition takes minutes on a large layer; 16 rounds of the
+# randomised one agree with it.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "pissa": {"init_lora_weights": "pissa_niter_16"},
+    "loftq": {},
+    "qera": {},
+}
+# transformers' names of the optimisers; all but the first are bitsandbytes' and need a CUDA card.
+OPTIMIZERS = {
+    "adamw": OptimizerNames.ADAMW_TORCH,
+    "adamw_8bit": OptimizerNames.ADAMW_8BIT,
+    "paged_adamw": OptimizerNames.PAGED_ADAMW,
+    "paged_adamw_8bit": OptimizerNames.PAGED_ADAMW_8BIT,
+}
+
+
+def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str) -> Any:
+    """Return the base of a sealed folder, ready to be trained by the method, with our attention for packs.
+
+    Raises:
+        ConfigRefused: the base is already quantised, or has no layer that an adapter could stand beside, or none that
+            was named.
+        LibraryMissing: the method needs a package that is not installed.
+    """
+    from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if getattr(config, "quantization_config", None):
+        raise ConfigRefused(
+            "base.model is already quantised; training starts from 16- or 32-bit weights. Name the unquantised model."
+        )
+    AttentionInterface.register(NAME, packed_attention)
+    weights = torch.float32 if training.method == "full" else dtype
+    quantised = {"quantization_config": _four_bits(dtype)} if training.method == "qlora" else {}
+    places: dict[str, Any] = {"dtype": weights, "device_map": {"": device}, "attn_implementation": NAME, **quantised}
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, **places
+    )
+    if not getattr(model, "_supports_attention_backend", False):
+        raise ConfigRefused(
+            f"base.model: {type(model).__name__} has an attention of its own, which cannot be packed. Name another "
+            "base model."
+        )
+    model.config.use_cache = False
+    if training.method == "qlora":
+        _leave_file(model)
+    if training.method == "full":
+        return model
+    adapted = _with_adapters(model, training)
+    join_operations(adapted, device)
+    if training.adapter_kind == "loftq":
+        start_from_weight_error(adapted, folder)
+    return adapted
+
+
+def _leave_file(model: Any) -> None:
+    """Copy what was not quantised out of the mapped file: one tensor in it would keep every page of the 16-bit weights
+    resident.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.device.type == "cpu" and getattr(tensor, "quant_state", None) is None:
+            tensor.data = tensor.data.clone()
+    hand_back()  # and what quantising took beside it
+
+
+def _four_bits(dtype: torch.dtype) -> Any:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as missing:
+        message = (
+            'training.method "qlora" needs bitsandbytes; it is not installed. Run: pip install bitsandbytes, or set '
+            'training.method "lora".'
+        )
+        raise LibraryMissing(message) from missing
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _with_adapters(model: Any, training: TrainingConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = targeted(adapter_points(model), training.targets)
+    smallest = min(min(layer.in_features, layer.out_features) for layer in targets.values())
+    if training.rank > smallest:
+        raise ConfigRefused(
+            f"training.rank {training.rank} is above the smallest layer's size {smallest}: the adapter would outgrow "
+            f"the layer. Allowed: 1 to {smallest}."
+        )
+    model.requires_grad_(False)
+    chosen = {
+        "target_modules": list(training.targets) if training.targets else "all-linear",
+        **VARIANTS[training.adapter_kind],
+    }
+    config = LoraConfig(
+        r=training.rank,
+        lora_alpha=training.alpha or 2 * training.rank,
+        lora_dropout=training.dropout,
+        task_type="CAUSAL_LM",
+        **chosen,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        adapted = get_peft_model(model, config)
+    join_adapters(adapted)
+    return adapted
+
+
+def targeted(points: dict[str, Any], targets: Sequence[str] | None) -> dict[str, Any]:
+    """Return the layers that `targets` name by the end of their names, all of them where it is None.
+
+    Raises:
+        ConfigRefused: a target names no layer; the message lists the names that there are.
+    """
+    if targets is None:
+        return points
+    found = {
+        target: {name: layer for name, layer in points.items() if f".{name}".endswith(f".{target}")}
+        for target in targets
+    }
+    missing = [target for target, layers in found.items() if not layers]
+    if missing:
+        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in points}))
+        raise ConfigRefused(
+            f"training.targets: this base has no linear layer named {', '.join(missing)}. It has: {kinds}. Leave "
+            "targets out for all of them."
+        )
+    return {name: layer for layers in found.values() for name, layer in layers.items()}
+
+
+def adapter_points(model: Any) -> dict[str, Any]:
+    """Return the linear layers that get an adapter, by name: all but the output layer.
+
+    Raises:
+        ConfigRefused: there is none; the message lists the kinds of layers that there are.
+    """
+    head = model.get_output_embeddings()
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    if not found:
+        kinds = ", ".join(sorted({type(module).__name__ for module in model.modules() if not list(module.children())}))
+        raise ConfigRefused(
+            f"training.method needs linear layers, and this base has none beside its output layer ({kinds}). Set "
+            'training.method "full".'
+        )
+    return found

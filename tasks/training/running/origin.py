@@ -1,0 +1,60 @@
+"""What a fit was started from, noted beside its checkpoints: going on with anything else is refused.
+
+The stage's own folder is named by a key that covers all of this. This note guards what a key cannot: a folder that was
+copied, renamed or mended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import TrainingStopped
+from tasks.reuse.keys import digest_of, flatten
+from tasks.reuse.store import write_atomically
+
+if TYPE_CHECKING:
+    from schemas.config import TrainingConfig
+    from tasks.reuse.stage import WorkDirectory
+
+ORIGIN = "origin.json"
+
+
+def origin_of(training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int) -> dict[str, Any]:
+    """Return what moves a fit's numbers as a flat table: digests of data and base, the instruction, and each setting
+    that stands in a key.
+    """
+    weights = {path.name: _digest(path) for path in sorted([*base.glob("*.safetensors"), base / "config.json"])}
+    table = {"data": _digest(rows), "base": digest_of(weights), "task.instruction": instruction, "seed": seed}
+    return table | dict(flatten("training", training))
+
+
+def refuse_other_origin(workdir: WorkDirectory, origin: dict[str, Any]) -> None:
+    """Note the origin of a fit on its workdir; where one is noted already, it has to be the same.
+
+    Raises:
+        TrainingStopped: the folder's checkpoints are of another fit; the message names what differs.
+    """
+    path = workdir.folder / ORIGIN
+    if not path.exists():
+        write_atomically(path, json.dumps(origin, indent=1, sort_keys=True), workdir.store)
+        return
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    moved = [
+        f"{name} {noted.get(name)!r} there, {origin.get(name)!r} now"
+        for name in sorted({*noted, *origin})
+        if noted.get(name) != origin.get(name)
+    ]
+    if moved:
+        raise TrainingStopped(
+            f"The checkpoints in {workdir.folder} are of another fit ({len(moved)} of {len(origin)} things differ): "
+            f"{'; '.join(moved)}. Nothing was trained. "
+            "Run with what they were made from to go on, or delete that folder to start anew."
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,294 @@
+"""transformers' Trainer with our batches: one item is one optimiser step, made of packs whose losses add up token by
+token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import Trainer, TrainingArguments
+
+from schemas.errors import TrainingStopped
+from tasks.reuse.memory import hand_back
+from tasks.training.rows import TokenRow
+from tasks.training.running.decisions import remember_capacity
+from tasks.training.running.pace import Pace
+from tasks.training.running.process_group import ProcessGroup, StartAgain
+from tasks.training.running.resuming import keep_newest, newest_whole, step_folder, write_whole
+from tasks.training.running.shrinking import halved, is_out_of_memory
+from tasks.training.step.limit import token_limit
+from tasks.training.step.loss import AnswerHead
+from tasks.training.step.packing import Pack, TrainingDataset, deal_rows, pack_rows
+from tasks.training.step.passes import pack_loss
+
+Result = TypeVar("Result")
+WARMUP = 0.05
+CLIP = 1.0
+
+
+def arguments(
+    folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool
+) -> TrainingArguments:
+    """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and
+    evaluating are ours.
+    """
+    return TrainingArguments(
+        output_dir=str(folder),
+        seed=seed,
+        use_cpu=is_cpu,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        bf16=has_autocast,
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=CLIP,
+        learning_rate=learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(steps - 1, math.ceil(WARMUP * steps)),
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+
+
+class PackedSteps:
+    """The optimiser steps as a data set: item N is the list of packs of step N that this process computes."""
+
+    def __init__(self, dataset: TrainingDataset, capacity: int, group: ProcessGroup) -> None:
+        self.dataset, self.capacity, self.group = dataset, capacity, group
+
+    def __len__(self) -> int:
+        """Number of optimiser steps of all epochs."""
+        return len(self.dataset.steps)
+
+    def __getitem__(self, position: int) -> list[Pack]:
+        """Return this process's packs of one optimiser step."""
+        return self.packs_of(self.rows_of(position))
+
+    def rows_of(self, position: int) -> list[TokenRow]:
+        """Return all rows of one optimiser step."""
+        return [self.dataset.rows[index] for index in self.dataset.steps[position].rows]
+
+    def packs_of(self, rows: Sequence[TokenRow]) -> list[Pack]:
+        """Return this process's packs of these rows."""
+        if self.group.size == 1:
+            return pack_rows(rows, self.dataset.prefix, self.capacity)
+        return deal_rows(rows, self.dataset.prefix, self.capacity, self.group.size)[self.group.rank]
+
+
+class PackedTrainer(Trainer):
+    """Trains on packs, evaluates on held-out train groups, and saves so that nothing is lost."""
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        dataset: TrainingDataset,
+        capacity: int,
+        head: AnswerHead,
+        folder: Path,
+        pace: Pace,
+    ) -> None:
+        steps = PackedSteps(dataset, capacity, ProcessGroup(args.process_index, args.world_size, args.device))
+        super().__init__(model=model, args=args, train_dataset=steps, callbacks=[pace])
+        self.dataset, self.head, self.folder, self.reporter, self.group = (
+            dataset,
+            head,
+            folder,
+            pace.reporter,
+            steps.group,
+        )
+        pace.group, pace.limit = (
+            steps.group,
+            token_limit(model, dataset.rows, torch.bfloat16 if args.bf16 else model.dtype),
+        )
+        self.held_out = steps.packs_of(dataset.validation) if dataset.validation else []
+        self.batch: Sequence[TokenRow] = []
+
+    def get_train_dataloader(self) -> Any:
+        """Return the steps in their order."""
+        return torch.utils.data.DataLoader(
+            self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0]
+        )
+
+    def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Compute the gradients of one optimiser step; where memory runs out, with smaller packs of the same rows."""
+        model.train()
+        rows = self.train_dataset.rows_of(self.state.global_step)
+        loss = self._within_memory(lambda packs: self._add_up(model, packs, rows), inputs, rows)
+        self._note_step(loss, rows)
+        return loss
+
+    def _add_up(self, model: Any, packs: list[Pack], rows: Sequence[TokenRow]) -> torch.Tensor:
+        """Add up the gradients of a step's packs; each answer token weighs the same, whichever pack and process it is
+        in.
+        """
+        self.batch = rows
+        answers = sum(len(row.answer_ids) for row in rows)
+        total = torch.zeros((), device=self.args.device)
+        for number, pack in enumerate(packs, start=1):
+            with contextlib.nullcontext() if number == len(packs) else self.accelerator.no_sync(model):
+                loss = self.pack_loss(model, pack) * pack.weight / answers
+                self._stop_unless_finite(loss, pack.row_ids, "loss")
+                self.accelerator.backward(loss * self.group.size)  # the wrapper takes the mean over processes
+            total += loss.detach()
+        return self.group.added_up(total)
+
+    def _within_memory(
+        self, compute: Callable[[list[Pack]], Result], packs: list[Pack], rows: Sequence[TokenRow]
+    ) -> Result:
+        """Compute over packs of these rows, and again from the beginning with smaller ones as long as memory runs
+        out.
+        """
+        while True:
+            try:
+                return compute(packs)
+            except (MemoryError, RuntimeError) as fault:
+                if not is_out_of_memory(fault):
+                    raise
+            # Behind the except block: the error's frames hold what was computed.
+            self.model.zero_grad()
+            hand_back()
+            self._shrink(halved(packs, self.train_dataset.capacity))
+            packs = self.train_dataset.packs_of(rows)
+
+    def _shrink(self, capacity: int) -> None:
+        step, before = self.state.global_step + 1, self.train_dataset.capacity
+        self.reporter.say(
+            f"memory ran out at step {step}: packs of at most {capacity:,} tokens instead of {before:,}, with the "
+            "same rows a step; goes on"
+        )
+        self.train_dataset.capacity = capacity
+        self.held_out = self.train_dataset.packs_of(self.dataset.validation) if self.dataset.validation else []
+        remember_capacity(self.folder, capacity)
+        if self.group.size > 1:  # the others are in the middle of a pass that this process cannot repeat alone
+            raise StartAgain(f"memory ran out in process {self.group.rank} at step {step}")
+
+    def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
+        """Return the summed loss of a pack's answer tokens."""
+        return pack_loss(model, self.head, pack, self.args.device)
+
+    def _note_step(self, loss: torch.Tensor, rows: Sequence[TokenRow]) -> None:
+        step = self.state.global_step + 1
+        done, tokens = self.dataset.steps[step - 1].done, sum(row.tokens for row in rows)
+        entry = {
+            "step": step,
+            "epoch": done,
+            "loss": round(loss.item(), 6),
+            "learning_rate": self._get_learning_rate(),
+            "tokens": tokens,
+        }
+        self.state.log_history.append(entry)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._stop_unless_finite(torch.as_tensor(norm), [row.row_id for row in self.batch], "gradient")
+        return norm
+
+    def _stop_unless_finite(self, value: torch.Tensor, row_ids: Sequence[int], what: str) -> None:
+        if torch.isfinite(value).all():
+            return
+        rows = ", ".join(map(str, row_ids))
+        checkpoint = newest_whole(self.folder)
+        last = (
+            f"The last good checkpoint is {checkpoint.name}, and it is kept"
+            if checkpoint
+            else "There is no checkpoint yet"
+        )
+        raise TrainingStopped(
+            f"The {what} of step {self.state.global_step + 1} is not a finite number ({value.item()}), at rows "
+            f"{rows}. {last}. "
+            f"Lower training.learning_rate (now {self.args.learning_rate:g}), or look at these rows."
+        )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure the mean loss over held-out answer tokens, keep the weights if they are the best, stop when patience
+        is at its end.
+        """
+        model = self.model
+        model.eval()
+        with torch.no_grad():
+            total = self._within_memory(
+                lambda packs: self._measure(model, packs), self.held_out, self.dataset.validation
+            )
+        loss = total / sum(len(row.answer_ids) for row in self.dataset.validation)
+        step = self.state.global_step
+        self.state.log_history.append(
+            {"step": step, "epoch": self.dataset.steps[step - 1].done, "validation_loss": round(loss, 6)}
+        )
+        self.reporter.measured(step, {"validation_loss": loss})
+        if self.state.best_metric is None or loss < self.state.best_metric:
+            self.state.best_metric, self.state.best_global_step = loss, step
+            self._keep_best()
+        self.control.should_training_stop |= is_out_of_patience(self.state.log_history, self.dataset.patience)
+        return {"eval_loss": loss}
+
+    def _measure(self, model: Any, packs: Sequence[Pack]) -> float:
+        own = sum(self.pack_loss(model, pack).item() * pack.weight for pack in packs)
+        return own if self.group.size == 1 else float(self.group.added_up(torch.tensor(own, dtype=torch.float64)))
+
+    def _keep_best(self) -> None:
+        def save(aside: Path) -> Path:
+            self.save_model(str(aside), _internal_call=True)
+            return aside
+
+        self._write_together(self.folder / step_folder("best", self.state.global_step), save)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        for unwanted in ("training_args.bin", "README.md"):
+            (Path(output_dir or "") / unwanted).unlink(missing_ok=True)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        def save(aside: Path) -> Path:
+            self.args.output_dir = str(aside)
+            super(PackedTrainer, self)._save_checkpoint(model, trial)
+            return aside / f"checkpoint-{self.state.global_step}"
+
+        self._write_together(self.folder / "checkpoints" / step_folder("step", self.state.global_step), save)
+        if self.args.should_save:
+            keep_newest(self.folder / "checkpoints", "step-*")
+            keep_newest(self.folder, "best-*")
+
+    def _write_together(self, target: Path, save: Callable[[Path], Path]) -> None:
+        """Have every process save its part into a folder aside, which the first one moves into place."""
+
+        def write(aside: Path) -> Path:
+            self.group.wait()
+            saved = save(aside)
+            self.group.wait()
+            return saved
+
+        if self.args.should_save:
+            write_whole(self.folder, target, write, self.reporter.say, may_retry=self.group.size == 1)
+        else:
+            write(self.folder / "aside")
+        self.group.wait()
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Leave the Trainer's own log out: it holds seconds."""
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Leave the Trainer's estimate out: it does not know packs."""
+        return 0
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> None:
+        return None
+
+
+def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
+    """Tell whether the last `patience` validation losses are all no better than the best one before them."""
+    losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience

@@ -1,0 +1,188 @@
+"""Which rows stand together: optimiser steps by tokens, packs by best-fit decreasing. No row is cut, lost or seen twice
+in an epoch.
+
+A pack is one forward and backward pass: the common prompt prefix once, then the rest of each row. Inside a pack rows do
+not see each other (tasks/training/step/attention.py). The last token of a row predicts nothing, so it is a label and
+never an input.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks.training.rows import TokenRow
+from tasks.training.step.layout import Layout, lay_out
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: the rows it sees, by index, how many epochs are done after it, and whether validation is due
+    then.
+    """
+
+    epoch: int
+    rows: tuple[int, ...]
+    done: float
+    is_epoch_end: bool
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One forward pass: input_ids and position_ids (1, T), the positions that predict an answer token (A,), and those
+    tokens (A,).
+    """
+
+    input_ids: Any
+    position_ids: Any
+    answer_positions: Any
+    labels: Any
+    layout: Layout
+    row_ids: tuple[int, ...]
+    row_tokens: int
+    weight: float = 1.0  # 0 makes a pass whose loss does not count
+
+
+def plan_steps(tokens: Sequence[int], tokens_per_step: int, epochs: float, seed: int) -> list[Step]:
+    """Return the optimiser steps of all epochs; `tokens` are the rows' lengths, and each epoch has its own order, drawn
+    by the seed.
+    """
+    steps: list[Step] = []
+    for epoch in range(math.ceil(epochs)):
+        groups = _filled(_shuffled(len(tokens), seed, epoch), tokens, tokens_per_step)
+        kept = groups[: max(1, math.ceil(len(groups) * min(1.0, epochs - epoch)))]
+        steps += [
+            Step(epoch, group, round(epoch + number / len(groups), 4), number == len(kept))
+            for number, group in enumerate(kept, start=1)
+        ]
+    return steps
+
+
+def _shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    order = list(range(count))
+    random.Random(f"order-{seed}-{epoch}").shuffle(order)
+    return order
+
+
+def _filled(order: Sequence[int], tokens: Sequence[int], tokens_per_step: int) -> list[tuple[int, ...]]:
+    groups: list[list[int]] = [[]]
+    held = 0
+    for row in order:
+        if groups[-1] and held + tokens[row] > tokens_per_step:
+            groups.append([])
+            held = 0
+        groups[-1].append(row)
+        held += tokens[row]
+    return [tuple(group) for group in groups]
+
+
+def fit_best(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Pack items by best-fit decreasing and return their indices per pack; an item longer than the capacity stands
+    alone.
+    """
+    packs: list[list[int]] = []
+    room: list[tuple[int, int]] = []
+    for item in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        place = bisect.bisect_left(room, (lengths[item], -1))
+        if place == len(room):
+            packs.append([item])
+            bisect.insort(room, (capacity - lengths[item], len(packs) - 1))
+        else:
+            left, pack = room.pop(place)
+            packs[pack].append(item)
+            bisect.insort(room, (left - lengths[item], pack))
+    return packs
+
+
+@dataclass(frozen=True)
+class TrainingDataset:
+    """What is learned, in which order: rows by index in steps, the rows that pick the best weights, and the prompt
+    tokens that all of them share.
+    """
+
+    rows: Sequence[TokenRow]
+    validation: Sequence[TokenRow]
+    steps: Sequence[Step]
+    prefix: int
+    patience: int
+
+    def packs_of(self, position: int, capacity: int) -> list[int]:
+        """Return the input tokens of each pack of a step."""
+        lengths = [own_length(self.rows[index], self.prefix) for index in self.steps[position].rows]
+        return [
+            self.prefix + sum(lengths[item] for item in pack)
+            for pack in fit_best(lengths, max(1, capacity - self.prefix))
+        ]
+
+
+def own_length(row: TokenRow, prefix: int) -> int:
+    """Return how many input tokens a row adds to a pack beyond the shared prefix."""
+    return row.tokens - 1 - prefix
+
+
+def pack_rows(rows: Sequence[TokenRow], prefix: int, capacity: int) -> list[Pack]:
+    """Return packs of at most `capacity` input tokens, the shared prefix of `prefix` tokens included, that hold every
+    row once.
+    """
+    lengths = [own_length(row, prefix) for row in rows]
+    return [collate([rows[index] for index in pack], prefix) for pack in fit_best(lengths, max(1, capacity - prefix))]
+
+
+def deal_rows(rows: Sequence[TokenRow], prefix: int, capacity: int, hands: int) -> list[list[Pack]]:
+    """Return packs of at most `capacity` input tokens for each of several processes: equally many, about equally long,
+    every row in one of them.
+
+    Passes are collective there, so a process that has no row left for one makes it with a row that does not count.
+    """
+    lengths = [own_length(row, prefix) for row in rows]
+    count = hands * math.ceil(len(fit_best(lengths, max(1, capacity - prefix))) / hands)
+    parts = spread(lengths, count)
+    while count < len(rows) and any(sum(lengths[item] for item in part) > capacity - prefix for part in parts):
+        count += hands
+        parts = spread(lengths, count)
+    blank = replace(collate([min(rows, key=lambda row: row.tokens)], prefix), weight=0.0)
+    packs = [collate([rows[item] for item in part], prefix) if part else blank for part in parts]
+    return [packs[hand::hands] for hand in range(hands)]
+
+
+def spread(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Spread items over `count` parts, the longest first and each to the part that is shortest so far; return their
+    positions.
+    """
+    parts: list[list[int]] = [[] for _ in range(count)]
+    sums = [0] * count
+    for item in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        shortest = sums.index(min(sums))
+        parts[shortest].append(item)
+        sums[shortest] += lengths[item]
+    return parts
+
+
+def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:
+    """Return one pack of these rows, the shortest first, so that rows of like length stand side by side."""
+    import torch
+
+    ordered = sorted(rows, key=lambda row: (row.tokens, row.row_id))
+    inputs, positions = list(ordered[0].prompt_ids[:prefix]), list(range(prefix))
+    predicting: list[int] = []
+    labels: list[int] = []
+    for row in ordered:
+        whole = row.prompt_ids + row.answer_ids
+        start = len(inputs) - prefix
+        predicting += range(start + len(row.prompt_ids) - 1, start + len(whole) - 1)
+        labels += row.answer_ids
+        inputs += whole[prefix:-1]
+        positions += range(prefix, len(whole) - 1)
+    return Pack(
+        torch.tensor([inputs]),
+        torch.tensor([positions]),
+        torch.tensor(predicting),
+        torch.tensor(labels),
+        lay_out(prefix, [own_length(row, prefix) for row in ordered]),
+        tuple(row.row_id for row in ordered),
+        sum(row.tokens for row in ordered),
+    )
