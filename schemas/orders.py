@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.arms_config import ArmsConfig
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
-from schemas.config import StageLimits, StageName, TrainingConfig
+from schemas.config import StageLimits, StageName
 from schemas.task_config import TaskConfig
+from schemas.training_config import TrainingConfig
 
 
 class TrainOrder(BaseModel):

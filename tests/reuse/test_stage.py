@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.artifacts import ReportArtifact
-from schemas.config import TrainingConfig
 from schemas.errors import StoreUnwritable, TuneworthyError
+from schemas.training_config import TrainingConfig
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import flatten, moved
 from tasks.reuse.planning import Pending, planning
