@@ -14,14 +14,16 @@ from schemas.training_config import TrainingConfig
 
 
 class BaseConfig(Section):
-    """The base model: always pinned, always safetensors inside, never with remote code."""
+    """The base model: always pinned, converted to safetensors, and loaded without remote code."""
 
     model: str = Field(
         min_length=1,
         description="package://NAME (GGUF inside an installed package), a folder, or a hub id with `revision`.",
         json_schema_extra=NOT_IN_KEY,
     )
-    revision: str | None = Field(None, description="Commit of a hub id; needed for one.", json_schema_extra=NOT_IN_KEY)
+    revision: str | None = Field(
+        None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
+    )
 
 
 class BenchmarkConfig(Section):
@@ -35,7 +37,8 @@ class BenchmarkConfig(Section):
         0.05,
         ge=0,
         le=1,
-        description="Accuracy that may be lost on a task; the gate refuses an adapter that surely lost more.",
+        description="Accuracy that may be lost on a task; the gate refuses an adapter that lost more, at "
+        "decision.confidence.",
     )
     limit: int | None = Field(None, ge=1, description="Use the first N items of each task only (for trying out).")
 
@@ -45,7 +48,7 @@ class DecisionConfig(Section):
 
     target: float = Field(0.9, ge=0, le=1, description="Mean score at which an arm is good enough.")
     worth: float = Field(
-        0.03, ge=0, le=1, description="Gain over the best untrained arm below which tuning is not worth its keep."
+        0.03, ge=0, le=1, description="Gain over the best untrained arm below which tuning is not worth its cost."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
 
@@ -92,7 +95,9 @@ class StageLimits(Section):
         description="Tries after the first one, for faults that may pass (network, storage, a full card, pre-emption).",
     )
     minutes: float | None = Field(
-        None, gt=0, description="A try that takes longer fails; what it saved on its workdir is there for the next run."
+        None,
+        gt=0,
+        description="A try that takes longer fails; the next run continues from what it saved in its work directory.",
     )
 
 
@@ -113,7 +118,7 @@ class RunConfig(Section):
     arms: ArmsConfig = Field(default_factory=ArmsConfig, description="What is measured.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the adapter is fitted.")
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="What must not be forgotten.")
-    decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When it is worth it.")
+    decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When tuning is worth it.")
     registry: RegistryConfig = Field(description="Where the adapter goes.")
     stages: dict[StageName, StageLimits] = Field(
         default_factory=dict,
@@ -127,15 +132,12 @@ class RunConfig(Section):
     )
 
     @model_validator(mode="after")
-    def shots_stand_beside_passages(self) -> RunConfig:
-        """Refuse examples beside passages where there are no passages: there the retrieved examples are all that is
-        shown.
-        """
+    def shots_need_passages(self) -> RunConfig:
+        """Refuse arms.retrieval.shots without a corpus, where the retrieved examples are all that is shown."""
         if self.arms.retrieval.shots is not None and self.data.corpus is None:
             raise ValueError(
-                "arms.retrieval.shots: there are no passages to show examples beside, as data.corpus is not set; "
-                "leave it out: "
-                f"the retrieval arms show the arms.retrieval.top_k = {self.arms.retrieval.top_k} nearest training "
-                "examples"
+                "arms.retrieval.shots: these examples go before passages, and there are none, as data.corpus is not "
+                "set; leave it out: the retrieval arms show the arms.retrieval.top_k = "
+                f"{self.arms.retrieval.top_k} nearest training examples"
             )
         return self

@@ -54,45 +54,42 @@ Doubtful = Literal[
 
 
 class DataConfig(Section):
-    """Where the rows are and what is demanded of them."""
+    """Where the rows are, and what is required of them."""
 
     source: str = Field(
         min_length=1,
         description="Files (path or glob relative to the config file: jsonl, csv, parquet), a database (SQLAlchemy URL "
-        "without password, with `query`), "
-        "or a data set on the Hugging Face hub (hub://OWNER/NAME, with `revision`).",
+        "without password, with `query`), or a dataset on the Hugging Face hub (hub://OWNER/NAME, with `revision`).",
         json_schema_extra=NOT_IN_KEY,
     )
     query: str | None = Field(
         None,
         min_length=1,
-        description="SELECT that gives the rows, for a database. Its answer is fetched whenever a run or plan starts: "
-        "only "
-        "the rows tell whether they changed.",
+        description="SELECT that gives the rows, for a database. Its result is fetched whenever a run or a plan "
+        "starts, as only the rows themselves show whether they changed.",
         json_schema_extra=NOT_IN_KEY,
     )
     password: str | None = Field(
         None,
         description="Where the database's password is kept: env:NAME (environment variable) or prefect:NAME (Secret "
-        "block). "
-        "Never the password itself.",
+        "block). Never the password itself.",
         json_schema_extra=NOT_IN_KEY,
     )
     revision: str | None = Field(
         None,
-        description="Commit of the data set on the hub, 40 hex digits; needed for one.",
+        description="Commit of the dataset on the hub, 40 hex digits; required for a dataset on the hub.",
         json_schema_extra=NOT_IN_KEY,
     )
     split: str | None = Field(
         None,
         min_length=1,
-        description="Split of the data set on the hub; train when left out.",
+        description="Split of the dataset on the hub; train when left out.",
         json_schema_extra=NOT_IN_KEY,
     )
     subset: str | None = Field(
         None,
         min_length=1,
-        description="Configuration of the data set on the hub, where it has several.",
+        description="Configuration of the dataset on the hub, where it has several.",
         json_schema_extra=NOT_IN_KEY,
     )
     layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
@@ -101,34 +98,32 @@ class DataConfig(Section):
     )
     prompt: str = Field("prompt", min_length=1, description="Column that holds the request (layout prompt_completion).")
     completion: str = Field(
-        "completion", min_length=1, description="Column that holds the answer wanted (layout prompt_completion)."
+        "completion", min_length=1, description="Column that holds the expected answer (layout prompt_completion)."
     )
     group: str | None = Field(
         None,
-        description="Column; rows of one group never stand on both sides of the split. Without it every row is its own "
-        "group.",
+        description="Column that names a row's group; a group is never on both sides of the split. Without it every "
+        "row is its own group.",
     )
     id: str | None = Field(
-        None, min_length=1, description="Column that names a row; a row whose id an earlier one has is refused."
+        None, min_length=1, description="Column with the id of a row; a row with the id of an earlier one is refused."
     )
-    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is kept for measuring.")
+    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is held out for measuring.")
     refuse_above: float = Field(
-        0.01, ge=0, le=1, description="Share of refused rows above which the whole set is refused."
+        0.01, ge=0, le=1, description="Share of refused rows above which the whole dataset is refused."
     )
     near_duplicate: float = Field(
         0.8,
         ge=0.5,
         le=1,
-        description="Requests that share this much of their three-word runs (Jaccard) are near-duplicates; template "
-        "text is "
-        "left out.",
+        description="Requests whose sets of word trigrams overlap this much (Jaccard) are near-duplicates; text that "
+        "many rows share is left out.",
     )
     checks: dict[Unreadable | Doubtful | Personal, Action] = Field(
         default_factory=dict,
         description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note "
-        "(kept, listed), instead of its default. "
-        "Personal data (secret, card_number, iban, email_address, phone_number) may be set to mask: [EMAIL] stands "
-        "in its place, in train and held-out rows.",
+        "(kept, listed), instead of its default. Personal data (secret, card_number, iban, email_address, "
+        "phone_number) may be set to mask: a mark such as [EMAIL] replaces it, in train and held-out rows.",
     )
     checks_file: str | None = Field(
         None,
@@ -146,8 +141,8 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def source_is_whole(self) -> DataConfig:
-        """Refuse a source that lacks a setting, a setting that goes with another kind of source, and a password where
-        it would be seen.
+        """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
+        source.
         """
         faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
         if faults:
@@ -155,8 +150,8 @@ class DataConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def unreadable_rows_are_not_kept(self) -> DataConfig:
-        """Refuse to note a row that cannot be used at all."""
+    def actions_fit_their_reasons(self) -> DataConfig:
+        """Refuse to keep rows that cannot be used, and to mask anything but personal data."""
         kept = sorted(
             reason for reason, action in self.checks.items() if action == "note" and reason in get_args(Unreadable)
         )

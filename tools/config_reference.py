@@ -23,9 +23,9 @@ from schemas.config import RunConfig  # noqa: E402
 PAGE = ROOT / "docs" / "config.md"
 HEAD = """# Settings
 
-Made by `make reference-write` from the descriptions in schemas/; do not edit. One YAML file is one whole run. A key that is not
-listed here is refused, with the nearest one named; `--set section.setting=value` overrides one setting on the
-command line. Paths start at the config file's folder.
+Made by `make reference-write` from the descriptions in schemas/; do not edit. One YAML file is one whole run. A key
+that is not listed here is refused, with the nearest one named; `--set section.setting=value` overrides one setting on
+the command line. Paths start at the config file's folder.
 
 A setting marked • tells *where* something is or how the work is done, never *what* comes out (a file counts by
 its content): changing it alone makes nothing run again. Every other setting is part of the key of the stages that
