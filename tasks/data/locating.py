@@ -13,7 +13,8 @@ from tasks.data.checking.personal_libraries import require_libraries
 from tasks.reuse.sources import source_files
 
 if TYPE_CHECKING:
-    from schemas.config import DataConfig, RunConfig
+    from schemas.config import RunConfig
+    from schemas.data_config import DataConfig
     from schemas.task_config import TaskConfig
     from tasks.reuse.store import ArtifactStore
 

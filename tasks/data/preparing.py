@@ -33,7 +33,7 @@ from tasks.data.text.turns import asked, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
     from schemas.task_config import TaskConfig
     from tasks.reuse.stage import WorkDirectory
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.champion import SplitRule
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
     from schemas.task_config import TaskConfig
     from tasks.data.checking.mending import MendedCopy
 

@@ -16,7 +16,7 @@ from tasks.arms.prompting import shown_by
 from tasks.arms.slicing import arm_slice
 from tasks.arms.task import score_arm
 from tasks.inference.prompts import retrieval_file as carrying
-from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
 from tests.random_adapter import sealed_adapter, sealed_base
 from tests.tampered_base import tampered
@@ -145,13 +145,13 @@ def test_a_change_of_the_shots_measures_only_the_arms_that_show_them_again(
     store: ArtifactStore, base: ModelArtifact, corpus: dict[str, str] | None, again: list[str]
 ) -> None:
     data, ran = sealed_data(store, corpus), Ran()
-    token = reporter.set(ran)
+    token = current_reporter.set(ran)
     try:
         for arms in (ARMS, ARMS.model_copy(update={"few_shot": FewShotConfig(shots=3)})):
             for arm in ("prompt", "few_shot", "retrieval"):
                 score_arm(arm_slice(arm, arms, corpus is not None), TASK, base, data, None, 7)
     finally:
-        reporter.reset(token)
+        current_reporter.reset(token)
     assert ran.how == ["ran", "ran", "ran", *again]
 
 
@@ -168,7 +168,7 @@ def test_a_task_with_documents_shows_passages_of_them_and_rows_of_the_train_spli
 
 def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStore, base: ModelArtifact) -> None:
     data, said = sealed_data(store, {f"{state}.md": f"The capital of {state} is a city." for state in STATES}), Ran()
-    token = reporter.set(said)
+    token = current_reporter.set(said)
     try:
         alone, beside = (
             score_arm(
@@ -185,7 +185,7 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
             score_arm(arm_slice(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt")
         )
     finally:
-        reporter.reset(token)
+        current_reporter.reset(token)
     examples = few_shot.prompt_tokens - prompt.prompt_tokens
     assert beside.prompt_tokens - alone.prompt_tokens == pytest.approx(examples)
     shared = [int(line.split("the first ")[1].split()[0]) for line in said.lines[:2]]
@@ -198,11 +198,11 @@ def test_an_arm_says_when_it_retrieves_from_more_than_a_version_carries(
 ) -> None:
     monkeypatch.setattr(carrying, "MOST_MEBIBYTES", limit)
     said = Ran()
-    token = reporter.set(said)
+    token = current_reporter.set(said)
     try:
         score_arm(arm_slice("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
     finally:
-        reporter.reset(token)
+        current_reporter.reset(token)
     assert told == any("5 train rows have" in line and "could not be registered" in line for line in said.lines)
 
 

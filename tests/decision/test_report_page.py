@@ -131,7 +131,7 @@ def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> N
     text = render_report(a_page())
     assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
     assert (
-        '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 surely within the margin of 0.05, 1 surely beyond it '
+        '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 within the margin of 0.05, 1 beyond it '
         "(general_mini)." in text
     )
     assert "−0.125" in text

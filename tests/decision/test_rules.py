@@ -64,14 +64,11 @@ def test_the_gate_counts_its_tasks_by_what_is_sure_of_each_and_names_those_that_
         for name, (low, high) in bounds.items()
     )
     gate = judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks), 0.05)
-    counts = (
-        "of 4 benchmark tasks, 1 surely within the margin of 0.05, 2 not surely beyond it (grammar, facts), 1 surely "
-        "beyond it (lost)"
-    )
+    counts = "of 4 benchmark tasks, 1 within the margin of 0.05, 2 inconclusive (grammar, facts), 1 beyond it (lost)"
     assert gate.in_words == f"Gate shut: {counts}"
     assert (
         judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks[:1]), 0.05).in_words
-        == "Gate open: of 1 benchmark task, 1 surely within the margin of 0.05"
+        == "Gate open: of 1 benchmark task, 1 within the margin of 0.05"
     )
 
 

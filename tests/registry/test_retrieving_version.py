@@ -110,27 +110,27 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
 
 
 @pytest.mark.parametrize(
-    ("corpus", "told", "held"),
+    ("corpus", "carries", "held"),
     [(CORPUS, "4 passages", "one with nevada"), (None, "5 train rows", "those around texas")],
     ids=["passages", "train rows"],
 )
 def test_a_version_says_what_it_carries_and_who_can_read_it(
-    corpus: dict[str, str] | None, told: str, held: str, made: Made
+    corpus: dict[str, str] | None, carries: str, held: str, made: Made
 ) -> None:
-    heard: list[str] = []
-    with listening(heard):
+    lines: list[str] = []
+    with listening(lines):
         made.register(a_retrieval_verdict(0.85), data=sealed_rows(made.store, corpus))
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
     note = (
-        f"it carries {told} (0.00 MB) and shows the 2 nearest with each request. Whoever can read this version can "
-        "read them: mind their licence"
+        f"it carries {carries} (0.00 MB) and shows the 2 nearest with each request. Everybody who can read this "
+        "version can read them: check their licence"
     )
-    assert note in version.description and note in heard[-1]
+    assert note in version.description and note in lines[-1]
     assert (version.tags["arm"], version.tags["score"], version.tags["carries"]) == (
         "tuned_retrieval",
         "0.950000",
-        f"{told} (0.00 MB)",
+        f"{carries} (0.00 MB)",
     )
     (file,) = (made.store.root / "mlartifacts").rglob(carrying.FILE)
     assert held in file.read_text() and "row_id" not in file.read_text()

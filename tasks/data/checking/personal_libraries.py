@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable
 from typing import get_args
 
-from schemas.config import Personal
+from schemas.data_config import Personal
 from schemas.errors import LibraryMissing
 
 LIBRARIES = {

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
     from schemas.artifacts import SourceFile
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
     from tasks.reuse.store import ArtifactStore
 
 CHUNK = 10_000  # rows that a driver hands over at once

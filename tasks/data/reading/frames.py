@@ -19,7 +19,7 @@ from tasks.data.reading.records import Record, read_records
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
 
 CHUNK = 50_000
 JUDGED = 1000  # records by which a layout is told

@@ -12,7 +12,7 @@ from tasks.data.reading.fetching import as_line, fetched_before, kept_rows
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
     from tasks.reuse.store import ArtifactStore
 
 CHUNK = 10_000  # rows made into lines at once

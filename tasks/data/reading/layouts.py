@@ -21,7 +21,7 @@ import orjson
 from tasks.answers.contract import Breach
 
 if TYPE_CHECKING:
-    from schemas.config import DataConfig
+    from schemas.data_config import DataConfig
 
 ROLES = {
     "human": "user",

@@ -7,7 +7,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from schemas.config import DataConfig, Doubtful, Personal, Unreadable
+from schemas.data_config import DataConfig, Doubtful, Personal, Unreadable
 from tasks.data.checking.doubts import doubtful_rows
 from tasks.data.checking.reasons import REASONS
 from tasks.data.text.speech import spoken

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import Personal
+from schemas.data_config import Personal
 from schemas.errors import DatasetRefused, LibraryMissing
 from tasks.data.checking import personal_libraries
 from tasks.data.checking.personal import KINDS, masked, masked_rows, personal_rows

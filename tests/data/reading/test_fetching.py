@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.config import DataConfig
+from schemas.data_config import DataConfig
 from schemas.errors import ConfigRefused, DatasetMissing, LibraryMissing
 from tasks.data.locating import locate_data
 from tasks.data.reading import fetching

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.artifacts import SourceFile
-from schemas.config import DataConfig
+from schemas.data_config import DataConfig
 from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.reading import records
 from tasks.data.reading.frames import read_rows

@@ -18,7 +18,7 @@ from tasks.data.reporting.changes import ChangedRow, Changes, changed_rows, chan
 from tasks.data.reporting.earlier import earlier_data
 from tasks.data.task import validate_data
 from tasks.reuse.planning import current_run
-from tasks.reuse.progress import reporter
+from tasks.reuse.progress import current_reporter
 from tests.data.conftest import Listener, Room, sound_rows
 
 Rows = dict[str, str]
@@ -105,12 +105,12 @@ def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(ma
         room.write(rows)
         config = room.config(group="group", refuse_above=0.5)
         listener.lines.clear()
-        named, heard = current_run.set(run), reporter.set(listener)
+        named, heard = current_run.set(run), current_reporter.set(listener)
         try:
             return validate_data(config.task, config.data, config.seed, locate_data(config, room.workdir.store))
         finally:
             current_run.reset(named)
-            reporter.reset(heard)
+            current_reporter.reset(heard)
 
     def said() -> list[str]:
         return [line for line in listener.lines if "since the last time" in line]
