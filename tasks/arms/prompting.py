@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas.errors import ConfigRefused
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.settings import ArmSettings
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.retrieval_index import TrainRow, read_train, retrieved_from
-from tasks.inference.prompts.showing import Shown
 
 
-def shown_by(arm: ArmSlice, data: Path, seed: int) -> Shown:
+def context_of(arm: ArmSettings, data: Path, seed: int) -> PromptContext:
     """Return what an arm shows; nothing is read that it does not.
 
     Args:
@@ -24,7 +24,7 @@ def shown_by(arm: ArmSlice, data: Path, seed: int) -> Shown:
     Raises:
         ConfigRefused: more examples or passages are wanted than there are.
     """
-    shown = Shown()
+    shown = PromptContext()
     if arm.top_k is not None:
         shown = retrieved_from(data, arm.top_k, arm.passage_words)
         what = "passages in the corpus" if shown.passages else "train rows"

@@ -13,16 +13,16 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
-from tasks.arms.prompting import shown_by
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.prompting import context_of
+from tasks.arms.settings import ArmSettings
 from tasks.inference.batching import common_prefix
 from tasks.inference.decoding import Generated, generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
+from tasks.inference.prefix_support import why_unsupported
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
-from tasks.inference.prompts.retrieval_file import FILE, overweight, unpacked
-from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
-from tasks.inference.suiting import unsuited
+from tasks.inference.prompts.retrieval_file import FILE, deserialised, why_too_large
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check_kinship(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifa
 
 
 def measure_arm(
-    arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, reporter: Reporter
+    arm: ArmSettings, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, reporter: Reporter
 ) -> ArmArtifact:
     """Answer every held-out row greedily, score the answers, and write answers.parquet.
 
@@ -78,8 +78,8 @@ def measure_arm(
     if arm.is_tuned != (inputs.adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
     rows = held_out_rows(inputs.data, arm.limit)
-    shown = _carried(arm, inputs.adapter) or shown_by(arm, inputs.data, seed)
-    if arm.top_k and (problem := overweight(shown)):
+    shown = _carried(arm, inputs.adapter) or context_of(arm, inputs.data, seed)
+    if arm.top_k and (problem := why_too_large(shown)):
         reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
     builder = PromptBuilder(task.instruction, shown)
     messages = [
@@ -104,11 +104,11 @@ def measure_arm(
     return facts(arm, table, seconds)
 
 
-def _carried(arm: ArmSlice, adapter: Path | None) -> Shown | None:
+def _carried(arm: ArmSettings, adapter: Path | None) -> PromptContext | None:
     """Return what a champion retrieves from by itself; an adapter that is not served yet has nothing of the kind."""
     path = adapter / FILE if adapter else None
     return (
-        unpacked(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
+        deserialised(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
         if path and path.exists()
         else None
     )
@@ -116,7 +116,7 @@ def _carried(arm: ArmSlice, adapter: Path | None) -> Shown | None:
 
 def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
     """Say how the prompts are answered, and why when it is the slower way."""
-    reason = unsuited(loaded)
+    reason = why_unsupported(loaded)
     return (
         f"the first {common_prefix(prompts)} read once for all"
         if reason is None
@@ -130,7 +130,7 @@ def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
     return rows if limit is None else rows.head(limit)
 
 
-def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
+def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
     """Refuse an arm whose prompts and answers together do not fit what the model can look at; nothing is ever cut off.
 
     Raises:
@@ -170,7 +170,7 @@ def scored(
     ).sort("row_id")
 
 
-def facts(arm: ArmSlice, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
+def facts(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
     """Return the arm's means over its rows."""
     means = {
         column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")

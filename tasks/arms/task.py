@@ -12,7 +12,7 @@ from schemas.artifacts import (
     ModelArtifact,
     ScoredChampionArtifact,
 )
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
 def score_arm(
-    arm: ArmSlice,
+    arm: ArmSettings,
     task: TaskConfig,
     base: ModelArtifact,
     data: DataArtifact,
@@ -31,7 +31,7 @@ def score_arm(
     workdir: WorkDirectory,
 ) -> ArmArtifact:
     """Let one arm answer every held-out row, greedily, and score its answers; `arm` comes from
-    `tasks.arms.slicing.arm_slice`.
+    `tasks.arms.settings.arm_settings`.
     """
     from tasks.arms.scoring import ArmInputs, measure_arm
 
@@ -50,7 +50,7 @@ def score_arm(
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
 def score_champion(
-    arm: ArmSlice,
+    arm: ArmSettings,
     task: TaskConfig,
     base: ModelArtifact,
     data: DataArtifact,

@@ -13,22 +13,22 @@ from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data.checking.contract import broken_answers, broken_rows
-from tasks.data.checking.doubts import doubtful_rows
+from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
-from tasks.data.overlap import same_rows
-from tasks.data.overlap.nearness import near_pairs
+from tasks.data.overlap import duplicates
+from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.reading.corpus import read_corpus
 from tasks.data.reading.frames import read_rows
-from tasks.data.reading.spool import Said, Spool, spooling, write_sides
+from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, write_sides
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.turns import asked, opening
 
 if TYPE_CHECKING:
@@ -96,12 +96,12 @@ def _sifted(
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
-    sieve.sift(same_rows.in_held_out(sieve.rows))
-    texts = Said(spool, sieve.rows["place"])
+    sieve.sift(duplicates.in_held_out(sieve.rows))
+    texts = NormalisedRequests(spool, sieve.rows["place"])
     pairs = near_pairs(
         texts, data.near_duplicate, lambda done, total: workdir.reporter.advance(done, total, "rows compared")
     )
-    sieve.sift(same_rows.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
+    sieve.sift(duplicates.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     _refuse_emptied(whole, sieve)
     return sieve
@@ -129,7 +129,7 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
     """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its languages and
     lengths; 80 bytes with an id.
     """
-    return same_rows.with_keys(rows).select(
+    return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
         "line",
@@ -151,25 +151,25 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
-    sieve.rows = sieve.rows.with_columns(said=spoken(asked(sieve.rows)))
+    sieve.rows = sieve.rows.with_columns(normalised=normalised(asked(sieve.rows)))
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
-    sieve.sift(same_rows.extra_keys(sieve.rows))
+    sieve.sift(duplicates.extra_keys(sieve.rows))
     sieve.sift(
         broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))
     )
-    sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+    sieve.sift(suspicious_rows(sieve.rows, task.answer.format == "text", task.instruction))
     sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
 
 
 def _sift_repeats(sieve: Sieve) -> None:
     """Judge rows by all others."""
     sieve.sift(other_languages(sieve.rows))
-    sieve.sift(same_rows.repeated_ids(sieve.rows))
-    sieve.sift(same_rows.exact_duplicates(sieve.rows))
-    sieve.sift(same_rows.conflicting_answers(sieve.rows))
+    sieve.sift(duplicates.repeated_ids(sieve.rows))
+    sieve.sift(duplicates.exact_duplicates(sieve.rows))
+    sieve.sift(duplicates.conflicting_answers(sieve.rows))
 
 
 def _sides(sieve: Sieve) -> dict[str, int]:

@@ -24,7 +24,7 @@ SURE = 0.99  # chance that enough groups are named to have one held out
 
 
 def own_group(prompts: pl.Series) -> pl.Series:
-    """Return a group for each row that is given none: a fingerprint of its (first) spoken request, so that equal
+    """Return a group for each row that is given none: a fingerprint of its (first) normalised request, so that equal
     requests stand together.
     """
     return pl.Series(

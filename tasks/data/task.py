@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schemas.champion import SplitRule
     from schemas.config import DataConfig
     from schemas.task_config import TaskConfig
-    from tasks.data.checking.mending import MendedCopy
+    from tasks.data.checking.fixing import FixedCopy
 
 PERSONAL = (
     "phonenumberslite",
@@ -137,10 +137,10 @@ def write_refused_report(name: str, workdir: Path, headline: str) -> Path | None
     return write_refused_page(name, refused, headline) if refused.exists() else None
 
 
-def write_mended_copy(sources: Sources, out: Path) -> MendedCopy:
+def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:
     """Write a mended copy of the rows to `out`, never in place, and return what was done to how many rows; no stage,
     since nobody builds on it.
     """
-    from tasks.data.checking.mending import mend_rows
+    from tasks.data.checking.fixing import fix_rows
 
-    return mend_rows(sources.rows, out)
+    return fix_rows(sources.rows, out)

@@ -11,7 +11,7 @@ import torch
 from tasks.inference.batching import batches, chunks, common_prefix, memory_budget, row_token_bytes
 from tasks.inference.loading import LoadedModel
 from tasks.inference.prefix import PrefixReader, SharedMemory, reading
-from tasks.inference.suiting import unsuited
+from tasks.inference.prefix_support import why_unsupported
 
 Progress = Callable[[int, int], None]
 Tell = Callable[[int, list[int]], None]
@@ -33,7 +33,7 @@ def generate(
     """Return the greedy answer to every prompt, in their order.
 
     What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot
-    be shared in this way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
+    be shared in this way is answered by transformers' own `generate` (`tasks.inference.prefix_support` tells why).
 
     Args:
         loaded: the model.
@@ -49,7 +49,7 @@ def generate(
             on_progress(len(answers), len(prompts))
 
     if prompts:
-        answer = by_shared_prefix if unsuited(loaded) is None else by_transformers
+        answer = by_shared_prefix if why_unsupported(loaded) is None else by_transformers
         answer(loaded, prompts, max_new_tokens, tell)
     return [answers[row] for row in range(len(prompts))]
 

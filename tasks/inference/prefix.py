@@ -2,8 +2,8 @@
 
 A row attends to two stretches, the shared prefix and its own tokens. Each stretch gives an attention result and the
 logarithm of its softmax's denominator, from which the result over both follows exactly. transformers lets an attention
-function be registered by name, so this works inside every model that uses that interface; `tasks.inference.suiting`
-tries it on the model at hand before it is used.
+function be registered by name, so this works inside every model that uses that interface;
+`tasks.inference.prefix_support` tries it on the model at hand before it is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
 _reading: ContextVar[SharedMemory | None] = ContextVar("_reading", default=None)
 
 
-class ModelUnsuited(Exception):
+class ModelUnsupported(Exception):
     """Raised when a model's attention cannot be split into two stretches here."""
 
 
@@ -195,7 +195,7 @@ def shared_attention(
     memory = _reading.get()
     strange = [name for name in STRANGE if others.get(name) is not None]
     if memory is None or strange or attention_mask is not None:
-        raise ModelUnsuited(f"its attention needs {', '.join(strange) or 'a mask'}")
+        raise ModelUnsupported(f"its attention needs {', '.join(strange) or 'a mask'}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return memory.attend(module.layer_idx, query, key, value, scale).transpose(1, 2).contiguous(), None
 

@@ -56,14 +56,14 @@ def measured(
     import torch
 
     from tasks.arms.scoring import ArmInputs, measure_arm
-    from tasks.arms.slicing import arm_slice
+    from tasks.arms.settings import arm_settings
     from tasks.inference import loading
     from tasks.inference.precision import Precision
 
     monkeypatch.setattr(loading, "best_precision", lambda: Precision("cpu", getattr(torch, dtype), "so"))
     loading.load_model.cache_clear()
     folders = [made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter)]
-    settings = arm_slice(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
+    settings = arm_settings(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
     out.mkdir()
     measure_arm(settings, TaskConfig(instruction=INSTRUCTION), ArmInputs(*folders, "lora"), 7, out, Reporter())
     loading.load_model.cache_clear()

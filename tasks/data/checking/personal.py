@@ -20,7 +20,7 @@ import polars as pl
 
 from tasks.data.checking.personal_libraries import missing_libraries
 from tasks.data.checking.sieve import FINDING
-from tasks.data.text.veiling import LOOKS
+from tasks.data.text.redaction import LOOKS
 
 TEXTS = ("history", "prompt", "completion")
 ALL_TEXTS = ("prompt", "completion", "given", "system")

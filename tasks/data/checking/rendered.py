@@ -15,7 +15,7 @@ import polars as pl
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.checking.refusing import row_numbers
-from tasks.data.text.veiling import veiled
+from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.rendering import render_prompt, render_row, row_messages, template_facts
 
@@ -191,9 +191,9 @@ def _write(
         GoldenRow(
             row["side"],
             row["row_id"],
-            veiled(row["prompt"]),
-            veiled(row["completion"]),
-            tuple(map(veiled, row["history"])),
+            redacted(row["prompt"]),
+            redacted(row["completion"]),
+            tuple(map(redacted, row["history"])),
         )
         for row in _picked(rows, lengths, GOLDEN_ROWS)
     ]
@@ -251,7 +251,7 @@ def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Ite
     for row in rows:
         rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
         read, learned = (
-            veiled(tokenizer.decode(ids, skip_special_tokens=False))
+            redacted(tokenizer.decode(ids, skip_special_tokens=False))
             for ids in (rendered.prompt_ids, rendered.answer_ids)
         )
         yield {

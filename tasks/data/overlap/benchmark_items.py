@@ -24,8 +24,8 @@ from tasks.data.overlap.containment import Index
 from tasks.data.overlap.templates import without_values
 from tasks.data.reading.records import READ, Record, read_records
 from tasks.data.reading.spool import frames_in
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import CHUNK, shingles_of, template_of
-from tasks.data.text.speech import spoken
 from tasks.data.text.turns import asked
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     for frame in rows:
         for some in frame.iter_slices(CHUNK):
             said = asked(some) + "\n" + some["completion"]
-            hits = plain.held_by(spoken(said)).with_columns(
+            hits = plain.held_by(normalised(said)).with_columns(
                 kind=pl.when(pl.col("share") == 1).then(pl.lit("exact")).otherwise(pl.lit("near"))
             )
-            valued = template.held_by(spoken(without_values(said))).with_columns(kind=pl.lit("template"))
+            valued = template.held_by(normalised(without_values(said))).with_columns(kind=pl.lit("template"))
             found += [_named(part, some, texts) for part in (hits, valued)]
     every = pl.concat(found).with_columns(
         rank=pl.col("kind").replace_strict({"exact": 0, "near": 1, "template": 2}, return_dtype=pl.Int8)
@@ -183,7 +183,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _index(texts: pl.Series) -> Index:
-    said = spoken(texts)
+    said = normalised(texts)
     return Index(shingles_of(said).without(template_of(said)))
 
 

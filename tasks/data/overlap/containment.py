@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import Shingles, shingles_of
-from tasks.data.text.speech import spoken
 
 HELD = 0.8  # share of a text's three-word runs that stand in another, so that it counts as nearly all of it
 FEWEST_RUNS = 4  # of a shorter text it cannot be told whether it was copied: anybody may have said so
@@ -52,12 +52,12 @@ class Documents:
     """A corpus, asked whether it holds texts."""
 
     def __init__(self, texts: pl.Series) -> None:
-        said = spoken(texts)
+        said = normalised(texts)
         self.joined = "\n".join(f" {text} " for text in said)
         self.runs = np.unique(shingles_of(said).hashes)
 
     def held(self, said: pl.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which spoken texts stand in a document word for word, and of which others nearly all runs stand
+        """Return which normalised texts stand in a document word for word, and of which others nearly all runs stand
         somewhere in the corpus.
         """
         runs = shingles_of(said)

@@ -23,7 +23,7 @@ from tasks.data.checking.sieve import Sieve
 from tasks.data.overlap.containment import Documents
 from tasks.data.overlap.templates import shared_templates
 from tasks.data.reading.spool import frames_in
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.turns import asked
 
 REASONS = {"exact": "in_held_out", "near": "near_held_out"}
@@ -67,8 +67,8 @@ def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:
         {"requests_word_for_word": 0, "requests_nearly": 0, "answers_word_for_word": 0},
     )
     for frame in frames_in(out / "held_out.parquet", "history", "prompt", "completion"):
-        exact, near = documents.held(spoken(asked(frame)))
-        answers, _ = documents.held(spoken(frame["completion"]))
+        exact, near = documents.held(normalised(asked(frame)))
+        answers, _ = documents.held(normalised(frame["completion"]))
         for name, found in zip(counts, (exact, near, answers), strict=True):
             counts[name] += int(found.sum())
     return counts

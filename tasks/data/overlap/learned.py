@@ -14,9 +14,9 @@ import polars as pl
 
 from schemas.artifacts import LearnedRowsArtifact
 from schemas.champion import SplitRule
-from tasks.data.overlap.nearness import near_pairs
+from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.splitting import is_held_out
-from tasks.data.text.speech import lettered, spoken
+from tasks.data.text.normalisation import normalised, without_punctuation
 from tasks.data.text.turns import asked
 
 FOUND = {"row_id": pl.Int64, "reason": pl.String}
@@ -72,12 +72,12 @@ def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> 
     """Return held-out rows whose request, group or nearly whose request a train row has, each with the first of these
     reasons.
     """
-    said, taught = spoken(asked(held_out)), spoken(asked(train))
+    said, taught = normalised(asked(held_out)), normalised(asked(train))
     # Train rows first: of texts that are alike, each is compared with the first one.
-    near = near_pairs(pl.concat([taught.rename("said"), said.rename("said")]), threshold)
+    near = near_pairs(pl.concat([taught.rename("normalised"), said.rename("normalised")]), threshold)
     crossing = near.filter((pl.col("first") < train.height) & (pl.col("second") >= train.height))
     reason = (
-        pl.when(lettered(said).is_in(lettered(taught).implode()))
+        pl.when(without_punctuation(said).is_in(without_punctuation(taught).implode()))
         .then(pl.lit("same_request"))
         .when(pl.col("group").is_in(train["group"].implode()))
         .then(pl.lit("same_group"))

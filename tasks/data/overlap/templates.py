@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from tasks.data.reading.spool import frames_in
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 
 QUOTED = r"""\"[^\"\n]{1,200}\"|`[^`\n]{1,200}`|“[^”\n]{1,200}”"""
 SINGLE = r"(^|[\s(=,:\[{<>])'[^'\n]{1,200}'"  # an apostrophe within a word opens nothing
@@ -55,5 +55,5 @@ def shared_templates(out: Path, column: str) -> int:
 
 def _templates(path: Path, column: str) -> Iterator[np.ndarray[tuple[int], np.dtype[np.uint64]]]:
     for frame in frames_in(path, column):
-        said = spoken(without_values(frame[column]))
+        said = normalised(without_values(frame[column]))
         yield said.filter(said.str.count_matches(" ") >= FEWEST_WORDS - 1).hash(seed=6).to_numpy()

@@ -19,7 +19,7 @@ import orjson
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.reading.unpacking import unpacked
+from tasks.data.reading.decompression import open_decompressed
 
 Record = tuple[int, dict[str, Any] | Breach]
 
@@ -44,7 +44,7 @@ def read_records(path: Path, suffix: str) -> Iterator[Record]:
         yield from _parquet_records(path)
         return
     try:
-        with unpacked(path, suffix) as stream:
+        with open_decompressed(path, suffix) as stream:
             start = stream.peek(4)
             for mark, encoding in OTHER_ENCODINGS.items():
                 if start.startswith(mark):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
 from schemas.rows import KeptRows
-from tasks.data.reading.detaching import detached
+from tasks.data.reading.copying import deep_copy
 
 Places = NDArray[np.int64]
 
@@ -43,7 +43,7 @@ class Spool:
         """Write rows after those that are here, and return their places."""
         first = self.starts[-1]
         if rows.height:
-            rows.select(*KEPT, "said").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
+            rows.select(*KEPT, "normalised").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
             self.starts.append(first + rows.height)
             self.empty = rows.select(*KEPT).clear()
         return pl.arange(first, first + rows.height, dtype=pl.UInt32, eager=True)
@@ -59,7 +59,7 @@ class Spool:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         number = np.searchsorted(np.asarray(self.starts), places, side="right") - 1
         parts = [
-            detached(self._piece(int(one), columns)[places[number == one] - self.starts[one]])
+            deep_copy(self._piece(int(one), columns)[places[number == one] - self.starts[one]])
             for one in np.unique(number)
         ]
         found: pl.DataFrame = pl.concat(parts)[np.argsort(np.argsort(number, kind="stable"))]
@@ -78,8 +78,8 @@ class Spool:
         return self.folder / f"{number:06}.arrow"
 
 
-class Said:
-    """The spoken requests of some of the spool's rows, as `near_pairs` reads them."""
+class NormalisedRequests:
+    """The normalised requests of some of the spool's rows, as `near_pairs` reads them."""
 
     def __init__(self, spool: Spool, places: pl.Series) -> None:
         self.spool = spool
@@ -91,7 +91,7 @@ class Said:
 
     def gather(self, indices: Places, /) -> pl.Series:
         """Return the texts with these numbers."""
-        return self.spool.rows_at(self.places[indices].astype(np.int64), "said")["said"]
+        return self.spool.rows_at(self.places[indices].astype(np.int64), "normalised")["normalised"]
 
 
 @contextmanager

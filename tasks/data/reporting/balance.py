@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tasks.data.overlap.same_rows import fingerprint
+from tasks.data.overlap.duplicates import fingerprint
 from tasks.data.splitting import is_held_out
 
 SEEDS = 64  # seeds that are tried when an evener one is looked for
@@ -26,7 +26,7 @@ NAMED = 5
 
 def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]:
     """Return label -> rows, for every label that an answer may be; `answered` are the answers' fingerprints
-    (tasks.data.overlap.same_rows).
+    (tasks.data.overlap.duplicates).
     """
     counts = dict(answered.alias("answer").to_frame().group_by("answer").len().iter_rows())
     return {

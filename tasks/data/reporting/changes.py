@@ -11,8 +11,8 @@ import polars as pl
 
 from tasks.data.reading.spool import SIDES, frames_in
 from tasks.data.reporting.earlier import STAGE
+from tasks.data.text.redaction import excerpts
 from tasks.data.text.turns import asked
-from tasks.data.text.veiling import excerpts
 from tasks.reuse.planning import current_run
 from tasks.reuse.store import ArtifactStore
 
@@ -72,7 +72,7 @@ def changes_between(before: Path, after: Path) -> Changes:
 @dataclass(frozen=True)
 class ChangedRow:
     """One row that differs: what it asks, and its answer before (None: it was not there) and after (None: it is gone).
-    Texts are veiled.
+    Texts are redacted.
     """
 
     row_id: int
@@ -126,7 +126,7 @@ def _rows(folder: Path) -> pl.DataFrame:
 
 
 def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
-    """Return row -> how its prompt and its answer begin, veiled."""
+    """Return row -> how its prompt and its answer begin, redacted."""
     sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
     found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
     return {

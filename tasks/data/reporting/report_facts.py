@@ -16,7 +16,7 @@ from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.checking.reasons import REASONS
 from tasks.data.checking.sieve import tally
 from tasks.data.reporting.changes import ChangedRow, Changes
-from tasks.data.text.veiling import excerpts, veiled
+from tasks.data.text.redaction import excerpts, redacted
 
 EXAMPLES = 3  # rows shown of each reason
 REFUSED_EXAMPLES = 12  # where there is nothing else to show
@@ -25,13 +25,13 @@ MEMBERS = 4  # rows shown of each cluster
 LEAKS = 6
 SAMPLES = 10
 REPEATS = ("exact_duplicate", "near_duplicate")
-TWIN = re.compile(r"row (\d+)")  # tasks/data/overlap/same_rows.py names a row's twin so
+TWIN = re.compile(r"row (\d+)")  # tasks/data/overlap/duplicates.py names a row's twin so
 SIDES = ("train", "held_out")
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row as it is shown: where it stands, what was found, and how its veiled texts begin."""
+    """A row as it is shown: where it stands, what was found, and how its redacted texts begin."""
 
     row_id: int
     place: str
@@ -253,8 +253,8 @@ def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
         SampledRow(
             row["side"],
             row["row_id"],
-            veiled("\n".join([*row["history"], row["prompt"]])),
-            veiled(row["completion"]),
+            redacted("\n".join([*row["history"], row["prompt"]])),
+            redacted(row["completion"]),
             None,
         )
         for row in picked.to_dicts()

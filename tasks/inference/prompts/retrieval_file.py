@@ -11,7 +11,7 @@ from pathlib import Path
 
 from schemas.errors import ArtifactBroken
 from tasks.inference.prompts.passages import Passage
-from tasks.inference.prompts.showing import Example, Request, Shown
+from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
 
 FILE = "retrieved.jsonl"
 # Every process that loads a version indexes the file first: about 0.35 s and 10 MB of memory for each MiB of it,
@@ -20,12 +20,12 @@ MOST_MEBIBYTES = 64
 MEBIBYTE = 2**20
 
 
-def packed(shown: Shown) -> bytes:
+def serialised(shown: PromptContext) -> bytes:
     """Return what is retrieved from, one passage or train row a line; a row's number and group stay behind."""
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in _lines(shown))
 
 
-def _lines(shown: Shown) -> Iterator[dict[str, object]]:
+def _lines(shown: PromptContext) -> Iterator[dict[str, object]]:
     for passage in shown.passages:
         yield {"document": passage.document, "text": passage.text}
     for example in shown.examples:
@@ -36,7 +36,7 @@ def _lines(shown: Shown) -> Iterator[dict[str, object]]:
         }
 
 
-def unpacked(folder: Path, top_k: int, digest: str) -> Shown:
+def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
     """Return what a version in `folder` retrieves from; `digest` is the sha256 of its file.
 
     Raises:
@@ -58,18 +58,18 @@ def unpacked(folder: Path, top_k: int, digest: str) -> Shown:
         for line in lines
         if "prompt" in line
     )
-    return Shown(passages=passages, examples=examples, top_k=top_k)
+    return PromptContext(passages=passages, examples=examples, top_k=top_k)
 
 
-def in_words(shown: Shown) -> str:
+def in_words(shown: PromptContext) -> str:
     """Return what is retrieved from, counted."""
     count, one = (len(shown.passages), "passage") if shown.passages else (len(shown.examples), "train row")
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
-def overweight(shown: Shown) -> str | None:
+def why_too_large(shown: PromptContext) -> str | None:
     """Return in words why a version cannot carry this, or None where it can."""
-    size = len(packed(shown)) / MEBIBYTE
+    size = len(serialised(shown)) / MEBIBYTE
     return (
         None
         if size <= MOST_MEBIBYTES

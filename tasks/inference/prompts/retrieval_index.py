@@ -8,7 +8,7 @@ from pathlib import Path
 import polars
 
 from tasks.inference.prompts.passages import Passage, cut
-from tasks.inference.prompts.showing import Example, Request, Shown
+from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ def read_passages(data: Path, words: int) -> list[Passage]:
     ]
 
 
-def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> Shown:
+def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> PromptContext:
     """Return what a retrieval arm finds the nearest of: passages of `passage_words` words, or train rows where that is
     None (a task without documents).
     """
     if passage_words is not None:
-        return Shown(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
-    return Shown(examples=tuple(read_train(data)), top_k=top_k)
+        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
+    return PromptContext(examples=tuple(read_train(data)), top_k=top_k)

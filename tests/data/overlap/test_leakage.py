@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.data.overlap.test_near_duplicates import near_twins, texts
 
 from tasks.data.overlap.containment import FEWEST_RUNS, HELD, Documents
 from tasks.data.overlap.matrix import matrix_lines
 from tasks.data.overlap.templates import shared_templates, without_values
 from tests.data.conftest import Room
-from tests.data.overlap.test_nearness import near_twins, texts
 
 PLACES = ["Rome", "Oslo", "Lima", "Cairo", "Accra", "Quito", "Sofia", "Minsk", "Seoul", "Hanoi"]
 

@@ -54,7 +54,7 @@ def near_pairs(
     in one at least.
 
     Args:
-        texts: spoken texts (tasks.data.text.speech.spoken).
+        texts: normalised texts (tasks.data.text.normalisation.normalised).
         threshold: above 0, at most 1.
         advance: reporting (texts done, texts).
     """

@@ -1,4 +1,4 @@
-"""Rows that say the same: repeats, conflicts, and train rows whose request stands in the held-out set.
+"""Duplicates: repeated rows, conflicting answers, and train rows whose request is in the held-out set too.
 
 Rows are compared by fingerprints of 64 bits (`with_keys`), which is all that stays in memory of their texts.
 """
@@ -9,24 +9,26 @@ import polars as pl
 
 from tasks.data.checking.sieve import FINDING
 from tasks.data.overlap.repeats import rows_repeating
-from tasks.data.text.speech import evened, lettered
+from tasks.data.text.normalisation import single_spaced, without_punctuation
 
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add fingerprints: `asked` of the spoken request (column `said`), `answered` of the answer, `repeats` of both with
-    the request's marks left out.
+    """Add fingerprints: `asked` of the request (column `normalised`), `answered` of the answer, and `repeats` of both,
+    the request without punctuation.
     """
     keyed = rows.with_columns(
-        asked=rows["said"].hash(seed=1),
+        asked=rows["normalised"].hash(seed=1),
         answered=fingerprint(rows["completion"]),
-        lettered=lettered(rows["said"]).hash(seed=1),
+        without_punctuation=without_punctuation(rows["normalised"]).hash(seed=1),
     )
-    return keyed.with_columns(repeats=pl.struct("lettered", "answered").hash(seed=3)).drop("lettered")
+    return keyed.with_columns(repeats=pl.struct("without_punctuation", "answered").hash(seed=3)).drop(
+        "without_punctuation"
+    )
 
 
 def fingerprint(answers: pl.Series) -> pl.Series:
     """Return a fingerprint of each answer, white space apart."""
-    return evened(answers).hash(seed=2)
+    return single_spaced(answers).hash(seed=2)
 
 
 def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +52,7 @@ def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
     found = (
         rows_repeating(rows.select("row_id", "asked", "answered"), "asked").filter(several).with_columns(other=other)
     )
-    return _pointing(found, "conflicting_answers", "answers the request of row {} otherwise")
+    return _pointing(found, "conflicting_answers", "gives another answer to the request of row {}")
 
 
 def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
@@ -71,7 +73,7 @@ def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, is_choice: bool) -> pl.Da
 
     Args:
         rows: need row_id, answered, is_held_out.
-        pairs: positions in `rows` (tasks.data.overlap.nearness.near_pairs).
+        pairs: positions in `rows` (tasks.data.overlap.near_duplicates.near_pairs).
         is_choice: the answer is a label.
     """
     first, second = pairs["first"], pairs["second"]

@@ -22,9 +22,9 @@ import orjson
 from schemas.errors import DatasetRefused
 from schemas.rows import CONTROL_CHARACTERS
 from tasks.answers.contract import Breach
-from tasks.data.checking.doubts import PLACEHOLDER
+from tasks.data.checking.heuristics import PLACEHOLDER
 from tasks.data.reading.records import read_records
-from tasks.data.text.veiling import veiled
+from tasks.data.text.redaction import redacted
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
@@ -77,7 +77,7 @@ class ShownEdit:
 
 
 @dataclass
-class MendedCopy:
+class FixedCopy:
     """What was done: rows read and written, rows by mend, and the first edits of each."""
 
     read: int = 0
@@ -94,7 +94,7 @@ class MendedCopy:
                 self.examples.append(_shown(first[mend], place, is_left_out))
 
 
-def mend_rows(files: Iterable[SourceFile], out: Path) -> MendedCopy:
+def fix_rows(files: Iterable[SourceFile], out: Path) -> FixedCopy:
     """Write the mended rows to `out`, one JSON object a line, and beside it NAME.changes.jsonl with file, line and what
     was mended.
 
@@ -108,7 +108,7 @@ def mend_rows(files: Iterable[SourceFile], out: Path) -> MendedCopy:
     for path in (out, changes):
         if path.exists():
             raise DatasetRefused(f"{path} exists already. Name another file for the mended rows.")
-    done, seen = MendedCopy(), set[bytes]()
+    done, seen = FixedCopy(), set[bytes]()
     with out.open("wb") as rows, changes.open("wb") as log:
         for file, number, record in _records(files):
             done.read += 1
@@ -142,7 +142,7 @@ def _shown(edit: Edit, place: str, is_left_out: bool) -> ShownEdit:
     """Return an edit with the stretch of its texts where they begin to differ; what cannot be seen is written as JSON
     writes it.
     """
-    before, after = veiled(edit.before), veiled(edit.after)
+    before, after = redacted(edit.before), redacted(edit.after)
     same = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
     start = max(0, same - SHOWN // 3)
     return ShownEdit(edit.mend, place, _visible(before, start), None if is_left_out else _visible(after, start))

@@ -55,7 +55,7 @@ _COMPILED = [(mask, re.compile(look)) for mask, look in LOOKS.values()]
 _ANY = "|".join(f"(?:{look})" for _, look in LOOKS.values())
 
 
-def veiled(text: str) -> str:
+def redacted(text: str) -> str:
     """Return a text with everything in it that looks like personal data or a secret replaced by its kind's name in
     brackets.
     """
@@ -72,11 +72,11 @@ def _is_short(run: str) -> bool:
 
 
 def excerpts(texts: pl.Series, longest: int = EXCERPT) -> pl.Series:
-    """Return the beginning of each text, veiled before it is cut, so that no half of a number is left to read."""
+    """Return the beginning of each text, redacted before it is cut, so that no half of a number is left to read."""
     heads = texts.str.head(JUDGED)
     suspect = heads.str.contains(_ANY).fill_null(False)
     if suspect.any():
-        heads = heads.scatter(suspect.arg_true(), heads.filter(suspect).map_elements(veiled, return_dtype=pl.String))
+        heads = heads.scatter(suspect.arg_true(), heads.filter(suspect).map_elements(redacted, return_dtype=pl.String))
     is_longer = (heads.str.len_chars() > longest) | (texts.str.len_chars() > JUDGED)
     return (
         heads.to_frame("text")

@@ -15,7 +15,7 @@ LENGTH_DEPENDENT = ("dynamic", "longrope")
 _found: weakref.WeakKeyDictionary[LoadedModel, str | None] = weakref.WeakKeyDictionary()
 
 
-def unsuited(loaded: LoadedModel) -> str | None:
+def why_unsupported(loaded: LoadedModel) -> str | None:
     """Return why a model cannot be read with a shared prefix, or None when it can; found once per loaded model."""
     if loaded not in _found:
         _found[loaded] = _by_config(loaded.model.config.get_text_config()) or _by_trial(loaded)

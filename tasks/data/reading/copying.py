@@ -5,6 +5,6 @@ from __future__ import annotations
 import polars as pl
 
 
-def detached(rows: pl.DataFrame) -> pl.DataFrame:
+def deep_copy(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with a copy of their own texts, so that the memory they were picked from can go."""
     return pl.DataFrame(pl.from_arrow(rows.to_arrow()))

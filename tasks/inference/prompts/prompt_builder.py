@@ -42,7 +42,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PromptContext:
     """What may be shown: `shots` before every request; for each request the `top_k` nearest of `passages`, or of
     `examples` where there are none.
     """
@@ -59,7 +59,7 @@ class PromptBuilder:
     where a version answers.
     """
 
-    def __init__(self, instruction: str, shown: Shown) -> None:
+    def __init__(self, instruction: str, shown: PromptContext) -> None:
         self.instruction, self.shown = instruction, shown
         self.search = _search(shown) if shown.top_k else None
 
@@ -75,7 +75,7 @@ class PromptBuilder:
         )
 
 
-def _search(shown: Shown) -> Search:
+def _search(shown: PromptContext) -> Search:
     from tasks.inference.prompts.search import Search  # a version that retrieves nothing needs none of its libraries
 
     return Search([passage.text for passage in shown.passages] or [example.request.text for example in shown.examples])

@@ -16,7 +16,7 @@ import zstandard
 BLOCK = 1 << 20  # packed bytes read at once
 
 
-class Unpacked(io.RawIOBase):
+class Decompressed(io.RawIOBase):
     """A file without its packing, read from its beginning to its end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -45,13 +45,13 @@ class Unpacked(io.RawIOBase):
         return size
 
 
-def unpacked(path: Path, suffix: str) -> io.BufferedReader:
+def open_decompressed(path: Path, suffix: str) -> io.BufferedReader:
     """Open a file for reading without its packing (.gz, .zst, or none)."""
     stream = path.open("rb")
     if suffix.endswith(".gz"):
-        return io.BufferedReader(Unpacked(_gzip_chunks(stream)), BLOCK)
+        return io.BufferedReader(Decompressed(_gzip_chunks(stream)), BLOCK)
     if suffix.endswith(".zst"):
-        return io.BufferedReader(Unpacked(_zstandard_chunks(stream)), BLOCK)
+        return io.BufferedReader(Decompressed(_zstandard_chunks(stream)), BLOCK)
     return stream
 
 

@@ -1,4 +1,4 @@
-"""Texts as they would be said aloud: what has to be the same for two requests to be one."""
+"""Text normalisation: what has to be equal for two requests to count as the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MARKS = (
 Change = Callable[[pl.Series], pl.Series]
 
 
-def spoken(texts: pl.Series) -> pl.Series:
+def normalised(texts: pl.Series) -> pl.Series:
     """Return each text in lower case and single spaces, without marks that only end, frame or join words; itself where
     nothing else is left.
     """
@@ -39,24 +39,24 @@ def _spoken(texts: pl.Series) -> pl.Series:
     bare = plain
     for mark, instead in MARKS:
         bare = _replaced(bare, mark, instead)
-    bare = evened(bare)
-    return bare.zip_with(bare.is_null() | (bare != ""), evened(plain)) if (bare == "").any() else bare
+    bare = single_spaced(bare)
+    return bare.zip_with(bare.is_null() | (bare != ""), single_spaced(plain)) if (bare == "").any() else bare
 
 
-def evened(texts: pl.Series) -> pl.Series:
+def single_spaced(texts: pl.Series) -> pl.Series:
     """Return each text with every run of white space as one space, and none around it."""
     return _where(texts, UNEVEN, lambda some: some.str.replace_all(r"\s+", " ").str.strip_chars())
 
 
-def lettered(texts: pl.Series) -> pl.Series:
-    """Return spoken texts without any marks; a text with a digit in it as it is, as there marks may be signs, and so
-    one that has no letter.
+def without_punctuation(texts: pl.Series) -> pl.Series:
+    """Return normalised texts without any punctuation; a text with a digit or without a letter is left as it is, as its
+    marks may carry meaning ("3 - 4").
     """
     return _in_chunks(texts, lambda some: _where(some, r"^\P{N}*\p{L}\P{N}*$", _without_marks))
 
 
 def _without_marks(texts: pl.Series) -> pl.Series:
-    return evened(texts.str.replace_all(r"[^\p{L}\p{M}\s]+", " "))
+    return single_spaced(texts.str.replace_all(r"[^\p{L}\p{M}\s]+", " "))
 
 
 def _in_chunks(texts: pl.Series, change: Change) -> pl.Series:
