@@ -76,9 +76,9 @@ class GateReport(Report):
 
     @property
     def counts(self) -> str:
-        """How many tasks stand how against the margin, by the words that are used for one."""
-        parts = [f"{len(self._of('within'))} surely within the margin of {self.margin:g}"]
-        for standing, words in (("unclear", "not surely beyond it"), ("beyond", "surely beyond it")):
+        """How many tasks are within the margin, inconclusive and beyond it."""
+        parts = [f"{len(self._of('within'))} within the margin of {self.margin:g}"]
+        for standing, words in (("unclear", "inconclusive"), ("beyond", "beyond it")):
             names = self._of(standing)
             shown = ", ".join(names[:4]) + (f", +{len(names) - 4}" if len(names) > 4 else "")
             parts += [f"{len(names)} {words} ({shown})"] if names else []

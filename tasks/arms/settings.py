@@ -1,5 +1,5 @@
-"""What one arm reads of the config: the rest must not enter its key, or a change of the shots would run the prompt arm
-again.
+"""What one arm reads of the config. The rest must not enter its stage's key, or a change of the shots would run the
+prompt arm again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
 class ArmSettings(BaseModel):
-    """One arm's own settings; a setting that the arm does not read is None."""
+    """The settings that one arm reads; a setting that it does not read is None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ArmName

@@ -1,4 +1,4 @@
-"""Rows for the report's side-by-side table: at even distances through the held-out set, so nobody chose them."""
+"""Rows for the report's side-by-side table: evenly spaced through the held-out set, so that nobody picked them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLES = 10
 
 @dataclass(frozen=True)
 class SampleAnswer:
-    """What one arm said to one row, and its score (0..1)."""
+    """One arm's answer to one row, and its score (0..1)."""
 
     arm: str
     output: str
@@ -23,11 +23,11 @@ class SampleAnswer:
 
 @dataclass(frozen=True)
 class Sample:
-    """One held-out row with the answer that was wanted and every arm's."""
+    """One held-out row with the reference answer and every arm's."""
 
     row_id: int
     prompt: str  # with the turns before it, if there are any
-    wanted: str
+    reference: str
     answers: tuple[SampleAnswer, ...]
 
 
@@ -36,7 +36,7 @@ def read_samples(held_out: Path, answers: Mapping[str, Path], count: int = SAMPL
 
     Args:
         held_out: held_out.parquet of the data artifact.
-        answers: answers.parquet of each arm, by the arm's name, in the order to be shown.
+        answers: answers.parquet of each arm, by the arm's name, in display order.
         count: rows wanted.
     """
     tables = {

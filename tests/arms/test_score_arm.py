@@ -15,7 +15,7 @@ from schemas.task_config import TaskConfig
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
-from tasks.inference.prompts import retrieval_file as carrying
+from tasks.inference.prompts import retrieval_file
 from tasks.reuse.progress import Reporter, reporter
 from tasks.reuse.store import ArtifactStore
 from tests.random_adapter import sealed_adapter, sealed_base
@@ -196,14 +196,14 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
 def test_an_arm_says_when_it_retrieves_from_more_than_a_version_carries(
     store: ArtifactStore, base: ModelArtifact, monkeypatch: pytest.MonkeyPatch, limit: float, told: bool
 ) -> None:
-    monkeypatch.setattr(carrying, "MOST_MEBIBYTES", limit)
+    monkeypatch.setattr(retrieval_file, "MOST_MEBIBYTES", limit)
     said = Ran()
     token = reporter.set(said)
     try:
         score_arm(arm_settings("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
     finally:
         reporter.reset(token)
-    assert told == any("5 train rows have" in line and "could not be registered" in line for line in said.lines)
+    assert told == any("5 train rows take up" in line and "could not be registered" in line for line in said.lines)
 
 
 def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(
@@ -213,7 +213,7 @@ def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower
     arms = ARMS.model_copy(update={"max_new_tokens": 2000})
     with pytest.raises(
         ConfigRefused,
-        match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots",
+        match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*window is 2048 tokens.*arms.few_shot.shots",
     ):
         score_arm(arm_settings("few_shot", arms, False), TASK, base, data, None, 7)
 
@@ -245,14 +245,14 @@ def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, bas
 
 
 @pytest.mark.parametrize("how", ["tokenizer", "template"])
-def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learned(
+def test_a_tuned_arm_stops_when_rows_are_rendered_differently_from_how_they_were_learned(
     store: ArtifactStore, base: ModelArtifact, tiny_model: Path, tmp_path: Path, how: str
 ) -> None:
     other = sealed_base(store, tampered(tiny_model, tmp_path / "other", how))
     adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(
         update={"base_digest": base.digest, "template_digest": base.template_digest}
     )
-    with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
+    with pytest.raises(TuneworthyError, match=r"golden rows are rendered differently.*\n  sealed: .*\n  now: "):
         score_arm(arm_settings("tuned", ARMS, False), TASK, base, sealed_data(store), adapter, 7)
 
 

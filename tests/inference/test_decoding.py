@@ -181,7 +181,7 @@ def test_a_model_that_reads_its_memory_wrongly_is_found_out(tiny: LoadedModel, m
 
     loaded = like(tiny, Qwen2ForCausalLM(Qwen2Config(**SIZES)))
     monkeypatch.setattr(SharedMemory, "_with_prefix", lambda self, layer, query, own, weight, scale: own)
-    assert "its logits would move" in str(why_unsupported(loaded))
+    assert "its logits would change" in str(why_unsupported(loaded))
 
 
 def test_attention_by_plain_products_is_that_of_the_cpu_kernel() -> None:

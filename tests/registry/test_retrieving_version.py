@@ -55,17 +55,18 @@ def measured(
     """Return what the arm answers to the held-out rows when its machine multiplies fastest in this number format."""
     import torch
 
-    from tasks.arms.scoring import ArmInputs, measure_arm
+    from tasks.arms.scoring import measure_arm
     from tasks.arms.settings import arm_settings
     from tasks.inference import loading
     from tasks.inference.precision import Precision
 
     monkeypatch.setattr(loading, "best_precision", lambda: Precision("cpu", getattr(torch, dtype), "so"))
     loading.load_model.cache_clear()
-    folders = [made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter)]
+    base, rows, fitted = (made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter))
+    adapter = loading.AdapterFolder(fitted / "best", "lora")
     settings = arm_settings(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
     out.mkdir()
-    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), ArmInputs(*folders, "lora"), 7, out, Reporter())
+    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), base, rows, adapter, 7, out, Reporter())
     loading.load_model.cache_clear()
     return polars.read_parquet(out / "answers.parquet").sort("row_id")["output"].to_list()
 

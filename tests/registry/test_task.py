@@ -45,7 +45,7 @@ def test_a_version_says_what_is_not_surely_kept_of_what_the_base_could(made: Mad
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
         (run,) = registry.client.search_runs([registry.experiment("tiny")])
-    counts = "of 1 benchmark task, 0 surely within the margin of 0.05, 1 not surely beyond it (facts)"
+    counts = "of 1 benchmark task, 0 within the margin of 0.05, 1 inconclusive (facts)"
     assert version.description == f"Tuning earns its place. Gate open: {counts}."
     assert run.data.metrics["benchmark/facts/is_passed"] == 1
 

@@ -12,16 +12,16 @@ from tasks.data.checking.sieve import FINDING
 from tasks.data.text.normalisation import NON_ASCII, normalised
 
 TEXTS = ("history", "prompt", "completion")
-LONG = 30  # words from which on an answer is expected to end like a text
+LONG = 30  # words from which on an answer is expected to end with punctuation
 
-# "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write where there is nothing.
+# "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write when there is no input.
 PLACEHOLDER = (
     r"(?i)^[\s<>`'\"(\[{*_-]*"
     r"(no[\s_-]*(input|context|text)|n/?\.?a\.?|nan|not applicable|none|null|nil|undefined|placeholder|lorem ipsum.*)"
     r"[\s<>`'\")\]}*_.!-]*$"
 )
 ADDRESS = r"(?i)^\s*<?(https?://|www\.)\S+>?\s*$"
-# Only at the beginning of an answer, or where it speaks of itself: "as an AI engineer" is no such case.
+# "as an AI engineer" does not match: the phrase has to refer to the speaker.
 SPEAKS_AS_AI = (
     r"(?i)\b(as an? (artificial intelligence|AI|large language|language)( language)?( model| assistant| "
     r"chatbot)?\b(,| (I|my|that|and|which)\b)|"
@@ -48,12 +48,12 @@ def suspicious_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.D
     asked = pl.col("given").fill_null(pl.col("prompt"))
     heuristics: list[tuple[str, pl.Expr, str]] = [
         ("placeholder_input", asked.str.contains(PLACEHOLDER), "the input only says that there is none"),
-        ("only_an_address", asked.str.contains(ADDRESS), "the input is a web address, which no model can open"),
+        ("only_an_address", asked.str.contains(ADDRESS), "the input is only a web address, which no model can open"),
     ]
     if is_text:
         words = pl.col("completion").str.count_matches(r"\s+") + 1
         heuristics += [
-            ("speaks_as_ai", pl.col("completion").str.contains(SPEAKS_AS_AI), "the answer speaks of itself as an AI"),
+            ("speaks_as_ai", pl.col("completion").str.contains(SPEAKS_AS_AI), "the answer refers to itself as an AI"),
             ("refusal", pl.col("completion").str.contains(REFUSAL), "the answer begins like a refusal"),
             (
                 "answer_cut_off",
@@ -74,13 +74,13 @@ def _own_system_message(rows: pl.DataFrame, instruction: str) -> pl.DataFrame:
 
 
 def _repeated_prompt(rows: pl.DataFrame) -> pl.DataFrame:
-    # Only texts of nearly one length can be the same, and most rows are not even that.
+    # Only texts of nearly equal length can be the same, which rules out most rows.
     near = rows.filter(
         (pl.col("prompt").str.len_bytes().cast(pl.Int64) - pl.col("completion").str.len_bytes().cast(pl.Int64)).abs()
         <= 20
     )
     same = near.filter(normalised(near["prompt"]) == normalised(near["completion"]))
-    return _found(same, "answer_repeats_prompt", pl.lit(True), "the answer is the request")
+    return _found(same, "answer_repeats_prompt", pl.lit(True), "the answer repeats the request")
 
 
 def _found(rows: pl.DataFrame, reason: str, broken: pl.Expr, detail: str) -> pl.DataFrame:
@@ -92,7 +92,7 @@ def _found(rows: pl.DataFrame, reason: str, broken: pl.Expr, detail: str) -> pl.
 
 
 def damaged_encoding(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with mojibake, such as "cafÃ©" or the replacement character, as ftfy tells it."""
+    """Return the rows with mojibake, such as "cafÃ©" or the replacement character, detected by ftfy."""
     from ftfy.badness import is_bad
 
     def is_damaged(text: str) -> bool:

@@ -2,8 +2,8 @@
 out with a reason; none is lost silently.
 
 Each reason has an action: `refuse` takes the row out and counts it against data.refuse_above, `drop` takes it out
-without counting it, `note` keeps it and lists it, and so does `mask` (tasks/data/checking/personal.py has changed its
-texts). A row has one reason for being taken out, the first; it may have several notes.
+without counting it, `note` keeps it and lists it, and so does `mask`, after tasks/data/checking/personal.py has masked
+its texts. A row is taken out for one reason, the first that is found; it may have several notes.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
 
 
 def own_texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the prompt and completion that the rows carry."""
+    """Return the prompt and completion columns of the rows."""
     return rows.select("prompt", "completion")
 
 
 @dataclass
 class Sieve:
-    """What is left of `read` rows, and what was found.
+    """The rows that are left of the `read` rows, and the findings.
 
-    `rows` need row_id, file and line beside what the checks look at; `texts` gives the prompt and completion of some of
-    them.
+    `rows` need row_id, file and line beside the columns that the checks use; `texts` returns the prompt and completion
+    of some of them.
     """
 
     rows: pl.DataFrame
@@ -52,13 +52,11 @@ class Sieve:
     found: list[pl.DataFrame] = field(default_factory=list)
 
     def action(self, reason: str) -> str:
-        """Return what is done about a reason: refuse, drop, note or mask."""
+        """Return the action of a reason: refuse, drop, note or mask."""
         return self.actions.get(reason) or REASONS[reason].action
 
     def sift(self, found: pl.DataFrame) -> None:
-        """Take out or note the rows of these findings (FINDING's columns); those that are out already are passed
-        over.
-        """
+        """Take out or note the rows of these findings (FINDING's columns); rows that are out already are ignored."""
         if found.is_empty():
             return
         reasons = found["reason"].unique().to_list()

@@ -1,4 +1,4 @@
-"""Rows picked from many: polars lets them point into the memory of all, which then stays as long as the few do."""
+"""Copies of selected rows: polars lets them share the memory of the whole frame, which then cannot be freed."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import polars as pl
 
 
 def deep_copy(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with a copy of their own texts, so that the memory they were picked from can go."""
+    """Return the rows with their own copy of the texts, so that the frame that they come from can be freed."""
     return pl.DataFrame(pl.from_arrow(rows.to_arrow()))

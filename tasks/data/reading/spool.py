@@ -1,7 +1,7 @@
-"""Rows on disk, piece by piece: what stood the checks of each row by itself waits here until it is known which rows
-stay, and on which side.
+"""The spool: rows that passed the checks of each row by itself are kept on disk in pieces, until it is known which of
+them stay and on which side.
 
-Memory holds one piece at a time, so that it does not grow with the texts.
+Only one piece is in memory at a time, so that memory does not grow with the texts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Places = NDArray[np.int64]
 
 KEPT = tuple(KeptRows.to_schema().columns)
 SIDES = ("train", "held_out")
-BATCH = 50_000  # rows of a sealed file that are read at once
+BATCH = 50_000  # rows of a sealed file read at once
 
 
 class Spool:
-    """Rows with the columns of KeptRows and `said`; a row's place is its number here, from 0."""
+    """Rows with the columns of KeptRows and `normalised`; a row's place is its number here, from 0."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,10 +37,10 @@ class Spool:
             -1,
             (),
             self.empty,
-        )  # the piece read last: places often lie close
+        )  # the piece read last, as places are often close together
 
     def add(self, rows: pl.DataFrame) -> pl.Series:
-        """Write rows after those that are here, and return their places."""
+        """Append rows and return their places."""
         first = self.starts[-1]
         if rows.height:
             rows.select(*KEPT, "normalised").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
@@ -86,7 +86,7 @@ class NormalisedRequests:
         self.places = places.to_numpy()
 
     def __len__(self) -> int:
-        """Count them."""
+        """Return how many there are."""
         return len(self.places)
 
     def gather(self, indices: Places, /) -> pl.Series:
@@ -96,7 +96,7 @@ class NormalisedRequests:
 
 @contextmanager
 def spooling(folder: Path) -> Iterator[Spool]:
-    """Give an empty spool in a folder of its own, which goes with it."""
+    """Yield an empty spool in a folder of its own, which is deleted afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -110,13 +110,13 @@ def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
 
     Args:
         spool: the texts.
-        rows: those that stay, in the spool's order: need `place` and `is_held_out`.
+        rows: those to keep, in the spool's order; need `place` and `is_held_out`.
         out: where the files go.
     """
     places, is_held_out = rows["place"].to_numpy(), rows["is_held_out"].to_numpy()
     schema = spool.empty.to_arrow().schema
     with ExitStack() as open_files:
-        # Every choice is named, so that the bytes do not depend on a default.
+        # Every option is set, so that the bytes do not depend on defaults.
         writers = [
             open_files.enter_context(
                 pq.ParquetWriter(
@@ -139,7 +139,7 @@ def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
 
 
 def frames_in(path: Path, *columns: str) -> Iterator[pl.DataFrame]:
-    """Yield a sealed file's rows, some at a time; every column where none is named."""
+    """Yield a sealed file's rows in batches; all columns if none is named."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=list(columns) or None):
             yield pl.DataFrame(pl.from_arrow(batch))

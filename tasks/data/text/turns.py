@@ -8,7 +8,7 @@ from tasks.data.text.normalisation import normalised
 
 
 def asked(rows: pl.DataFrame) -> pl.Series:
-    """Return each row's request with all that was said before it, a turn a line; needs history and prompt."""
+    """Return each row's request with all turns before it, one turn per line; needs history and prompt."""
     several = rows["history"].list.len() > 0
     if not several.any():
         return rows["prompt"]
@@ -20,8 +20,7 @@ def opening(rows: pl.DataFrame) -> pl.Series:
     """Return the normalised request that each row's conversation begins with; needs history, prompt and `normalised`
     (of `asked`).
 
-    Rows that were unrolled from one conversation, one an answer, have it in common: they must not stand on both sides
-    of the split.
+    Rows that were unrolled from one conversation share it, and must not be on both sides of the split.
     """
     several = rows["history"].list.len() > 0
     if not several.any():

@@ -1,8 +1,9 @@
-"""What a model is shown beside a request: examples as turns that went before, and passages above the request.
+"""The prompt builder: the instruction and a request become messages, with examples as earlier turns and retrieved
+passages above the request.
 
-What is the same for every request stands first, so that it is read once for all of them (tasks/inference/prefix.py):
-the instruction, the fixed examples, and only then what was retrieved for this request. No word stands between passages
-and request: a small model repeats it.
+What is the same for every request comes first, so that it is computed once for all of them (tasks/inference/prefix.py):
+the instruction, then the fixed examples, and only then what was retrieved for this request. Nothing is written between
+the passages and the request, because a small model repeats it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.inference.prompts.passages import Passage
-from tasks.inference.prompts.rendering import Messages, row_messages, shown_messages
+from tasks.inference.prompts.rendering import Messages, example_messages, row_messages
 
 if TYPE_CHECKING:
     from tasks.inference.prompts.search import Search
@@ -22,20 +23,20 @@ PASSAGES = "Use these passages where they help:"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked, and the turns that went before it: requests and answers, oldest first."""
+    """A request, and the turns before it: requests and answers, oldest first."""
 
     prompt: str
     history: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """All that was said, a turn a line: what passages and examples are looked for with."""
+        """All turns, one per line: the query for passages and examples."""
         return "\n".join([*self.history, self.prompt])
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row that may be shown: its request and the answer wanted."""
+    """A row that may be shown: its request and the reference answer."""
 
     request: Request
     completion: str
@@ -43,8 +44,8 @@ class Example:
 
 @dataclass(frozen=True)
 class PromptContext:
-    """What may be shown: `shots` before every request; for each request the `top_k` nearest of `passages`, or of
-    `examples` where there are none.
+    """What prompts are built from beside the request: `shots` come before every request, and for each request the
+    `top_k` nearest of `passages`, or of `examples` where there are no passages.
     """
 
     shots: tuple[Example, ...] = ()
@@ -54,31 +55,27 @@ class PromptContext:
 
 
 class PromptBuilder:
-    """Puts the instruction and a request into messages, with what is shown beside them: the same words where an arm is
-    measured and
-    where a version answers.
-    """
+    """Builds the messages of a request in the same way where an arm is measured and where a version is served."""
 
-    def __init__(self, instruction: str, shown: PromptContext) -> None:
-        self.instruction, self.shown = instruction, shown
-        self.search = _search(shown) if shown.top_k else None
+    def __init__(self, instruction: str, context: PromptContext) -> None:
+        self.instruction, self.context = instruction, context
+        self.search = _search(context) if context.top_k else None
 
     def build(self, request: Request) -> Messages:
-        """Return the conversation of one request; one that nothing is found for is asked without any."""
-        places = self.search.nearest(request.text, self.shown.top_k) if self.search else []
-        if self.shown.passages:
-            return conversation(
-                self.instruction, self.shown.shots, [self.shown.passages[place] for place in places], request
-            )
-        return conversation(
-            self.instruction, [*self.shown.shots, *(self.shown.examples[place] for place in places)], [], request
-        )
+        """Return the conversation of one request; if nothing is found for it, nothing retrieved is shown."""
+        found = self.search.nearest(request.text, self.context.top_k) if self.search else []
+        if self.context.passages:
+            passages = [self.context.passages[place] for place in found]
+            return conversation(self.instruction, self.context.shots, passages, request)
+        examples = [self.context.examples[place] for place in found]
+        return conversation(self.instruction, [*self.context.shots, *examples], [], request)
 
 
-def _search(shown: PromptContext) -> Search:
-    from tasks.inference.prompts.search import Search  # a version that retrieves nothing needs none of its libraries
+def _search(context: PromptContext) -> Search:
+    from tasks.inference.prompts.search import Search  # a version that does not retrieve needs none of its libraries
 
-    return Search([passage.text for passage in shown.passages] or [example.request.text for example in shown.examples])
+    texts = [passage.text for passage in context.passages]
+    return Search(texts or [example.request.text for example in context.examples])
 
 
 def conversation(
@@ -91,15 +88,13 @@ def conversation(
     turns = (
         message
         for example in examples
-        for message in shown_messages(example.request.prompt, example.completion, example.request.history)
+        for message in example_messages(example.request.prompt, example.completion, example.request.history)
     )
     return [system, *turns, *asked]
 
 
 def with_passages(passages: Sequence[Passage], prompt: str) -> str:
-    """Return a request below the passages that are shown for it, the nearest one next to it; alone where there are
-    none.
-    """
+    """Return a request below its passages, the nearest one right above it; without passages, the request alone."""
     if not passages:
         return prompt
     return "\n\n".join([PASSAGES, *(f"[{passage.document}]\n{passage.text}" for passage in passages), prompt])

@@ -1,4 +1,4 @@
-"""Rows and passages that may be shown, read from a sealed data artifact."""
+"""The train rows and passages that prompts may show, read from a sealed data artifact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.inference.prompts.prompt_builder import Example, PromptContext, Reque
 
 @dataclass(frozen=True)
 class TrainRow(Example):
-    """A row of the train split: the only ones that are ever shown."""
+    """A row of the train split; no others are ever shown."""
 
     row_id: int
     group: str
@@ -40,8 +40,8 @@ def read_passages(data: Path, words: int) -> list[Passage]:
 
 
 def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> PromptContext:
-    """Return what a retrieval arm finds the nearest of: passages of `passage_words` words, or train rows where that is
-    None (a task without documents).
+    """Return what a retrieval arm searches: passages of `passage_words` words, or train rows where that is None (a task
+    without documents).
     """
     if passage_words is not None:
         return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k)

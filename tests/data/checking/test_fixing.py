@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flows.command_line.terminal import mended_lines
 from schemas.artifacts import SourceFile
 from schemas.errors import DatasetRefused
-from tasks.data.checking.fixing import _mended, fix_rows
+from tasks.data.checking.fixing import _fixed, fix_rows
 from tests.data.conftest import Room, sound_rows
 
 BAD = [
@@ -113,6 +113,6 @@ def test_nothing_is_written_over(room: Room, name: str) -> None:
         st.text() | st.lists(st.text(max_size=3), max_size=2) | st.none() | st.integers(),
     )
 )
-def test_mending_twice_is_mending_once(record: dict[str, object]) -> None:
-    once, _ = _mended(record)
-    assert _mended(once) == (once, [])
+def test_fixing_twice_is_fixing_once(record: dict[str, object]) -> None:
+    once, _ = _fixed(record)
+    assert _fixed(once) == (once, [])

@@ -110,7 +110,7 @@ def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
     with pytest.raises(DatasetRefused) as refusal:
         check(train=[*SOUND, ("word " * 2100, "answer"), ("q", "an answer <|im_end|> and more")])
     assert "row 31 (" in str(refusal.value)
-    assert "row 32 (train): An answer holds the model's own stop token" in str(refusal.value)
+    assert "row 32 (train): An answer contains the model's own stop token" in str(refusal.value)
 
 
 def test_a_template_that_begins_twice_is_refused(check: Check, tiny_model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import datasets
 import polars as pl
-from tests.data.overlap.test_near_duplicates import texts
 
 from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, SourceFile
 from tasks.data.locating import ROWS, locate_data
@@ -18,6 +17,7 @@ from tasks.data.overlap.benchmark_items import Cached
 from tasks.data.reading.records import READ
 from tasks.data.task import check_leakage, validate_data
 from tests.data.conftest import Room, sound_rows
+from tests.data.overlap.test_near_duplicates import texts
 
 ITEMS = [
     {"goal": text, "choices": {"text": [f"{text} one", "two"]}, "label": 0} for text in texts(300, words=12, seed=3)

@@ -112,14 +112,14 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
         (
             "rows.jsonl.gz",
             gzip.compress(LINES)[:40] + b"\xff" * 200,
-            "rows.jsonl.gz cannot be read: its packing is broken",
+            "rows.jsonl.gz cannot be read: its compressed data is damaged",
         ),
         (
             "rows.jsonl.zst",
             zstandard.compress(LINES)[:-20],
-            "rows.jsonl.zst cannot be read: its packing is broken: it ends in the middle",
+            "rows.jsonl.zst cannot be read: its compressed data is damaged: it ends in the middle",
         ),
-        ("rows.jsonl.zst", b"not packed", "rows.jsonl.zst cannot be read: its packing is broken"),
+        ("rows.jsonl.zst", b"not packed", "rows.jsonl.zst cannot be read: its compressed data is damaged"),
     ],
 )
 def test_a_file_that_is_of_no_use_is_refused_in_words(room: Room, name: str, content: bytes, words: str) -> None:

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.overlap.test_near_duplicates import texts
 
 from schemas.errors import DatasetRefused
 from tasks.data.checking.sieve import Sieve
@@ -22,6 +21,7 @@ from tasks.data.preparing import _compact
 from tasks.data.reading.spool import KEPT, NormalisedRequests, frames_in, spooling
 from tasks.data.task import validate_data
 from tests.data.conftest import Room, sound_rows
+from tests.data.overlap.test_near_duplicates import texts
 
 TABLES = ("train", "held_out", "refused", "notes")
 
