@@ -111,7 +111,7 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
         except Unresolvable as fault:
             where = f"task.answer.json_schema: {answer.json_schema}"
             raise ConfigRefused(
-                f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: references are not fetched."
+                f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is downloaded."
             ) from fault
         if problem is None:
             return None

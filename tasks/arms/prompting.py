@@ -23,7 +23,7 @@ def context_of(arm: ArmSettings, data: Path, seed: int) -> PromptContext:
         seed: picks the fixed examples.
 
     Raises:
-        ConfigRefused: more examples or passages are wanted than there are.
+        ConfigRefused: more examples or passages are requested than there are.
     """
     context = PromptContext()
     if arm.top_k is not None:
@@ -51,9 +51,9 @@ def spread(train: Sequence[TrainRow], shots: int, seed: int) -> list[TrainRow]:
     return in_turn[:shots]
 
 
-def _check_enough(setting: str, wanted: int, there: int, what: str) -> None:
-    if wanted > there:
+def _check_enough(setting: str, requested: int, available: int, what: str) -> None:
+    if requested > available:
         raise ConfigRefused(
-            f"{setting}: {wanted} wanted, but there are only {there} {what}. Set it to {there} or less, or leave the "
-            "arm out of `arms`."
+            f"{setting}: {requested} requested, but there are only {available} {what}. Set it to {available} or less, "
+            "or remove the arm from `arms`."
         )

@@ -1,4 +1,4 @@
-"""One arm on the held-out rows: ask, answer, score, write down."""
+"""One arm on the held-out rows: build the prompts, decode, score, write answers.parquet."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def measure_arm(
             untrained arm.
         seed: picks the fixed examples.
         out: where answers.parquet goes.
-        reporter: is told the progress.
+        reporter: receives the progress.
 
     Raises:
-        ConfigRefused: a prompt does not fit the model's context window, or more examples are wanted than there are.
+        ConfigRefused: a prompt does not fit the model's context window, or more examples are requested than there are.
         TuneworthyError: a tuned arm has no adapter, or an untrained arm has one; or rows are rendered differently from
             how the adapter learned them.
     """

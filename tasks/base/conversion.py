@@ -160,8 +160,8 @@ def _check_shards(name: str, out: Path) -> None:
     missing = sorted(part for part in names if not (out / part).is_file())
     if missing:
         raise ModelMissing(
-            f"base.model: {name} is missing {len(missing)} of its {len(names)} weight files ({', '.join(missing[:3])}). Fetch "
-            "the model again."
+            f"base.model: {name} is missing {len(missing)} of {len(names)} weight files ({', '.join(missing[:3])}). "
+            "Fetch the model again."
         )
 
 

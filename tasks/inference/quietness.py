@@ -14,7 +14,7 @@ def quietly() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     before, was_shown = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for an optional package that would fetch code
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it recommends an optional package that would fetch code
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

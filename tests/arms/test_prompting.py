@@ -153,16 +153,16 @@ def test_an_example_of_several_turns_is_shown_with_all_of_them(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arm", "arms", "told"),
     [
-        ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 wanted, but there are only 6 train rows"),
+        ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 requested, but there are only 6 train rows"),
         (
             "retrieval",
             ArmsConfig(retrieval=RetrievalConfig(top_k=2, shots=7)),
-            "arms.retrieval.shots: 7 wanted, but there are only 6 train rows",
+            "arms.retrieval.shots: 7 requested, but there are only 6 train rows",
         ),
         (
             "tuned_retrieval",
             ArmsConfig(),
-            "arms.retrieval.top_k: 4 wanted, but there are only 3 passages in the corpus",
+            "arms.retrieval.top_k: 4 requested, but there are only 3 passages in the corpus",
         ),
     ],
 )

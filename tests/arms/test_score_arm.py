@@ -220,7 +220,7 @@ def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower
 
 def test_more_shots_than_train_rows_are_refused(store: ArtifactStore, base: ModelArtifact) -> None:
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=6)})
-    with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 wanted, but there are only 5 train rows"):
+    with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 requested, but there are only 5 train rows"):
         score_arm(arm_settings("few_shot", arms, False), TASK, base, sealed_data(store), None, 7)
 
 

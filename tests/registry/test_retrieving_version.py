@@ -154,7 +154,7 @@ def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_r
     monkeypatch.setattr(carrying, "MOST_MEBIBYTES", 1e-4)
     with pytest.raises(
         ConfigRefused,
-        match=r"not registered: 4 passages have 0.0 MiB, and .* carries 0.0001 MiB at most.*arms.trained: \[tuned\]",
+        match=r"not registered: 4 passages take up 0.0 MiB, and .* carries at most 0.0001 MiB.*arms.trained: \[tuned\]",
     ):
         made.register(a_retrieval_verdict(0.85), data=documents)
     made.register(a_verdict(0.85), data=documents)

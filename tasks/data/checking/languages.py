@@ -31,7 +31,7 @@ def languages_of(texts: pl.Series) -> pl.Series:
     """Return the language of each text that is long enough and reliably in one language."""
     import pycld2
 
-    def told(text: str | None) -> Any:
+    def detect(text: str | None) -> Any:
         if not text:
             return None
         try:
@@ -40,7 +40,7 @@ def languages_of(texts: pl.Series) -> pl.Series:
             return None
         return code if is_sure and size >= SHORT and share >= SHARE and code != "un" else None
 
-    return pl.Series([told(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
+    return pl.Series([detect(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
 
 
 def other_languages(rows: pl.DataFrame) -> pl.DataFrame:
@@ -64,9 +64,9 @@ def _others(rows: pl.DataFrame) -> Iterator[tuple[int, str, str]]:
 
 def language_counts(sides: Iterable[pl.DataFrame], column: str) -> dict[str, int]:
     """Return language -> rows of a column (prompt or completion), the most frequent first."""
-    told = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
+    known = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
     return dict(
-        told.group_by("code")
+        known.group_by("code")
         .len()
         .with_columns(pl.col("code").cast(pl.String))
         .sort(["len", "code"], descending=[True, False])

@@ -169,13 +169,10 @@ def personal_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return a finding for each row and kind; none if a library is missing. Needs row_id, history, prompt and
     completion; the last two may be null.
     """
-    kinds = [] if missing_libraries() else list(KINDS)
-    found = [
-        (row, name, f"{KINDS[name].words} in the {column}")
-        for name in kinds
-        for column in TEXTS
-        for row in _holding(rows, name, column)
-    ]
+    found: list[tuple[int, str, str]] = []
+    for name, column in product([] if missing_libraries() else KINDS, TEXTS):
+        detail = f"{KINDS[name].words} in the {column}"
+        found += [(row, name, detail) for row in _holding(rows, name, column)]
     return pl.DataFrame(found, schema=FINDING, orient="row")
 
 
@@ -203,5 +200,9 @@ def _masked_turns(rows: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
     hints = "|".join(f"(?:{KINDS[name].look})" for name in kinds)
     if not kinds or not rows["history"].list.eval(pl.element().str.contains(hints)).list.any().any():
         return rows
-    turns = [[masked(turn, kinds) if turn else turn for turn in history] for history in rows["history"]]
+
+    def masked_history(history: Iterable[str | None]) -> list[str | None]:
+        return [masked(turn, kinds) if turn else turn for turn in history]
+
+    turns = [masked_history(history) for history in rows["history"]]
     return rows.with_columns(history=pl.Series(turns, dtype=pl.List(pl.String)))

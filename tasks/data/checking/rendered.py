@@ -69,7 +69,7 @@ def check_rows(
         )
     _write(rows, lengths, tokenizer, instruction, limits, workdir.out)
     facts = _facts(lengths, limits)
-    _tell(facts, lengths, tokenizer, workdir)
+    _report(facts, lengths, tokenizer, workdir)
     return facts
 
 
@@ -281,7 +281,7 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
     )
 
 
-def _tell(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
+def _report(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
     workdir.reporter.say(f"rendering: {facts.in_words}")
     if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
         own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, but its chat template does not"

@@ -26,7 +26,7 @@ from tasks.data.reading.records import READ, Record, read_records
 from tasks.data.reading.spool import frames_in
 from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import CHUNK, shingles_of, template_of
-from tasks.data.text.turns import asked
+from tasks.data.text.turns import full_request
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkSources
@@ -166,7 +166,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=LEAK)]
     for frame in rows:
         for some in frame.iter_slices(CHUNK):
-            said = asked(some) + "\n" + some["completion"]
+            said = full_request(some) + "\n" + some["completion"]
             hits = plain.held_by(normalised(said)).with_columns(
                 kind=pl.when(pl.col("share") == 1).then(pl.lit("exact")).otherwise(pl.lit("near"))
             )

@@ -21,7 +21,7 @@ from tasks.data.overlap.containment import Documents
 from tasks.data.overlap.templates import shared_templates
 from tasks.data.reading.spool import frames_in
 from tasks.data.text.normalisation import normalised
-from tasks.data.text.turns import asked
+from tasks.data.text.turns import full_request
 
 REASONS = {"exact": "in_held_out", "near": "near_held_out"}
 # Formats whose answers have templates: a label has no parts, and JSON objects of one schema are all alike.
@@ -62,7 +62,7 @@ def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:
         {"requests_word_for_word": 0, "requests_nearly": 0, "answers_word_for_word": 0},
     )
     for frame in frames_in(out / "held_out.parquet", "history", "prompt", "completion"):
-        exact, near = documents.held(normalised(asked(frame)))
+        exact, near = documents.held(normalised(full_request(frame)))
         answers, _ = documents.held(normalised(frame["completion"]))
         for name, found in zip(counts, (exact, near, answers), strict=True):
             counts[name] += int(found.sum())

@@ -17,7 +17,7 @@ from schemas.champion import SplitRule
 from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.splitting import is_held_out
 from tasks.data.text.normalisation import normalised, without_punctuation
-from tasks.data.text.turns import asked
+from tasks.data.text.turns import full_request
 
 FOUND = {"row_id": pl.Int64, "reason": pl.String}
 
@@ -72,7 +72,7 @@ def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> 
     """Return held-out rows that share a request, a group or nearly a request with a train row, each with the first of
     these reasons.
     """
-    said, taught = normalised(asked(held_out)), normalised(asked(train))
+    said, taught = normalised(full_request(held_out)), normalised(full_request(train))
     # Train rows first: each of several similar texts is compared with the first one.
     near = near_pairs(pl.concat([taught.rename("normalised"), said.rename("normalised")]), threshold)
     crossing = near.filter((pl.col("first") < train.height) & (pl.col("second") >= train.height))

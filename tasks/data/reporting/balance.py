@@ -87,13 +87,10 @@ def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
     whole = np.bincount(labels, weights)
     tried = []
     for seed in range(SEEDS):
-        held = np.bincount(
-            labels, weights * np.array([is_held_out(name, seed, share) for name in names])[number], whole.size
-        )
-        one_sided, squares = (
-            int(((held == 0) | (held == whole)).sum()),
-            float(((held - share * whole) ** 2 / whole).sum()),
-        )
+        sides = np.array([is_held_out(name, seed, share) for name in names])
+        held = np.bincount(labels, weights * sides[number], whole.size)
+        one_sided = int(((held == 0) | (held == whole)).sum())
+        squares = float(((held - share * whole) ** 2 / whole).sum())
         if 0 < held.sum() < whole.sum():
             farthest = float(np.abs(held / held.sum() - (whole - held) / (whole - held).sum()).max())
             tried.append((one_sided, squares, seed, round(farthest, 4)))

@@ -12,7 +12,7 @@ import polars as pl
 from tasks.data.reading.spool import SIDES, frames_in
 from tasks.data.reporting.earlier import STAGE
 from tasks.data.text.redaction import excerpts
-from tasks.data.text.turns import asked
+from tasks.data.text.turns import full_request
 from tasks.reuse.planning import current_run
 from tasks.reuse.store import ArtifactStore
 
@@ -113,7 +113,7 @@ def _rows(folder: Path) -> pl.DataFrame:
     hashed = [
         frame.select(
             "row_id",
-            asked=asked(frame).hash(5),
+            asked=full_request(frame).hash(5),
             answered=pl.col("completion").hash(5),
             is_train=pl.lit(side == "train"),
         )

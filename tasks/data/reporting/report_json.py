@@ -69,10 +69,11 @@ def _reasons(table: pl.DataFrame) -> dict[str, Any]:
 
 def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
     """Return the length in characters at QUANTILES, per column."""
-    return {
-        column: [int(rows[f"{column}_characters"].quantile(share, "nearest") or 0) for share in QUANTILES]
-        for column in ("prompt", "completion")
-    }
+    return {column: _quantiles(rows[f"{column}_characters"]) for column in ("prompt", "completion")}
+
+
+def _quantiles(lengths: pl.Series) -> list[int]:
+    return [int(lengths.quantile(share, "nearest") or 0) for share in QUANTILES]
 
 
 def _labels(

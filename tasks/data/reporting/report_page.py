@@ -162,7 +162,7 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
         ("unsure", f"Not searched for benchmark items: {name}.")
         for name in (facts.leakage.unread if facts.leakage else ())
     ]
-    return sorted(found, key=lambda told: told[0] != "bad")
+    return sorted(found, key=lambda line: line[0] != "bad")
 
 
 def _mood(facts: DataFacts) -> str:
@@ -194,26 +194,29 @@ def _label_bars(labels: dict[str, Any] | None) -> dict[str, Any] | None:
     if not labels:
         return None
     train, held_out = labels["train"], labels["held_out"]
-    share = {
-        side: {label: count / max(1, sum(counts.values())) for label, count in counts.items()}
-        for side, counts in (("t", train), ("h", held_out))
-    }
-    widest = max([*share["t"].values(), *share["h"].values(), 1e-9])
+    shares = _shares(train), _shares(held_out)
+    widest = max([*shares[0].values(), *shares[1].values(), 1e-9])
     order = sorted(train, key=lambda label: (-train[label], label))
-    bars = [
-        (label, train[label], held_out[label], *(round(100 * share[side][label] / widest, 1) for side in "th"))
-        for label in order[:LABELS]
-    ]
+    bars = []
+    for label in order[:LABELS]:
+        widths = [round(100 * share[label] / widest, 1) for share in shares]
+        bars.append((label, train[label], held_out[label], *widths))
     return {"bars": bars, "rest": max(0, len(order) - LABELS)}
 
 
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    whole = max(1, sum(counts.values()))
+    return {label: count / whole for label, count in counts.items()}
+
+
 def _matrix(facts: DataFacts) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return pair -> its counts in words, for every pair of report.json and of the benchmark."""
+    """Return (pair, its counts in words), for every pair of report.json and of the benchmark."""
     pairs = {**facts.report["leakage"], **facts.benchmark}
-    return [
-        (_pair(pair), [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()])
-        for pair, counts in pairs.items()
-    ]
+    return [(_pair(pair), _counts(counts)) for pair, counts in pairs.items()]
+
+
+def _counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()]
 
 
 def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:

@@ -7,7 +7,7 @@ import polars as pl
 from tasks.data.text.normalisation import normalised
 
 
-def asked(rows: pl.DataFrame) -> pl.Series:
+def full_request(rows: pl.DataFrame) -> pl.Series:
     """Return each row's request with all turns before it, one turn per line; needs history and prompt."""
     several = rows["history"].list.len() > 0
     if not several.any():
@@ -18,7 +18,7 @@ def asked(rows: pl.DataFrame) -> pl.Series:
 
 def opening(rows: pl.DataFrame) -> pl.Series:
     """Return the normalised request that each row's conversation begins with; needs history, prompt and `normalised`
-    (of `asked`).
+    (of `full_request`).
 
     Rows that were unrolled from one conversation share it, and must not be on both sides of the split.
     """

@@ -86,7 +86,7 @@ def _read(folder: Path) -> dict[str, Any]:
         golden: dict[str, Any] = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
         raise ArtifactBroken(
-            f"{folder} holds no {GOLDEN}, so nobody can tell whether rows are still rendered as they were. Run again."
+            f"{folder} contains no {GOLDEN}, so the rendering of its rows cannot be checked. Run again."
         ) from fault
     return golden
 

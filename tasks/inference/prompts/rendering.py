@@ -180,7 +180,7 @@ def _first_special(tokenizer: Any, tail: str) -> int:
     found = next((token for token in _ids(tokenizer, tail) if token in special), None)
     if found is None:
         raise ConfigRefused(
-            f"base.model: this model's chat template ends an answer with {tail!r}, which holds no special token: "
+            f"base.model: this model's chat template ends an answer with {tail!r}, which contains no special token: "
             "a tuned model could not learn when to stop. Name another base model."
         )
     return found

@@ -1,4 +1,4 @@
-"""A mended copy holds every row that can be mended, says what was done, and leaves the source alone."""
+"""A fixed copy contains every row that can be fixed, says what was done, and leaves the source alone."""
 
 from __future__ import annotations
 

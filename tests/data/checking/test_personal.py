@@ -165,7 +165,7 @@ def test_without_the_extra_a_check_that_is_asked_for_is_an_error_that_names_the_
     room.write(sound_rows(60))
     with pytest.raises(
         LibraryMissing,
-        match=r"data\.checks: iban cannot be looked for, as no-such-library is not installed.*\[personal\]",
+        match=r"data\.checks: iban cannot be searched for, because no-such-library is not installed.*\[personal\]",
     ):
         room.validate(group="group", checks={"iban": "note", "refusal": "note"})
 

@@ -53,7 +53,8 @@ def test_planted_items_are_named_by_row_and_item(room: Room) -> None:
     assert leaks.select("row_id", "file", "item").rows() == [(11, "items.jsonl", 8), (21, "items.jsonl", 10)]
     assert (found.items, found.rows, found.unread) == (2, 2, ())
     assert any(
-        "2 train rows (rows 11, 21) hold 2 benchmark items of items.jsonl (b)" in line for line in room.listener.lines
+        "2 train rows (rows 11, 21) contain 2 benchmark items of items.jsonl (b)" in line
+        for line in room.listener.lines
     )
 
 
@@ -83,7 +84,7 @@ def test_all_nearly_all_and_other_numbers_are_told_apart(room: Room) -> None:
     }
     assert (found.rows, found.items, found.templates) == (2, 2, 1)
     assert any(
-        "1 train rows (row 3) are benchmark items (b) with other numbers or quoted texts" in line
+        "1 train rows (row 3) match benchmark items (b) except for numbers or quoted texts" in line
         for line in room.listener.lines
     )
 

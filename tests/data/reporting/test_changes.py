@@ -165,7 +165,7 @@ def test_an_evener_seed_is_named_and_keeps_what_was_told_of_it(room: Room) -> No
     task = {"answer": {"format": "choice", "labels": labels}}
     room.validate(task)
     told = room.report()["labels"]["balance"]["evener_seed"]
-    assert any(f"seed: {told['seed']} draws the evenest sides of these rows" in line for line in room.listener.lines)
+    assert any(f"seed: {told['seed']} splits these rows most evenly" in line for line in room.listener.lines)
     config = room.config(task)
     validate_data.function(
         config.task, config.data, told["seed"], locate_data(config, room.workdir.store), workdir=room.workdir
