@@ -16,9 +16,9 @@ from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
-from tasks.inference.prompts.retrieval_file import unpacked
-from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
+from tasks.inference.prompts.retrieval_file import deserialised
 from tasks.registry.version.served_facts import ServedFacts
 from tasks.reuse.current_store import current_store
 
@@ -37,7 +37,8 @@ class AdaptedModel:
         """
         self.facts = facts
         self.prompts = PromptBuilder(
-            facts.instruction, unpacked(adapter, facts.top_k, facts.carried_digest) if facts.top_k else Shown()
+            facts.instruction,
+            deserialised(adapter, facts.top_k, facts.carried_digest) if facts.top_k else PromptContext(),
         )
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
