@@ -20,7 +20,7 @@ from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
-    pass
+    from tasks.data.checking.fixing import FixedCopy
 
 SECONDS_BETWEEN_LINES = 30.0
 ROWS_SHOWN = 5  # of a table
