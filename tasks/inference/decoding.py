@@ -34,6 +34,7 @@ def generate(
 
     What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot
     be shared in this way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
+    Threads that share a model are answered one after the other.
 
     Args:
         loaded: the model.
@@ -49,8 +50,9 @@ def generate(
             on_progress(len(answers), len(prompts))
 
     if prompts:
-        answer = by_shared_prefix if unsuited(loaded) is None else by_transformers
-        answer(loaded, prompts, max_new_tokens, tell)
+        with loaded.lock:
+            answer = by_shared_prefix if unsuited(loaded) is None else by_transformers
+            answer(loaded, prompts, max_new_tokens, tell)
     return [answers[row] for row in range(len(prompts))]
 
 

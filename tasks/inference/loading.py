@@ -4,7 +4,9 @@ tuned model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,9 @@ class AdapterFolder:
 class LoadedModel:
     """A model in evaluation mode with its tokenizer; `reason` tells which precision was chosen, and why; `stop_ids` end
     an answer.
+
+    Reading moves settings of the model itself (which attention it uses, whether its adapter is on), so whoever reads it
+    holds `lock`, and threads that share it take turns. The same thread may take it again.
     """
 
     model: Any
@@ -39,6 +44,7 @@ class LoadedModel:
     dtype: Any
     reason: str
     stop_ids: frozenset[int]
+    lock: AbstractContextManager[bool] = field(default_factory=threading.RLock, repr=False)
 
     @property
     def template(self) -> TemplateFacts:

@@ -53,7 +53,8 @@ class AdaptedModel:
         """Return the answer to every request: a list of texts, or a frame whose first column holds them.
 
         `params["history"]` holds the turns that went before all of these requests: requests and answers in turn, oldest
-        first.
+        first. Requests of several threads are answered in turn: beside the model they share what finds passages, which
+        takes one caller at a time as well.
 
         Raises:
             ConfigRefused: the history does not end with an answer.
@@ -64,9 +65,10 @@ class AdaptedModel:
                 f'params.history: has {len(history)} turns; it holds requests and answers in turn, such as ["hi", '
                 '"hello", "who?", "me"].'
             )
-        conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
-        prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
-        return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
+        with self.loaded.lock:
+            conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
+            prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
+            return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any]) -> AdaptedModel:
