@@ -1,4 +1,4 @@
-"""The flow that a GPU worker runs: same stages, same keys, same store as in the main path, from an order that holds no
+"""The flow that a GPU worker runs: the same stages, keys and store as in the main path, from an order that contains no
 path.
 """
 
@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.arms import score_arms
 from flows.live import live_in_mlflow
-from flows.mending import again_when_broken
+from flows.mending import retry_when_broken
 from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.orders import TrainOrder
@@ -18,10 +18,10 @@ from tasks.training.task import train_adapter
 
 
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
-@again_when_broken
+@retry_when_broken
 def train(order: TrainOrder) -> AdapterArtifact:
-    """Fit the adapter of a run, measure its arms and what it forgot beside the card, sealed in the store; the run that
-    ordered it finds them there.
+    """Fit the adapter of a run, then measure its arms and what it forgot on the same GPU; the run that ordered it finds
+    the results in the store.
     """
     # The pool's limit guards the card: Prefect counts a pool's runs in its database. A slot of a concurrency limit is
     # lost with a server that restarts meanwhile, and no later training would begin.

@@ -1,9 +1,9 @@
-"""`tuneworthy bootstrap`: what a Prefect server needs once. Run twice it changes nothing; what an older one made is
-brought up to date.
+"""`tuneworthy bootstrap`: what a Prefect server needs once. Running it twice changes nothing; what an older bootstrap
+created is brought up to date.
 
-Makes the work pools cpu and gpu (the gpu pool takes one run at a time, and is all that guards the card) and the
-automation that marks runs of dead workers as Crashed: a self-hosted server leaves them Running for ever. A run is taken
-for dead after three missed heartbeats, so the pools also set how often their runs send one: Prefect's default is every
+Creates the work pools cpu and gpu (the gpu pool takes one run at a time, and is all that guards the card) and the
+automation that marks runs of dead workers as Crashed: a self-hosted server leaves them Running for ever. A run counts
+as dead after three missed heartbeats, so the pools also set how often their runs send one: Prefect's default is every
 180 s, and what a worker's own environment says would hold for that worker only.
 """
 
@@ -40,11 +40,11 @@ def bootstrap(arguments: argparse.Namespace) -> int:
     """Set up the Prefect server that PREFECT_API_URL names.
 
     Raises:
-        MachineLacks: no server is named; one that a run starts for itself would be gone with it.
+        MachineLacks: no server is named; the temporary server of a run would end with it.
     """
     if not os.environ.get("PREFECT_API_URL"):
         raise MachineLacks(
-            "bootstrap: PREFECT_API_URL names no server. Start one (prefect server start) and set "
+            "bootstrap: PREFECT_API_URL is not set. Start a server (prefect server start) and set "
             "PREFECT_API_URL=http://127.0.0.1:4200/api."
         )
     from prefect.client.orchestration import get_client
@@ -52,7 +52,7 @@ def bootstrap(arguments: argparse.Namespace) -> int:
     with get_client(sync_client=True) as client:
         for name in POOLS:
             print(_pool(client, name, arguments.gpu_slots if name == "gpu" else None))
-        print(_zombie_automation())
+        print(_crash_automation())
         for line in (*_lost_runs(client), *_unused_limit(client)):
             print(line)
     return 0
@@ -69,7 +69,7 @@ def _pool(client: SyncPrefectClient, name: str, limit: int | None) -> str:
         client.create_work_pool(
             WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=template)
         )
-        return f"work pool {name}: made"
+        return f"work pool {name}: created"
     if not found.base_job_template and found.type != "process":
         return (
             f"work pool {name}: is of type {found.type} and has no job template yet; start a worker for it once, then "
@@ -81,7 +81,7 @@ def _pool(client: SyncPrefectClient, name: str, limit: int | None) -> str:
         # The limit goes along unchanged where there is none to set: an update without it would lift it.
         limit = found.concurrency_limit if limit is None else limit
         client.update_work_pool(name, WorkPoolUpdate(base_job_template=template, concurrency_limit=limit))
-    return f"work pool {name}: {', '.join(changes) or 'there'}"
+    return f"work pool {name}: {', '.join(changes) or 'exists'}"
 
 
 def _changes(found: WorkPool, template: dict[str, Any], limit: int | None) -> list[str]:
@@ -108,7 +108,7 @@ def _with_heartbeats(template: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _zombie_automation() -> str:
+def _crash_automation() -> str:
     from prefect.automations import Automation
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
@@ -119,9 +119,9 @@ def _zombie_automation() -> str:
     except ValueError:
         action = ChangeFlowRunState(state=StateType.CRASHED, message="The worker's heartbeats stopped.")
         Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()
-        return f"automation {AUTOMATION!r}: made"
+        return f"automation {AUTOMATION!r}: created"
     if found.trigger.model_dump() == trigger.model_dump():
-        return f"automation {AUTOMATION!r}: there"
+        return f"automation {AUTOMATION!r}: exists"
     found.trigger = trigger
     found.update()
     return (

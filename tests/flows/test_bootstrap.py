@@ -143,7 +143,7 @@ def test_what_an_older_bootstrap_made_is_repaired_in_words_and_then_left_alone(
 
         assert bootstrap() == 0
         again = capsys.readouterr().out.splitlines()
-        assert [line.endswith(": there") for line in again] == [True, True, True, False]
+        assert [line.endswith(": exists") for line in again] == [True, True, True, False]
 
 
 def test_a_place_on_the_card_outlives_the_server_and_is_free_when_its_run_ends(tmp_path: Path) -> None:
