@@ -92,7 +92,8 @@ class TaskFile:
     @property
     def code_files(self) -> list[Path]:
         """The code files that this task's `!function` tags name."""
-        return sorted({Path(name.split(":")[0]) for name in _functions(self.content) if ":" in name})
+        functions = (text for text in _texts(self.content) if isinstance(text, Function))
+        return sorted({Path(name.split(":")[0]) for name in functions if ":" in name})
 
 
 def _members(group: dict[str, Any]) -> Iterator[str]:
@@ -111,10 +112,6 @@ def _texts(value: Any) -> list[str]:
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for part in parts for text in _texts(part)]
-
-
-def _functions(value: Any) -> list[Function]:
-    return [text for text in _texts(value) if isinstance(text, Function)]
 
 
 @functools.cache

@@ -81,7 +81,7 @@ def test_a_folder_stands_for_its_groups_and_the_tasks_that_are_in_none(store: Ar
     assert {"a.jsonl", "b.jsonl", "c.jsonl"} <= names(found)
 
 
-def test_every_unknown_name_is_told_at_once_with_the_nearest_ones(store: ArtifactStore, tmp_path: Path) -> None:
+def test_every_unknown_name_is_reported_at_once_with_the_nearest_ones(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(ConfigRefused) as refusal:
         locate(tmp_path, store, "general_mimi", "arc_esay")
     assert "general_mini" in str(refusal.value).splitlines()[1]
@@ -104,13 +104,13 @@ def test_data_files_of_a_hub_data_set_are_not_looked_for_beside_the_task_file(
         locate(tmp_path, store, "sums")
 
 
-def test_a_missing_member_of_a_group_is_told(store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_missing_member_of_a_group_is_named(store: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "both.yaml").write_text("group: both\ntask: [absent_part]\n")
     with pytest.raises(ConfigRefused, match="absent_part"):
         locate(tmp_path, store, "both.yaml")
 
 
-def test_a_built_in_task_whose_data_is_not_here_is_told_with_a_way_out(
+def test_a_built_in_task_whose_data_is_not_here_is_refused_with_a_way_out(
     store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "empty"))
@@ -175,7 +175,7 @@ def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (TASK.replace("test: NAME.jsonl", "test: absent.jsonl"), "absent.jsonl"),
         (TASK.replace("data_files:", "trust_remote_code: true, data_files:"), "trust_remote_code"),
@@ -188,10 +188,10 @@ def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
     ],
 )
 def test_a_task_file_that_cannot_be_used_is_refused_by_name(
-    text: str, told: str, store: ArtifactStore, tmp_path: Path
+    text: str, message: str, store: ArtifactStore, tmp_path: Path
 ) -> None:
     write_task(tmp_path, "sums", text)
-    with pytest.raises(ConfigRefused, match=told) as refusal:
+    with pytest.raises(ConfigRefused, match=message) as refusal:
         locate(tmp_path, store, "sums.yaml")
     assert "sums" in str(refusal.value)
 
