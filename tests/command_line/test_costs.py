@@ -17,7 +17,7 @@ from flows.finetune import finetune
 from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
 from tasks.reuse.planning import Plan, PlannedStage, planning
 from tasks.reuse.store import ArtifactStore
-from tasks.training.running.remembering import note_floor
+from tasks.training.running.machine_notes import note_floor
 from tests.flows.conftest import small_config
 
 

@@ -11,9 +11,9 @@ import torch
 
 from schemas.config import TrainingConfig
 from tasks.training.adapters.methods import load_model
-from tasks.training.running.pace import time_left
+from tasks.training.running.callback import time_left
 from tasks.training.step import limit
-from tasks.training.step.limit import token_limit
+from tasks.training.step.roofline import token_limit
 from tests.training.examples import Heard, fit, token_rows
 
 

@@ -13,13 +13,12 @@ from safetensors.torch import load_file
 
 from schemas.config import TrainingConfig
 from tasks.training.adapters import starts as starting
-from tasks.training.adapters.adapter_layers import Layer
+from tasks.training.adapters.fused_linear import Layer
 from tasks.training.adapters.methods import load_model
-from tasks.training.adapters.starts import USUAL_LENGTH, input_products, start_from_output_error
+from tasks.training.adapters.qera import USUAL_LENGTH, input_products, start_from_output_error
 from tasks.training.rows import common_prefix
-from tasks.training.step.loss import answering
+from tasks.training.step.loss import answering, pack_loss
 from tasks.training.step.packing import TrainingDataset, pack_rows, plan_steps
-from tasks.training.step.passes import pack_loss
 from tests.training.examples import Heard, fit, token_rows
 
 
@@ -114,7 +113,7 @@ def test_products_are_means_over_what_goes_in(tiny_model: Path, dataset: Trainin
 def test_layers_whose_products_do_not_fit_together_are_started_in_groups(
     uneven: Path, dataset: TrainingDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.training.adapters.starts.PRODUCTS", 40_000)
+    monkeypatch.setattr("tasks.training.adapters.qera.PRODUCTS", 40_000)
     plain, qera = started(uneven, "lora", dataset), started(uneven, "qera", dataset)
     products = products_of(plain, dataset)
     assert output_error(qera, uneven, products) < 0.7 * output_error(plain, uneven, products)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StoreUnwritable
-from tasks.training.running.resuming import facts_of, put_in_place, write_whole
+from tasks.training.running.checkpoints import facts_of, put_in_place, write_whole
 from tests.training.examples import Heard, fit, sealed_digest
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import TrainingStopped
-from tasks.training.running.resuming import facts_of, newest_whole, put_in_place, read_state
+from tasks.training.running.checkpoints import facts_of, newest_whole, put_in_place, read_state
 from tasks.training.running.stopping import stoppable
 from tasks.training.running.trainer import PackedTrainer, is_out_of_patience
 from tests.training.examples import Heard, fit, sealed_digest, write_rows

@@ -10,14 +10,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from tasks.training.adapters.principal import subtract_start
 
 from schemas.config import TrainingConfig
 from schemas.errors import ConfigRefused
 from tasks.inference.loading import AdapterFolder
 from tasks.inference.loading import load_model as load_tuned
 from tasks.training.adapters.methods import load_model
-from tasks.training.adapters.principal import subtract_start
-from tasks.training.running.resuming import newest_whole
+from tasks.training.running.checkpoints import newest_whole
 from tasks.training.running.trainer import PackedTrainer
 from tests.training.examples import fit, sealed_digest
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import MachineLacks, TrainingStopped
+from tasks.training.running.checkpoints import newest_whole
 from tasks.training.running.devices import JOB, STOP, refuse_too_many
-from tasks.training.running.resuming import newest_whole
 from tasks.training.step.packing import deal_rows
 from tests.training.examples import Heard, fit, sealed_digest, token_rows, write_rows
 
