@@ -1,4 +1,6 @@
-"""The train rows as a fit uses them: rendered, refused where they cannot be trained on, split for validation, in steps."""
+"""The train rows as a fit uses them: rendered, refused where they cannot be trained on, split for validation, in
+steps.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokeniz
 from tasks.training.step.packing import TrainingDataset, plan_steps
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 
 def prepare_dataset(

@@ -1,6 +1,4 @@
-"""A fit from start to end: decide, load, probe, start, train, seal. step/ holds how a step is computed, adapters/ what
-is fitted and sealed, running/ how a fit is kept alive (memory, checkpoints, devices, progress).
-"""
+"""A fit from start to end: decide, load, probe, start, train, seal. docs/rooms/training.md says what lies where."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ from tasks.training.step.loss import answering
 from tasks.training.step.packing_check import check_packing
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
     from tasks.inference.precision import Precision
     from tasks.reuse.stage import WorkDirectory
     from tasks.training.step.packing import TrainingDataset

@@ -75,8 +75,8 @@ class FrozenLinear:
 def fuse_adapters(model: Any) -> int:
     """Compute every layer and its plain adapter as one operation; return how many there are. Names and weights stay.
 
-    An adapter of another kind (DoRA) keeps peft's own forward pass. Its 4-bit layer is dequantised in evaluation, as the
-    others always are: bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
+    An adapter of another kind (DoRA) keeps peft's own forward pass. Its 4-bit layer is dequantised in evaluation, as
+    the others always are: bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
     """
     from peft.tuners.lora import LoraLayer
 

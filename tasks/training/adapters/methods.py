@@ -26,7 +26,7 @@ from tasks.training.step.attention import NAME, packed_attention
 from tasks.training.step.kernels import fuse_norms_and_gates
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 # peft's settings for each kind of adapter; qera is started by tasks/training/adapters/qera.py.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -47,7 +47,8 @@ OPTIMIZERS = {
 def load_model(
     folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str, *, is_checkpointed: bool = False
 ) -> Any:
-    """Return the base of a sealed folder, ready to be trained by the method, with attention for packed rows; `is_checkpointed`: layers
+    """Return the base of a sealed folder, ready to be trained by the method, with attention for packed rows;
+    `is_checkpointed`: layers
     are computed again in the backward pass.
 
     Raises:

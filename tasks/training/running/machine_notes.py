@@ -1,4 +1,5 @@
-"""What earlier fits found out about this machine's memory, kept in the store: it changes no numbers, so it is in no key.
+"""What earlier fits found out about this machine's memory, kept in the store: it changes no numbers, so it is in no
+key.
 
 machine/training.json   {"floor": bytes that a process takes up before a model is loaded,
                          "limits": {model, method, longest row and device: tokens of a pack that fit}}
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.reuse.store import ArtifactStore, write_atomically
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 
 def size_key(base: Path, training: TrainingConfig, longest: int, device: str) -> str:

@@ -16,7 +16,7 @@ from tasks.training.running.base_shape import Shape
 from tasks.training.step.chunk_sizes import CHUNK, PRODUCT_BYTES, ROWS
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 WIDTHS = {"bf16": 2, "fp32": 4}
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.
@@ -74,7 +74,9 @@ class Estimate:
 def estimate(
     shape: Shape, training: TrainingConfig, dtype: str, device: str, pack: Pack, *, is_checkpointed: bool = False
 ) -> Estimate:
-    """Return what a fit takes up with passes of this size, number format ("bf16", "fp32") and device ("cpu", "cuda")."""
+    """Return what a fit takes up with passes of this size, number format ("bf16", "fp32") and device ("cpu",
+    "cuda").
+    """
     trained, is_full = trained_parameters(shape, training), training.method == "full"
     activations = pack.tokens * token_bytes(shape, training, dtype, pack.row, is_checkpointed=is_checkpointed)
     logits = logit_bytes(shape, training, dtype, pack.answers) + (

@@ -1,4 +1,6 @@
-"""One forward and backward pass of the largest pack before the first step: what was estimated to fit is shown to fit."""
+"""One forward and backward pass of the largest pack before the first step: what was estimated to fit is shown to
+fit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import Pack, TrainingDataset, pack_rows
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 # Steps that are searched for the largest pack; the longest row is tried in any case.

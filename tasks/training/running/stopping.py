@@ -70,7 +70,8 @@ def last_checkpoint(folder: Path, dataset: TrainingDataset, is_asked: bool = Fal
         return last
     if last is None or not is_asked:
         raise TrainingStopped(
-            f"Training ended, but its last checkpoint in {folder} is damaged. Run again: it resumes from the one before."
+            f"Training ended, but its last checkpoint in {folder} is damaged. Run again: it resumes from the "
+            "one before."
         )
     step = read_state(last)["global_step"]
     raise TrainingStopped(

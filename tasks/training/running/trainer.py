@@ -28,7 +28,7 @@ from tasks.training.step.packing import Pack, TrainingDataset, pack_rows, share_
 from tasks.training.step.roofline import matmul_roofline
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 Result = TypeVar("Result")
@@ -160,7 +160,8 @@ class PackedTrainer(Trainer):
     def _shrink(self, capacity: int) -> None:
         step, before = self.state.global_step + 1, self.train_dataset.capacity
         self.reporter.say(
-            f"out of memory at step {step}: continuing with packs of at most {capacity:,} tokens instead of {before:,}, "
+            f"out of memory at step {step}: continuing with packs of at most {capacity:,} tokens instead of "
+            f"{before:,}, "
             "the same rows in every step"
         )
         self.train_dataset.capacity = capacity

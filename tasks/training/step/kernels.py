@@ -1,4 +1,5 @@
-"""Norms and gates of a base as one operation each: Liger's kernels on a CUDA card where they are installed, our own norm
+"""Norms and gates of a base as one operation each: Liger's kernels on a CUDA card where they are installed, our own
+norm
 elsewhere.
 """
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tasks.training.adapters.principal import subtract_start
 
-from schemas.config import TrainingConfig
 from schemas.errors import ConfigRefused
+from schemas.training_config import TrainingConfig
 from tasks.inference.loading import AdapterFolder
 from tasks.inference.loading import load_model as load_tuned
 from tasks.training.adapters.methods import load_model
