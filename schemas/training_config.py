@@ -17,11 +17,11 @@ class TrainingConfig(Section):
     )
     adapter: Literal["auto", "lora", "dora", "rslora", "qera"] = Field(
         "auto",
-        description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the output "
-        "error that 4 bits make on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora only. "
-        "lora: starts at zero. rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the "
-        "default alpha root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's "
-        "length; often better at a low rank, slower.",
+        description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the "
+        "output error that 4 bits make on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora "
+        "only. lora: starts at zero. rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with "
+        "the default alpha root-of-rank times as strong as lora, so lower the rate. dora: also trains each "
+        "output's length; often better at a low rank, slower.",
     )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None,

@@ -104,12 +104,12 @@ def test_a_rank_above_the_smallest_layer_is_refused(tiny_model: Path) -> None:
 def test_a_base_without_linear_layers_is_refused_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from tasks.training.adapters.methods import adapter_points
+    from tasks.training.adapters.methods import linear_layers
 
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=50, n_positions=32))
     monkeypatch.setattr(torch.nn, "Linear", type("Nothing", (torch.nn.Linear,), {}))
     with pytest.raises(ConfigRefused, match=r"none beside its output layer.*LayerNorm"):
-        adapter_points(model)
+        linear_layers(model)
 
 
 def test_a_quantised_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:

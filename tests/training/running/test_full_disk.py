@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StoreUnwritable
-from tasks.training.running.checkpoints import facts_of, put_in_place, write_whole
+from tasks.training.running.checkpoints import is_whole, put_in_place, write_whole
 from tests.training.examples import Heard, fit, sealed_digest
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_is_written_again_where_older_ones_made_room_for_it(tmp_pat
 
     write_whole(tmp_path, tmp_path / "checkpoints" / "step-000003", write, said.append)
     assert tries == [["step-000001", "step-000002"], ["step-000002"]]
-    assert facts_of(tmp_path / "checkpoints" / "step-000003") is not None
+    assert is_whole(tmp_path / "checkpoints" / "step-000003")
     assert len(said) == 1
 
 
@@ -87,4 +87,4 @@ def _write_checkpoint(folder: Path, step: int) -> None:
     written = folder / "written"
     written.mkdir()
     (written / "trainer_state.json").write_text('{"best_global_step": null}')
-    put_in_place(written, folder / "checkpoints" / f"step-{step:06d}", {})
+    put_in_place(written, folder / "checkpoints" / f"step-{step:06d}")

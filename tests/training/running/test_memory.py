@@ -22,8 +22,9 @@ from tasks.reuse.store import ArtifactStore
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow
 from tasks.training.running import decisions as deciding
+from tasks.training.running.base_shape import read_shape
 from tasks.training.running.machine_notes import known_floor, known_limit, note_limit, size_key
-from tasks.training.running.memory import Pack, estimate, pack_capacity, read_shape, trained_parameters
+from tasks.training.running.memory import Pack, estimate, pack_capacity, trained_parameters
 from tasks.training.running.trainer import PackedTrainer
 from tasks.training.step.loss import answering, pack_loss
 from tasks.training.step.packing import collate
@@ -197,9 +198,9 @@ def test_checkpointing_changes_no_bit(tiny_model: Path, tmp_path: Path, settings
 def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_and_later_fits_start_there(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.training.running import probing
+    from tasks.training.running import memory_probe
 
-    compute, tried = probing.pack_loss, []
+    compute, tried = memory_probe.pack_loss, []
 
     def short(model: Any, head: Any, pack: Any, device: Any) -> torch.Tensor:
         tried.append(pack.input_ids.shape[1])
@@ -207,7 +208,7 @@ def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_
             raise MemoryError
         return compute(model, head, pack, device)
 
-    monkeypatch.setattr(probing, "pack_loss", short)
+    monkeypatch.setattr(memory_probe, "pack_loss", short)
     lines = lines_of(tiny_model, tmp_path / "workdir")
     capacity = json.loads((tmp_path / "workdir" / "decisions.json").read_text())["capacity"]
     assert capacity == tried[0] // 2
