@@ -112,8 +112,9 @@ def spread_environment(config: str, devices: int) -> dict[str, str]:
     from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
     command = ["--config_file", config, "--num_processes", str(devices), "--main_process_port", "0", "-m", __name__]
-    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(command))
+    arguments, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(command))
     if arguments.use_deepspeed:
+        arguments.deepspeed_fields_from_accelerate_config = ",".join([*defaults.deepspeed_config, "mixed_precision"])
         return dict(prepare_deepspeed_cmd_env(arguments)[1])
     return dict(prepare_multi_gpu_env(arguments))
 

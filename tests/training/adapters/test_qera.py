@@ -95,7 +95,7 @@ def test_products_are_means_over_what_goes_in(tiny_model: Path, dataset: Trainin
 def test_layers_whose_products_do_not_fit_together_are_started_in_groups(
     uneven: Path, dataset: TrainingDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.training.adapters.qera.PRODUCTS", 40_000)
+    monkeypatch.setattr("tasks.training.adapters.qera.PRODUCT_BYTES", 40_000)
     plain, qera = started(uneven, "lora", dataset), started(uneven, "qera", dataset)
     products = products_of(plain, dataset)
     assert output_error(qera, uneven, products) < 0.7 * output_error(plain, uneven, products)
@@ -110,8 +110,8 @@ def test_the_first_factor_starts_as_long_as_it_usually_is(tiny_model: Path, data
 def test_a_fit_says_how_much_its_start_makes_up_for(tiny_model: Path, tmp_path: Path) -> None:
     heard = Heard()
     fit(tiny_model, tmp_path / "workdir", heard, method="qlora", adapter="qera", epochs=0.3)
-    share = next(line for line in heard.lines if line.startswith("start: the adapters make up for "))
-    assert 5 < int(share.removeprefix("start: the adapters make up for ").partition("%")[0]) < 100
+    share = next(line for line in heard.lines if line.startswith("QERA start: the adapters recover "))
+    assert 5 < int(share.removeprefix("QERA start: the adapters recover ").partition("%")[0]) < 100
 
 
 def test_a_layer_that_no_row_goes_through_keeps_its_usual_start_and_counts_as_nothing(
@@ -131,8 +131,8 @@ def test_a_layer_that_no_row_goes_through_keeps_its_usual_start_and_counts_as_no
 
 
 def test_of_a_step_of_many_rows_no_more_is_looked_at_than_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qera, "SEEN_TOKENS", 100)
+    monkeypatch.setattr(qera, "CALIBRATION_TOKENS", 100)
     rows = token_rows(24)
     dataset = TrainingDataset(rows, [], plan_steps([row.tokens for row in rows], 100_000, 1, 7), common_prefix(rows), 2)
-    seen = sum(pack.input_ids.shape[1] for pack in qera._first_packs(dataset, 60))
+    seen = sum(pack.input_ids.shape[1] for pack in qera._calibration_packs(dataset, 60))
     assert 100 <= seen < 300 < sum(row.tokens for row in rows)

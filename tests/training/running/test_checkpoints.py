@@ -75,7 +75,7 @@ def test_going_on_with_other_rows_another_base_or_other_settings_is_refused_and_
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
     other = write_rows(tmp_path, count=23)
     told = (
-        r"of another fit \(3 of \d+ things differ\): base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; "
+        r"belong to another fit; 3 of \d+ inputs differ: base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; "
         r"training.rank 4 there, 8 now\."
     )
     with pytest.raises(TrainingStopped, match=told):

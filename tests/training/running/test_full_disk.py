@@ -44,12 +44,12 @@ def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing_and_says_what_is_kept
     former, heard = resource.getrlimit(resource.RLIMIT_FSIZE), FullDisk(step, most)
     told = (
         rf"{refused} could not be written into .* MB free there\. The last good checkpoint is step-{step - 1:06d}, "
-        r"and it is kept: make room and run again"
+        r"and it is kept: free space and run again"
     )
     with pytest.raises(StoreUnwritable, match=told):
         fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)
     resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    assert any("checkpoints before the last good one are deleted to make room" in line for line in heard.lines)
+    assert any("deleting the checkpoints before the last good one to make room" in line for line in heard.lines)
     assert not (tmp_path / "cut" / "aside").exists()
     heard = Heard()
     fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)

@@ -52,4 +52,4 @@ def test_without_liger_the_decisions_say_what_stands_in_and_why(tiny_model: Path
     assert not has_liger("cpu") and "not installed" in kernels_line("cuda")
     heard = Heard()
     fit(tiny_model, tmp_path / "workdir", heard, epochs=0.3)
-    assert "kernels: our own norms; Liger's need a CUDA card" in heard.lines
+    assert "kernels: our own norms, as Liger's kernels need a CUDA card" in heard.lines
