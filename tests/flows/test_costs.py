@@ -17,7 +17,7 @@ from flows.finetune import finetune
 from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
 from tasks.reuse.planning import Plan, PlannedStage, planning
 from tasks.reuse.store import ArtifactStore
-from tasks.training.running.remembering import note_floor
+from tasks.training.running.machine_notes import note_floor
 from tests.flows.conftest import small_config
 
 
@@ -118,7 +118,7 @@ def test_a_base_that_is_neither_here_nor_in_safetensors_is_said_to_be_unknown(
 
 def test_the_settings_that_a_method_cannot_have_are_left_out_for_it(small: Path, tiny_model: Path) -> None:
     settings = small_config(tiny_model)
-    settings["training"] |= {"adapter": "pissa", "targets": ["q_proj"]}
+    settings["training"] |= {"adapter": "rslora", "targets": ["q_proj"]}
     small.write_text(yaml.safe_dump(settings), encoding="utf-8")
     costs = training_costs(read_config(small), planned(small))
     assert costs is not None

@@ -1,7 +1,7 @@
-"""Where the rows of a pack stand, and how they become batches.
+"""Where the rows of a pack are, and how they become batches.
 
-Rows of like length form a bucket; a bucket is one batch of (rows, length) queries against (rows, prefix + length) keys.
-Padding stands behind a row's tokens, where causality already hides it, so all rows of a bucket share one mask. The
+Rows of similar length form a bucket; a bucket is one batch of (rows, length) queries against (rows, prefix + length)
+keys. Padding comes after a row's tokens, where causality already hides it, so all rows of a bucket share one mask. The
 prefix is a bucket of its own, of one row.
 """
 
@@ -20,12 +20,11 @@ WASTE = 0.2
 
 @dataclass(frozen=True)
 class Bucket:
-    """Rows that stand side by side in the pack from `start` on.
+    """Neighbouring rows of a pack, from token `start` on.
 
-    padded (rows * length,) names for each place of the batch the token, counted from `start`, that stands there; a
-    place behind a row's end names its first token, which no query of the row may see there. real (tokens,) names the
-    places that hold a token. bias (length, prefix + length) is 0 where a query may see a key and minus infinity
-    elsewhere.
+    padded (rows * length,): for each place of the batch the index, from `start`, of its token; padding has the index of
+    its row's first token, which no query of the row attends to there. real (tokens,): the places that hold a token.
+    bias (length, prefix + length): 0 where a query attends to a key, minus infinity elsewhere.
     """
 
     rows: int
@@ -41,6 +40,10 @@ class Bucket:
         """The bucket's tokens in the pack."""
         return slice(self.start, self.start + self.real.shape[0])
 
+    def to(self, device: Any) -> Bucket:
+        """Return the bucket with its index tensors on a device."""
+        return replace(self, padded=self.padded.to(device), real=self.real.to(device), bias=self.bias.to(device))
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -51,24 +54,16 @@ class Layout:
 
     def to(self, device: Any) -> Layout:
         """Return the layout with its index tensors on a device."""
-        return Layout(
-            self.prefix,
-            tuple(
-                replace(b, padded=b.padded.to(device), real=b.real.to(device), bias=b.bias.to(device))
-                for b in self.buckets
-            ),
-        )
+        return Layout(self.prefix, tuple(bucket.to(device) for bucket in self.buckets))
 
     @property
     def longest(self) -> int:
-        """Number of keys that the longest row looks at."""
+        """Number of keys that the longest row attends to."""
         return max(bucket.prefix + bucket.length for bucket in self.buckets)
 
 
 def lay_out(prefix: int, lengths: Sequence[int]) -> Layout:
-    """Return the layout of rows that stand in a pack in ascending order of their own lengths (tokens beyond the
-    prefix).
-    """
+    """Return the layout of a pack's rows, in ascending order of their own lengths (tokens beyond the prefix)."""
     buckets = [_bucket(0, 0, [prefix])] if prefix else []
     start, first = prefix, 0
     for last in range(1, len(lengths) + 1):

@@ -12,22 +12,11 @@ from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow, common_prefix
 from tasks.training.step import attention
-from tasks.training.step.loss import answer_loss, answering
+from tasks.training.step.loss import answer_loss, answering, pack_loss
 from tasks.training.step.packing import pack_rows
-from tasks.training.step.passes import pack_loss
 from tests.training.examples import padded, token_rows
 
-METHODS = [
-    "lora",
-    "qlora",
-    "full",
-    "qlora loftq",
-    "lora dora",
-    "lora rslora",
-    "lora pissa",
-    "qlora dora",
-    "qlora rslora",
-]
+METHODS = ["lora", "qlora", "full", "qlora qera", "lora dora", "lora rslora", "qlora dora", "qlora rslora"]
 
 
 @pytest.fixture(params=METHODS)

@@ -34,7 +34,8 @@ def test_rows_above_the_base_models_window_are_refused(tiny_model: Path, tmp_pat
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 50}))
     with pytest.raises(
-        DatasetRefused, match=r"the base model's window holds 50 tokens.*name a base model with a longer window"
+        DatasetRefused,
+        match=r"the base model's context window is 50 tokens.*name a base model with a longer context window",
     ):
         fit(base, tmp_path / "workdir")
 
@@ -42,9 +43,7 @@ def test_rows_above_the_base_models_window_are_refused(tiny_model: Path, tmp_pat
 def test_a_limit_below_a_single_answer_is_refused_with_the_rows_that_no_shorter_request_would_save(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        DatasetRefused, match=r"Of rows? \d+.* the answer alone is longer than that, whatever the request"
-    ):
+    with pytest.raises(DatasetRefused, match=r"The answer alone exceeds the limit in rows? \d+.*, whatever the prompt"):
         fit(tiny_model, tmp_path / "workdir", max_length=16)
 
 
@@ -104,12 +103,12 @@ def test_a_rank_above_the_smallest_layer_is_refused(tiny_model: Path) -> None:
 def test_a_base_without_linear_layers_is_refused_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from tasks.training.adapters.methods import adapter_points
+    from tasks.training.adapters.methods import linear_layers
 
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=50, n_positions=32))
     monkeypatch.setattr(torch.nn, "Linear", type("Nothing", (torch.nn.Linear,), {}))
-    with pytest.raises(ConfigRefused, match=r"none beside its output layer.*LayerNorm"):
-        adapter_points(model)
+    with pytest.raises(ConfigRefused, match=r"none but its output layer.*LayerNorm"):
+        linear_layers(model)
 
 
 def test_a_quantised_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -179,8 +178,7 @@ def test_a_base_that_scales_its_logits_is_refused_before_the_first_step(tiny_mod
     torch.manual_seed(0)
     GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=4.0, initializer_range=0.5)).save_pretrained(base)
     with pytest.raises(
-        ConfigRefused,
-        match=r"rows packed together would not be trained as they are: their loss is .* in a pack and .* alone",
+        ConfigRefused, match=r"this base cannot be trained on packed rows: their loss is .* in a pack and .* alone"
     ):
         fit(base, tmp_path / "workdir")
     GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=1.0, initializer_range=0.5)).save_pretrained(base)

@@ -1,8 +1,8 @@
-"""Checkpoints that a kill -9 at any moment cannot spoil: written aside, measured, renamed; the last two kept.
+"""Checkpoints that a kill -9 at any moment cannot damage: written aside, hashed, renamed; the last two are kept.
 
 checkpoints/step-000120/   what transformers' Trainer saves, and whole.json: the size and sha256 of each file
 best-000080/               the weights with the lowest validation loss so far
-aside/                     what was being written when the process ended; nothing reads it
+aside/                     being written; left behind by a killed process, and never read
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ def fresh_aside(folder: Path) -> Path:
 def write_whole(
     folder: Path, target: Path, write: Callable[[Path], Path], say: Callable[[str], None], *, may_retry: bool = True
 ) -> None:
-    """Have `write` fill an empty folder that it is given, and make the folder that it returns the target.
+    """Have `write` fill an empty folder, and move the folder that it returns to `target`.
 
-    Where the disk refuses and `may_retry`, checkpoints older than the last good one make room and all is written again;
-    `say` reporting of it.
+    If the disk refuses and `may_retry`, checkpoints older than the last good one are deleted, `say` is told so, and all
+    is written again.
 
     Raises:
-        StoreUnwritable: it is refused even so; what was whole before still is.
+        StoreUnwritable: it is refused even so; checkpoints that were whole before still are.
     """
     fault = _refusal(folder, target, write)
     if fault is not None and may_retry:
-        say(f"{target.name} could not be written: checkpoints before the last good one are deleted to make room")
+        say(f"{target.name} could not be written: deleting the checkpoints before the last good one to make room")
         _drop_spare(folder)
         fault = _refusal(folder, target, write)
     if fault is not None:
@@ -57,7 +57,7 @@ def write_whole(
 
 def _refusal(folder: Path, target: Path, write: Callable[[Path], Path]) -> Exception | None:
     try:
-        put_in_place(write(fresh_aside(folder)), target, {})
+        put_in_place(write(fresh_aside(folder)), target)
     except Exception as fault:
         shutil.rmtree(folder / "aside", ignore_errors=True)
         if not is_refused_by_disk(fault):
@@ -67,9 +67,7 @@ def _refusal(folder: Path, target: Path, write: Callable[[Path], Path]) -> Excep
 
 
 def is_refused_by_disk(fault: BaseException) -> bool:
-    """Tell whether an error means that bytes could not be written; torch and safetensors say so in words of their
-    own.
-    """
+    """Return whether an error means that bytes could not be written; torch and safetensors have no class for it."""
     return isinstance(fault, OSError) or any(
         sign in str(fault) for sign in ("inline_container", "PytorchStreamWriter", "I/O error")
     )
@@ -78,14 +76,14 @@ def is_refused_by_disk(fault: BaseException) -> bool:
 def _refused(folder: Path, target: Path, fault: Exception) -> str:
     last, free = newest_whole(folder), shutil.disk_usage(folder).free
     kept = (
-        f"The last good checkpoint is {last.name}, and it is kept: make room and run again to go on from it"
+        f"The last good checkpoint is {last.name}, and it is kept: free space and run again to resume from it"
         if last
         else "There is no checkpoint yet"
     )
     reason = (fault.strerror if isinstance(fault, OSError) else None) or "the disk took no more bytes"
     return (
         f"{target.name} could not be written into {folder}: {reason}, {free / 1e6:,.0f} MB free there. {kept}, or "
-        "start anew with TUNEWORTHY_STORE elsewhere."
+        "start over with TUNEWORTHY_STORE on another disk."
     )
 
 
@@ -96,12 +94,10 @@ def _drop_spare(folder: Path) -> None:
         shutil.rmtree(spare, ignore_errors=True)
 
 
-def put_in_place(written: Path, target: Path, facts: dict[str, Any]) -> None:
-    """Make a written folder the target in one step, after its bytes have reached the disk; `facts` go into its
-    whole.json.
-    """
+def put_in_place(written: Path, target: Path) -> None:
+    """Rename a written folder to the target, after its bytes have reached the disk."""
     files = {path.name: [path.stat().st_size, _synced_digest(path)] for path in sorted(written.iterdir())}
-    (written / WHOLE).write_text(json.dumps({"files": files, **facts}), encoding="utf-8")
+    (written / WHOLE).write_text(json.dumps({"files": files}), encoding="utf-8")
     _synced_digest(written / WHOLE)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,30 +111,35 @@ def keep_newest(parent: Path, pattern: str, count: int = KEPT) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def facts_of(folder: Path) -> dict[str, Any] | None:
-    """Return the facts in a folder's whole.json if every file is there and unaltered, else None."""
+def is_whole(folder: Path) -> bool:
+    """Return whether every file that a folder's whole.json lists is there and unaltered."""
     try:
-        facts: dict[str, Any] = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
-        is_whole = all(
+        files = json.loads((folder / WHOLE).read_text(encoding="utf-8"))["files"]
+        return all(
             (folder / name).stat().st_size == size and _digest(folder / name) == digest
-            for name, (size, digest) in facts["files"].items()
+            for name, (size, digest) in files.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return facts if is_whole else None
+        return False
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest checkpoint that is whole and whose best weights are whole; None where training has to start at
-    the beginning.
+    """Return the newest checkpoint that is whole and whose best weights are whole; None if training has to start
+    over.
     """
     for checkpoint in sorted((folder / "checkpoints").glob("step-*"), reverse=True):
-        if facts_of(checkpoint) is None:
+        if not is_whole(checkpoint):
             continue
-        best = read_state(checkpoint)["best_global_step"]
-        if not best or facts_of(folder / step_folder("best", best)) is not None:
+        best = best_weights(folder, checkpoint)
+        if best == checkpoint or is_whole(best):
             return checkpoint
     return None
+
+
+def best_weights(folder: Path, checkpoint: Path) -> Path:
+    """Return the weights with the lowest validation loss up to a checkpoint; its own where nothing was validated."""
+    best = read_state(checkpoint)["best_global_step"]
+    return folder / step_folder("best", best) if best else checkpoint
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A linear layer and its adapter as one operation.
 
-peft computes an adapter in fp32 beside a bf16 layer: every input is copied to fp32 and kept for the backward pass, and
-each of the small products pays for its conversions. Here adapter weights stay fp32 parameters, products run in the
-layer's own format, and the backward pass keeps the input once. A 4-bit layer is dequantised when it is needed, in both
-directions, and never kept dequantised.
+peft computes an adapter in fp32 on a bf16 layer: every input is copied to fp32 and kept for the backward pass, and each
+of the small products pays for its conversions. Here adapter weights stay fp32 parameters, products run in the layer's
+own format, and the input is kept once for the backward pass. A 4-bit layer is dequantised whenever it is needed,
+forward and backward, and never kept dequantised.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AdaptedLinear(torch.autograd.Function):
         down: torch.Tensor,
         up: torch.Tensor,
         scale: float,
-        layer: Layer,
+        layer: FrozenLinear,
     ) -> torch.Tensor:
         """Compute the layer and add its adapter in place."""
         weight = layer.dequantised()
@@ -55,43 +55,42 @@ class AdaptedLinear(torch.autograd.Function):
         return grad_x, grad_z, grad_down, grad_up, None, None
 
 
-class Layer:
-    """A frozen linear layer; a 4-bit one is dequantised each time it is asked for."""
+class FrozenLinear:
+    """A frozen linear layer; a 4-bit one is dequantised at every use."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
         self.bias = layer.bias
-        self.is_folded = getattr(layer.weight, "quant_state", None) is not None
+        self.is_quantised = getattr(layer.weight, "quant_state", None) is not None
 
     def dequantised(self) -> torch.Tensor:
         """Return the weight (out, in) in the format of products."""
-        if not self.is_folded:
+        if not self.is_quantised:
             return torch.as_tensor(self.layer.weight)
         from bitsandbytes.functional import dequantize_4bit
 
         return torch.as_tensor(dequantize_4bit(self.layer.weight, self.layer.weight.quant_state))
 
 
-def join_adapters(model: Any) -> int:
-    """Let every layer with a plain adapter compute both as one operation; return how many there are. Names and weights
-    stay as they are.
+def fuse_adapters(model: Any) -> int:
+    """Compute every layer and its plain adapter as one operation; return how many there are. Names and weights stay.
 
-    An adapter of another kind (DoRA) keeps peft's own forward pass; its 4-bit layer is dequantised for evaluation, as a
-    joined one is always: bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
+    An adapter of another kind (DoRA) keeps peft's own forward pass. Its 4-bit layer is dequantised in evaluation, as
+    the others always are: bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
     """
     from peft.tuners.lora import LoraLayer
 
     adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
     plain = [module for module in adapted if _is_plain(module)]
     for module in plain:
-        module.forward = functools.partial(_joined, module, Layer(module.get_base_layer()))
+        module.forward = functools.partial(_fused, module, FrozenLinear(module.get_base_layer()))
     for base in (module.get_base_layer() for module in adapted if module not in plain):
-        if (layer := Layer(base)).is_folded:
+        if (layer := FrozenLinear(base)).is_quantised:
             base.forward = functools.partial(_dequantised, layer, base.forward)
     return len(plain)
 
 
-def _dequantised(layer: Layer, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _dequantised(layer: FrozenLinear, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     return forward(x) if layer.layer.training else linear(x, layer.dequantised(), layer.bias)
 
 
@@ -103,7 +102,7 @@ def _is_plain(module: Any) -> bool:
     )
 
 
-def _joined(module: Any, layer: Layer, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+def _fused(module: Any, layer: FrozenLinear, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     name = module.active_adapters[0]
     dropout = module.lora_dropout[name]
     flat = x.reshape(-1, x.shape[-1])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from schemas.errors import MachineLacks
-from tasks.training.running.shrinking import is_out_of_memory
+from tasks.training.running.out_of_memory import is_out_of_memory
 from tasks.training.running.trainer import PackedTrainer
 from tests.training.examples import Heard, fit
 
@@ -63,7 +63,8 @@ def test_a_fit_that_ran_out_of_memory_ends_as_an_undisturbed_one(
     capacity = json.loads((tmp_path / "short" / "decisions.json").read_text())["capacity"]
     assert capacity == sizes[0] // 2 and max(sizes[1:]) <= capacity
     assert any(
-        f"memory ran out at step 4: packs of at most {capacity} tokens instead of" in line for line in heard.lines
+        f"out of memory at step 4: continuing with packs of at most {capacity} tokens instead of" in line
+        for line in heard.lines
     )
 
 
@@ -89,10 +90,10 @@ def test_a_row_that_does_not_fit_alone_ends_training_with_its_number(
     monkeypatch.setattr(PackedTrainer, "pack_loss", never)
     heard = Heard()
     with pytest.raises(
-        MachineLacks, match=r"a single row in a pass: row \d+ of \d+ tokens does not fit beside the model"
+        MachineLacks, match=r"a single row in a pass: row \d+ of \d+ tokens does not fit into memory with the model"
     ):
         fit(tiny_model, tmp_path / "workdir", heard)
-    assert sum("memory ran out at step 1" in line for line in heard.lines) > 1
+    assert sum("out of memory at step 1" in line for line in heard.lines) > 1
 
 
 def test_an_error_of_another_kind_is_not_taken_for_a_lack_of_memory(

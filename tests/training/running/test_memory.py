@@ -22,12 +22,12 @@ from tasks.reuse.store import ArtifactStore
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow
 from tasks.training.running import decisions as deciding
-from tasks.training.running.memory import Pack, estimate, pack_capacity, read_shape, trained_parameters
-from tasks.training.running.remembering import known_floor, known_limit, note_limit, size_key
+from tasks.training.running.base_shape import read_shape
+from tasks.training.running.machine_notes import known_floor, known_limit, note_limit, size_key
+from tasks.training.running.memory import Pack, estimate, pack_capacity, trained_parameters
 from tasks.training.running.trainer import PackedTrainer
-from tasks.training.step.loss import answering
+from tasks.training.step.loss import answering, pack_loss
 from tasks.training.step.packing import collate
-from tasks.training.step.passes import pack_loss
 from tests.training.examples import Heard, fit
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[3]
 def test_the_tightest_limit_sets_the_size_of_a_pack(
     device: str, room: int, longest: int, step: int, capacity: int
 ) -> None:
-    assert pack_capacity(device, 1000, room, longest, [10, step]) == capacity
+    assert pack_capacity(device, 1000, room, longest, step) == capacity
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +159,7 @@ def lines_of(base: Path, folder: Path, **settings: Any) -> list[str]:
 
 def test_the_decisions_tell_memory_by_its_parts_and_the_probe(tiny_model: Path, tmp_path: Path) -> None:
     lines = lines_of(tiny_model, tmp_path / "workdir")
-    assert any("GB at its peak" in line and "held already" in line and "weights" in line for line in lines)
+    assert any("GB at the peak" in line and "takes up" in line and "weights" in line for line in lines)
     assert any(line.startswith("probe: the largest pack (") for line in lines)
     assert (known_floor(ArtifactStore(tmp_path / "store")) or 0) > 50e6
 
@@ -177,7 +177,7 @@ def test_checkpointing_is_on_by_itself_only_where_the_longest_row_would_not_fit(
     )
     assert json.loads((tmp_path / "tight" / "decisions.json").read_text())["checkpointing"] is True
     assert any(
-        line == "checkpointing: never, as the config says"
+        line == "checkpointing: never, as configured"
         for line in lines_of(tiny_model, tmp_path / "told", gradient_checkpointing="never")
     )
 
@@ -198,9 +198,9 @@ def test_checkpointing_changes_no_bit(tiny_model: Path, tmp_path: Path, settings
 def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_and_later_fits_start_there(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.training.running import probing
+    from tasks.training.running import memory_probe
 
-    compute, tried = probing.pack_loss, []
+    compute, tried = memory_probe.pack_loss, []
 
     def short(model: Any, head: Any, pack: Any, device: Any) -> torch.Tensor:
         tried.append(pack.input_ids.shape[1])
@@ -208,14 +208,14 @@ def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_
             raise MemoryError
         return compute(model, head, pack, device)
 
-    monkeypatch.setattr(probing, "pack_loss", short)
+    monkeypatch.setattr(memory_probe, "pack_loss", short)
     lines = lines_of(tiny_model, tmp_path / "workdir")
     capacity = json.loads((tmp_path / "workdir" / "decisions.json").read_text())["capacity"]
     assert capacity == tried[0] // 2
-    assert any(f"probe: memory ran out with {tried[0]} tokens in a pack; tries {capacity}" in line for line in lines)
+    assert any(f"probe: out of memory with a pack of {tried[0]} tokens; trying {capacity}" in line for line in lines)
     again = lines_of(tiny_model, tmp_path / "again")
     assert json.loads((tmp_path / "again" / "decisions.json").read_text())["capacity"] == capacity
-    assert any("memory ran out with larger packs here before" in line for line in again)
+    assert any("larger packs ran out of memory here before" in line for line in again)
 
 
 def test_memory_that_runs_out_in_a_step_is_remembered_for_this_method_and_no_other(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.training.rows import TokenRow, common_prefix, split_validation
-from tasks.training.step.layout import lay_out
+from tasks.training.step.pack_layout import lay_out
 from tasks.training.step.packing import fit_best, pack_rows, plan_steps
 from tests.training.examples import token_rows
 

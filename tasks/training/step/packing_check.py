@@ -1,4 +1,4 @@
-"""One look before the first step: does this base, whatever its architecture, give packed rows the loss that they have
+"""A check before the first step: does this base, whatever its architecture, give packed rows the loss that they have
 alone?
 """
 
@@ -12,11 +12,10 @@ import torch
 from schemas.errors import ConfigRefused
 from tasks.training.rows import TokenRow, common_prefix
 from tasks.training.step.attention import NAME
-from tasks.training.step.loss import AnswerHead
+from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import collate
-from tasks.training.step.passes import pack_loss
 
-# Relative difference that the number format alone may make.
+# Relative difference that rounding may make in this number format.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.03}
 
 
@@ -24,8 +23,7 @@ def check_packing(model: Any, head: AnswerHead, rows: Sequence[TokenRow]) -> Non
     """Compare the packed loss of the two shortest rows with the base's own, one row at a time.
 
     Raises:
-        ConfigRefused: they differ: the base looks across rows (convolutions, recurrent layers), or does something to
-            its logits.
+        ConfigRefused: they differ: the base mixes rows (convolutions, recurrent layers), or scales its logits.
     """
     two = sorted(rows, key=lambda row: row.tokens)[:2]
     was_training = model.training
@@ -36,15 +34,14 @@ def check_packing(model: Any, head: AnswerHead, rows: Sequence[TokenRow]) -> Non
     model.train(was_training)
     if not abs(packed - plain) <= TOLERANCE[model.dtype] * abs(plain):
         raise ConfigRefused(
-            f"base.model: rows packed together would not be trained as they are: their loss is {packed:.4f} in a "
-            f"pack and {plain:.4f} alone. "
-            "This base looks across rows, or scales its logits, in a way that training does not know. Name another "
-            "base model."
+            f"base.model: this base cannot be trained on packed rows: their loss is {packed:.4f} in a pack and "
+            f"{plain:.4f} alone. Some layer mixes neighbouring rows, or scales the logits, in a way that training does "
+            "not support. Name another base model."
         )
 
 
 def plain_loss(model: Any, row: TokenRow) -> float:
-    """Return the summed loss of a row's answer by the base's own attention, logits and nothing of ours."""
+    """Return the summed loss of a row's answer by the base's own attention and logits."""
     config = model.config
     ids = torch.tensor([row.prompt_ids + row.answer_ids], device=model.device)
     config._attn_implementation = "sdpa"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from schemas.errors import TrainingStopped
-from tasks.training.running.resuming import facts_of, newest_whole, put_in_place, read_state
-from tasks.training.running.stopping import stoppable
-from tasks.training.running.trainer import PackedTrainer, is_out_of_patience
+from tasks.training.running.checkpoints import is_whole, newest_whole, put_in_place, read_state
+from tasks.training.running.stopping import is_out_of_patience, stoppable
+from tasks.training.running.trainer import PackedTrainer
 from tests.training.examples import Heard, fit, sealed_digest, write_rows
 
 
@@ -51,7 +51,7 @@ def test_a_resumed_fit_seals_the_bytes_of_an_uninterrupted_one(
     fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9, **settings)
 
     assert heard.steps[0] == 6
-    assert any("goes on after step 5" in line for line in heard.lines)
+    assert any("resumes after step 5" in line for line in heard.lines)
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 
@@ -75,7 +75,7 @@ def test_going_on_with_other_rows_another_base_or_other_settings_is_refused_and_
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
     other = write_rows(tmp_path, count=23)
     told = (
-        r"of another fit \(3 of \d+ things differ\): base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; "
+        r"belong to another fit; 3 of \d+ inputs differ: base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; "
         r"training.rank 4 there, 8 now\."
     )
     with pytest.raises(TrainingStopped, match=told):
@@ -110,11 +110,11 @@ def test_a_folder_without_its_measures_does_not_count_as_whole(tmp_path: Path) -
     written = tmp_path / "aside"
     written.mkdir()
     (written / "a").write_text("1")
-    put_in_place(written, tmp_path / "placed", {"note": 1})
-    assert facts_of(tmp_path / "placed") is not None
+    put_in_place(written, tmp_path / "placed")
+    assert is_whole(tmp_path / "placed")
     (tmp_path / "placed" / "a").write_text("2")
-    assert facts_of(tmp_path / "placed") is None
-    assert facts_of(tmp_path / "nowhere") is None
+    assert not is_whole(tmp_path / "placed")
+    assert not is_whole(tmp_path / "nowhere")
 
 
 def test_patience_counts_epochs_without_a_better_loss() -> None:
@@ -185,9 +185,9 @@ def test_the_first_sigterm_asks_and_the_second_is_answered_as_before() -> None:
     former = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
         with stoppable() as stop:
-            assert not stop.is_asked
+            assert not stop.is_set()
             signal.raise_signal(signal.SIGTERM)
-            assert stop.is_asked and not received
+            assert stop.is_set() and not received
             signal.raise_signal(signal.SIGTERM)
             assert received == [signal.SIGTERM]
         with stoppable():

@@ -13,7 +13,7 @@ import torch
 
 from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
-from tasks.training.step.kernels import has_liger, join_operations, kernels_line
+from tasks.training.step.kernels import fuse_norms_and_gates, has_liger, kernels_line
 from tests.training.examples import Heard, fit
 
 
@@ -34,7 +34,7 @@ def test_on_a_card_liger_takes_norms_and_gates_and_neither_the_loss_nor_what_is_
 ) -> None:
     model = load_model(tiny_model, TrainingConfig(method="lora", rank=4), torch.float32, "cpu")
     assert not asked  # installed, and still not for a CPU
-    join_operations(model, "cuda")
+    fuse_norms_and_gates(model, "cuda")
     assert asked == [
         {
             "model": model.get_base_model(),
@@ -52,4 +52,4 @@ def test_without_liger_the_decisions_say_what_stands_in_and_why(tiny_model: Path
     assert not has_liger("cpu") and "not installed" in kernels_line("cuda")
     heard = Heard()
     fit(tiny_model, tmp_path / "workdir", heard, epochs=0.3)
-    assert "kernels: our own norms; Liger's need a CUDA card" in heard.lines
+    assert "kernels: our own norms, as Liger's kernels need a CUDA card" in heard.lines

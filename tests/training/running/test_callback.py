@@ -11,9 +11,9 @@ import torch
 
 from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
-from tasks.training.running.pace import time_left
-from tasks.training.step import limit
-from tasks.training.step.limit import token_limit
+from tasks.training.running.callback import time_left
+from tasks.training.step import roofline
+from tasks.training.step.roofline import matmul_roofline
 from tests.training.examples import Heard, fit, token_rows
 
 
@@ -39,7 +39,7 @@ def test_each_step_tells_loss_speed_share_of_the_limit_and_time_left(tiny_model:
     heard = Listening()
     fitted = fit(tiny_model, tmp_path / "workdir", heard, epochs=2)
     assert all(
-        re.fullmatch(r"loss \d+\.\d\d · [\d,]+ tokens/s \(\d+% of what products allow\) · \d+ s left", note)
+        re.fullmatch(r"loss \d+\.\d\d · [\d,]+ tokens/s \(\d+% of the matmul roofline\) · \d+ s left", note)
         for note in heard.notes
     )
     assert heard.notes[-1].endswith(" 0 s left")
@@ -56,7 +56,7 @@ def test_the_limit_is_the_rate_of_products_over_what_a_token_needs(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, method: Any, passes: int
 ) -> None:
     rows = token_rows()
-    monkeypatch.setattr(limit, "product_rate", lambda *_: 1e9)
+    monkeypatch.setattr(roofline, "product_rate", lambda *_: 1e9)
     model = load_model(tiny_model, TrainingConfig(method=method, rank=1), torch.float32, "cpu")
     adapters = (
         0
@@ -65,7 +65,7 @@ def test_the_limit_is_the_rate_of_products_over_what_a_token_needs(
     )
     layers = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 64 * 128 * 3)
     answered = sum(len(row.answer_ids) for row in rows) / sum(row.tokens for row in rows)
-    assert token_limit(model, rows, torch.float32) == pytest.approx(
+    assert matmul_roofline(model, rows, torch.float32) == pytest.approx(
         1e9 / (passes * (layers + answered * 64 * 384) + adapters)
     )
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import MachineLacks, TrainingStopped
-from tasks.training.running.devices import JOB, STOP, refuse_too_many
-from tasks.training.running.resuming import newest_whole
-from tasks.training.step.packing import deal_rows
+from tasks.training.running.checkpoints import newest_whole
+from tasks.training.running.devices import refuse_too_many, spread_environment
+from tasks.training.step.packing import share_rows
 from tests.training.examples import Heard, fit, sealed_digest, token_rows, write_rows
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "accelerate"
@@ -29,7 +29,7 @@ def test_rows_are_dealt_once_and_every_process_makes_as_many_passes(
     count: int, prefix: int, capacity: int, hands: int, seed: int
 ) -> None:
     rows = token_rows(count, seed)
-    dealt = deal_rows(rows, prefix, capacity, hands)
+    dealt = share_rows(rows, prefix, capacity, hands)
     assert len(dealt) == hands and len({len(packs) for packs in dealt}) == 1
     counted = [pack for packs in dealt for pack in packs if pack.weight]
     assert sorted(row for pack in counted for row in pack.row_ids) == [row.row_id for row in rows]
@@ -58,17 +58,17 @@ def test_two_processes_have_the_losses_of_one_at_every_step(tiny_model: Path, tm
 
 
 class Asking(Heard):
-    """Asks the processes to stop when they are at a step, as their parent does."""
+    """Asks for the end by SIGTERM, as an operating system does, when the processes are at a step."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, step: int) -> None:
         super().__init__()
-        self.folder, self.step = folder, step
+        self.step = step
 
     def advance(self, done: float, total: float, note: str = "") -> None:
         """Ask at the step."""
         super().advance(done, total, note)
         if done == self.step:
-            (self.folder / STOP).touch()
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.mark.long
@@ -78,8 +78,8 @@ def test_processes_that_are_asked_to_stop_save_and_one_process_goes_on_where_the
 ) -> None:
     whole: dict[str, Any] = {"method": "full", "epochs": 2}
     fit(tiny_model, tmp_path / "one", **whole)
-    with pytest.raises(TrainingStopped, match=r"training stopped after step \d+ of .* The same command goes on there"):
-        fit(tiny_model, tmp_path / "two", Asking(tmp_path / "two", 3), **whole, devices=2)
+    with pytest.raises(TrainingStopped, match=r"training stopped after step \d+ of .* The same command resumes there"):
+        fit(tiny_model, tmp_path / "two", Asking(3), **whole, devices=2)
     saved = newest_whole(tmp_path / "two")
     assert saved is not None
     heard = Heard()
@@ -91,7 +91,7 @@ def test_processes_that_are_asked_to_stop_save_and_one_process_goes_on_where_the
 @pytest.mark.long
 @pytest.mark.slow
 def test_no_process_outlives_a_parent_that_was_killed(tiny_model: Path, tmp_path: Path) -> None:
-    script, job = Path(__file__).parents[1] / "examples.py", str(tmp_path / "two" / JOB)
+    script = Path(__file__).parents[1] / "examples.py"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [
         sys.executable,
@@ -109,22 +109,12 @@ def test_no_process_outlives_a_parent_that_was_killed(tiny_model: Path, tmp_path
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as parent:
         assert any(line.startswith("step 2") for line in parent.stdout or ())
-        assert len(_processes_of(job)) == 3
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) >= 2
         parent.kill()
         parent.wait()
-        end = time.monotonic() + 30
-        while left := _processes_of(job):
-            assert time.monotonic() < end, left
-            time.sleep(0.1)
-
-
-def _processes_of(job: str) -> list[str]:
-    """Return the command lines that name a job, of processes that are not dead."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            lines.append(path.read_text().replace("\0", " "))
-    return [line for line in lines if job in line]
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert alive == []
 
 
 @pytest.mark.long
@@ -148,18 +138,13 @@ def test_a_shipped_way_to_spread_a_model_is_read_by_accelerate_and_says_that_it_
     name: str, kind: str
 ) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
-    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
     path = CONFIGS / f"{name}.yaml"
-    config = load_config_from_file(str(path))
-    assert config.distributed_type.value == kind
+    assert load_config_from_file(str(path)).distributed_type.value == kind
     assert "NOT RUN ON REAL CARDS" in path.read_text()
-    arguments = launch_command_parser().parse_args(
-        ["--config_file", str(path), "--num_processes", "2", "-m", "tasks.training.running.devices", "job.json"]
-    )
-    arguments, _, _ = _validate_launch_command(arguments)
-    assert (arguments.use_fsdp, arguments.use_deepspeed) == (kind == "FSDP", kind == "DEEPSPEED")
-    assert (arguments.num_processes, arguments.mixed_precision) == (2, "bf16")
+    environment = spread_environment(str(path), 2)
+    assert environment[f"ACCELERATE_USE_{kind}"] == "true"
+    assert environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
 
 
 def test_every_shipped_way_is_among_those_above() -> None:

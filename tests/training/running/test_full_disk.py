@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StoreUnwritable
-from tasks.training.running.resuming import facts_of, put_in_place, write_whole
+from tasks.training.running.checkpoints import is_whole, put_in_place, write_whole
 from tests.training.examples import Heard, fit, sealed_digest
 
 
@@ -44,12 +44,12 @@ def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing_and_says_what_is_kept
     former, heard = resource.getrlimit(resource.RLIMIT_FSIZE), FullDisk(step, most)
     told = (
         rf"{refused} could not be written into .* MB free there\. The last good checkpoint is step-{step - 1:06d}, "
-        r"and it is kept: make room and run again"
+        r"and it is kept: free space and run again"
     )
     with pytest.raises(StoreUnwritable, match=told):
         fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)
     resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    assert any("checkpoints before the last good one are deleted to make room" in line for line in heard.lines)
+    assert any("deleting the checkpoints before the last good one to make room" in line for line in heard.lines)
     assert not (tmp_path / "cut" / "aside").exists()
     heard = Heard()
     fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)
@@ -71,7 +71,7 @@ def test_a_checkpoint_is_written_again_where_older_ones_made_room_for_it(tmp_pat
 
     write_whole(tmp_path, tmp_path / "checkpoints" / "step-000003", write, said.append)
     assert tries == [["step-000001", "step-000002"], ["step-000002"]]
-    assert facts_of(tmp_path / "checkpoints" / "step-000003") is not None
+    assert is_whole(tmp_path / "checkpoints" / "step-000003")
     assert len(said) == 1
 
 
@@ -87,4 +87,4 @@ def _write_checkpoint(folder: Path, step: int) -> None:
     written = folder / "written"
     written.mkdir()
     (written / "trainer_state.json").write_text('{"best_global_step": null}')
-    put_in_place(written, folder / "checkpoints" / f"step-{step:06d}", {})
+    put_in_place(written, folder / "checkpoints" / f"step-{step:06d}")

@@ -11,7 +11,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
-from tasks.training.step.norms import RootMeanSquare, join_norms
+from tasks.training.step.norms import RootMeanSquare, fuse_norms
 
 
 def frozen_norm(dtype: torch.dtype) -> LlamaRMSNorm:
@@ -57,5 +57,5 @@ def test_every_norm_of_a_frozen_base_is_joined(tiny_model: Path) -> None:
 
 def test_a_norm_of_another_formula_or_one_that_is_trained_keeps_its_own_way() -> None:
     gemma = GemmaRMSNorm(48).requires_grad_(False)
-    assert join_norms(torch.nn.ModuleList([gemma, LlamaRMSNorm(48)])) == 0
-    assert join_norms(torch.nn.ModuleList([frozen_norm(torch.float32)])) == 1
+    assert fuse_norms(torch.nn.ModuleList([gemma, LlamaRMSNorm(48)])) == 0
+    assert fuse_norms(torch.nn.ModuleList([frozen_norm(torch.float32)])) == 1

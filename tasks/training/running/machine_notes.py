@@ -1,8 +1,8 @@
-"""What this machine has learned about its memory, kept in the store's own folder here: it moves no numbers and is no
-part of a key.
+"""What earlier fits found out about this machine's memory, kept in the store: it changes no numbers, so it is in no
+key.
 
-machine/training.json   {"floor": bytes of a process before a model is loaded, "limits": {model, method, length and
-                        card: tokens of a pack that fit}}
+machine/training.json   {"floor": bytes that a process takes up before a model is loaded,
+                         "limits": {model, method, longest row and device: tokens of a pack that fit}}
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def size_key(base: Path, training: TrainingConfig, longest: int, device: str) -> str:
-    """Return what a size holds for: the base (a sealed folder is named by its digest), the method, the longest row and
-    the card.
+    """Return what a pack size depends on: the base (a sealed folder is named by its digest), the method, the longest
+    row and the device.
     """
     return (
         f"{base.name[:16]} {training.method} {training.adapter_kind} r{training.rank} rows to {longest} {_card(device)}"
@@ -35,25 +35,25 @@ def _card(device: str) -> str:
 
 
 def known_limit(store: ArtifactStore, key: str) -> int | None:
-    """Return the pack size at which memory was enough the last time that it had run out, or None."""
+    """Return the pack size that fitted after larger ones had run out of memory, or None."""
     limit = _read(store).get("limits", {}).get(key)
     return limit if isinstance(limit, int) else None
 
 
 def note_limit(store: ArtifactStore, key: str, capacity: int) -> None:
-    """Remember that packs had to be made this small."""
+    """Note that packs had to be made this small."""
     known = _read(store)
     _write(store, known | {"limits": known.get("limits", {}) | {key: capacity}})
 
 
 def known_floor(store: ArtifactStore) -> int | None:
-    """Return what a training process took before its model was loaded, as it was measured the last time, or None."""
+    """Return the bytes that the last training process took up before its model was loaded, or None."""
     floor = _read(store).get("floor")
     return floor if isinstance(floor, int) and floor > 0 else None
 
 
 def note_floor(store: ArtifactStore, floor: int) -> None:
-    """Remember what this process takes now."""
+    """Note the bytes that this process takes up now."""
     _write(store, _read(store) | {"floor": floor})
 
 
