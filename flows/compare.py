@@ -16,5 +16,5 @@ def compare(config: RunConfig) -> ReportArtifact:
 
 
 def without_training(config: RunConfig) -> RunConfig:
-    """Return the config with no trained arm; its untrained stages have the same keys as in a whole run."""
+    """Return the config without trained arms; its untrained stages have the same keys as in a whole run."""
     return config.model_copy(update={"arms": config.arms.model_copy(update={"trained": ()})})

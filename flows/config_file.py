@@ -15,14 +15,14 @@ from schemas.errors import ConfigRefused
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a mapping that names one key twice; plain YAML would keep the last in silence."""
+    """Refuses a mapping that has one key twice; plain YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {', '.join(sorted(twice))} stands twice", node.start_mark
+                None, None, f"the key {', '.join(sorted(twice))} is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
 
@@ -31,7 +31,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the config of a file, with ``a.b=value`` overrides applied.
 
     Raises:
-        ConfigRefused: the file is not there, is not YAML, or does not fit RunConfig; every problem is named.
+        ConfigRefused: the file does not exist, is not YAML, or does not fit RunConfig; every problem is named.
     """
     tree = _read_yaml(path)
     for override in overrides:
@@ -57,7 +57,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigRefused(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(tree, dict):
         raise ConfigRefused(
-            f"{path} holds {'nothing' if tree is None else 'a ' + type(tree).__name__}, not settings. Start from "
+            f"{path} contains {'nothing' if tree is None else 'a ' + type(tree).__name__}, not settings. Start from "
             "configs/demo.yaml."
         )
     return tree
@@ -67,7 +67,7 @@ def _nearby(path: Path) -> str:
     there = sorted(str(found) for found in path.parent.glob("*.y*ml")) or sorted(
         str(found) for found in Path("configs").glob("*.yaml")
     )
-    return f" There are: {', '.join(there[:8])}." if there else ""
+    return f" Config files nearby: {', '.join(there[:8])}." if there else ""
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -1,7 +1,7 @@
 """Training on another machine: the order goes to a deployment, the result comes back through the shared store.
 
-The parent then calls the very stages that the worker ran, and each is a hit. A verified record spares the trip
-altogether.
+The parent then calls the same stages that the worker ran, and each is answered from the store. Where the adapter is in
+the store already, nothing is sent.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import schemas.errors
 from schemas.config import RunConfig, StageLimits
@@ -17,7 +17,7 @@ from schemas.errors import TrainingStopped, TransientFault, TuneworthyError, Wor
 from schemas.orders import TrainOrder
 from tasks.reuse.planning import Pending, current_plan
 from tasks.reuse.prefect_tasks import page_of, publish_link
-from tasks.reuse.progress import reporter
+from tasks.reuse.progress import current_reporter
 from tasks.training.task import train_adapter
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def send_training(
     data: DataArtifact,
     benchmark: BenchmarkFilesArtifact,
 ) -> None:
-    """Have the adapter fitted by the deployment that `training.where` names, and wait; do nothing where none is named
+    """Have the deployment that `training.where` names fit the adapter, and wait for it; do nothing where none is named
     or needed.
 
-    A worker's run that crashed or met a fault that may pass is sent again as often as `stages.train_adapter.retries`
-    allows; it goes on from its last checkpoint where that lies within the worker's reach.
+    A worker's run that crashed or met a transient fault is submitted again as often as `stages.train_adapter.retries`
+    allows; it resumes from its last checkpoint where the worker can reach that.
 
     Raises:
         WorkerMissing: no healthy worker serves the pool and `training.without_worker` is "fail", or there is no such
@@ -73,12 +73,12 @@ def send_training(
             if tried == retries:
                 raise
             pause = SECONDS_BEFORE_ANOTHER_TRY * 2**tried * (1 + random.random() / 2)
-            reporter.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
+            current_reporter.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
             time.sleep(pause)
 
 
 def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -> FlowRun:
-    """Submit the order once per key; a run of the same key that has failed does not stand in the way of another try."""
+    """Submit the order once per key; a run of the same key that has failed does not prevent another try."""
     from prefect.client.orchestration import get_client
     from prefect.deployments import run_deployment
 
@@ -86,18 +86,19 @@ def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -
         _check_worker(client, deployment, without_worker)
     attempt = key
     while True:
-        run = run_deployment(
+        submitted = run_deployment(
             deployment,
             parameters={"order": order.model_dump(mode="json")},
             timeout=0,
             idempotency_key=attempt,
             as_subflow=True,
         )
-        if run.state is None or not run.state.is_final() or run.state.is_completed():  # type: ignore[union-attr]
-            reporter.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")  # type: ignore[union-attr]
-            publish_link(LINK, page_of(run.id), f"Flow run {run.name} on {deployment}: its log and progress.")  # type: ignore[union-attr]
-            return run  # type: ignore[return-value]
-        attempt = f"{key}-{run.id}"  # type: ignore[union-attr]
+        run = cast("FlowRun", submitted)  # a coroutine only inside an event loop, where this never runs
+        if run.state is None or not run.state.is_final() or run.state.is_completed():
+            current_reporter.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")
+            publish_link(LINK, page_of(run.id), f"Flow run {run.name} on {deployment}: its log and progress.")
+            return run
+        attempt = f"{key}-{run.id}"
 
 
 def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: str) -> None:
@@ -115,12 +116,12 @@ def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: st
         return
     problem = f"no healthy worker serves pool {pool!r} of {deployment!r}; start one: prefect worker start --pool {pool}"
     if without_worker == "fail":
-        raise WorkerMissing(f"training.where: {problem}. (training.without_worker: wait would wait for it.)")
-    reporter.get().say(f"waiting: {problem}")
+        raise WorkerMissing(f"training.where: {problem}, or set training.without_worker: wait.")
+    current_reporter.get().say(f"waiting: {problem}")
 
 
 def _watch(run: FlowRun) -> None:
-    """Wait for the worker's run and tell how it stands."""
+    """Wait for the worker's run to end, and report every change of its state."""
     from prefect.client.orchestration import get_client
 
     last = ""
@@ -131,16 +132,16 @@ def _watch(run: FlowRun) -> None:
                 break
             if state is not None and state.name != last:
                 last = state.name or ""
-                reporter.get().say(f"worker's run {run.name}: {last}")
+                current_reporter.get().say(f"worker's run {run.name}: {last}")
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if not state.is_completed():
-        ended = f"The worker's run {run.name} ended as {state.name}: {state.message}. Look at flow run {run.id}"
-        raise _fault_of(state)(f"{ended}; run again to go on from its last checkpoint.")
+        ended = f"The worker's run {run.name} ended as {state.name}: {state.message}. See flow run {run.id}"
+        raise _fault_of(state)(f"{ended}; run again to resume from its last checkpoint.")
 
 
 def _fault_of(state: State) -> type[TuneworthyError]:
-    """Return what a worker's end means here: a run that crashed may pass on another try, one that a person cancelled
-    not, a failed one by its error.
+    """Return the class of the error for a worker's run that did not complete: a crash is transient, a cancelled run is
+    not, and a failed one has the class that its message names.
     """
     if state.is_cancelled():
         return TrainingStopped

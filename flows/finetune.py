@@ -1,8 +1,8 @@
 """The main path. Read this file and you know the system: rows in, a verdict and, if it is earned, a registered adapter
 out.
 
-Every call below is a stage: answered from the store when its key is known, run, sealed and recorded when it is not.
-`plan` walks this very body without running anything (tasks/reuse/planning.py).
+Every call below is a stage: answered from the store when its key is known, else run, sealed and recorded.
+`plan` walks this same body without running anything (tasks/reuse/planning.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flows.arms import score_arms
 from flows.champion import look_for_champion
 from flows.dispatch import send_training
 from flows.live import live_in_mlflow
-from flows.mending import again_when_broken
+from flows.mending import retry_when_broken
 from flows.reporting import report, report_data
 from flows.sources import locate
 from schemas.artifacts import ReportArtifact
@@ -27,10 +27,10 @@ from tasks.training.task import train_adapter
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
-@again_when_broken
+@retry_when_broken
 def finetune(config: RunConfig) -> ReportArtifact:
-    """Find out whether prompting, retrieval or a tuned adapter answers this task best; register the adapter if it earns
-    it.
+    """Find out whether prompting, retrieval or a tuned adapter answers this task best, and register the adapter if it
+    earned its place.
     """
     enter_run(config.name, config.stages)
     sources = locate(config)
@@ -45,13 +45,13 @@ def finetune(config: RunConfig) -> ReportArtifact:
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
-    questions = gather_benchmark(sources.benchmark)
-    send_training(config, rendering, base, data, questions)
+    benchmark_files = gather_benchmark(sources.benchmark)
+    send_training(config, rendering, base, data, benchmark_files)
     with live_in_mlflow(config.name):
         adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(
-        config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, questions
+        config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, benchmark_files
     )
     verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

@@ -1,6 +1,4 @@
-"""Training's numbers in MLflow while it goes on, where MLFLOW_TRACKING_URI names a server that somebody may be looking
-at.
-"""
+"""Training metrics in MLflow while training runs, where MLFLOW_TRACKING_URI names a server that somebody may watch."""
 
 from __future__ import annotations
 
@@ -10,22 +8,22 @@ from collections.abc import Iterator
 
 from tasks.registry.live import LiveCurve
 from tasks.reuse.planning import current_plan
-from tasks.reuse.progress import Reporters, reporter
+from tasks.reuse.progress import Reporters, current_reporter
 
 
 @contextlib.contextmanager
 def live_in_mlflow(experiment: str) -> Iterator[None]:
-    """Send what is measured inside the block to an MLflow run of its own; without a server, or while planning, nothing
-    is done.
+    """Send what is measured inside the block to an MLflow run of its own; do nothing without a server or while
+    planning.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri or current_plan.get() is not None:
         yield
         return
     curve = LiveCurve(uri, experiment)
-    heard = reporter.set(Reporters(reporter.get(), curve))
+    token = current_reporter.set(Reporters(current_reporter.get(), curve))
     try:
         yield
     finally:
-        reporter.reset(heard)
+        current_reporter.reset(token)
         curve.close()

@@ -1,5 +1,5 @@
-"""An artifact found broken while it is opened is set aside; what made it runs again in the same run, so that no person
-has to.
+"""An artifact that turns out to be broken is set aside, and its stage runs again within the same run, so that nobody
+has to start it anew.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import ParamSpec, TypeVar
 
 from schemas.errors import ArtifactBroken
 from tasks.reuse.planning import current_plan
-from tasks.reuse.progress import reporter
+from tasks.reuse.progress import current_reporter
 
 P = ParamSpec("P")
 R = TypeVar("R")
-MENDS = 3  # a disk that spoils more than this many artifacts in one run is told about
+MOST_RESTARTS = 3  # a disk that damages more artifacts than this in one run ends it with an error
 
 
-def again_when_broken(body: Callable[P, R]) -> Callable[P, R]:
-    """Make a flow body start again from the store when an artifact was broken: everything else is a hit, so only what
-    is lost is made anew.
+def retry_when_broken(body: Callable[P, R]) -> Callable[P, R]:
+    """Make a flow body start again when an artifact was broken: all else is answered from the store, so only what was
+    lost is made anew.
     """
 
     @functools.wraps(body)
-    def mended(*args: P.args, **kwargs: P.kwargs) -> R:
-        for _ in range(MENDS):
+    def retried(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(MOST_RESTARTS):
             try:
                 return body(*args, **kwargs)
             except ArtifactBroken as fault:
                 if current_plan.get() is not None:
                     raise
-                reporter.get().say(f"{fault} That is done now.")
+                current_reporter.get().say(f"{fault} Running it again now.")
         return body(*args, **kwargs)
 
     # Prefect reads parameters from here, and would look the names of their classes up in this module.
-    mended.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
-    mended.__annotations__ = inspect.get_annotations(body, eval_str=True)
-    return mended
+    retried.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
+    retried.__annotations__ = inspect.get_annotations(body, eval_str=True)
+    return retried

@@ -1,5 +1,5 @@
-"""What a run tells people: a report on its rows; at its end the verdict, shown and tracked, and an adapter that earned
-it is registered.
+"""What a run publishes: a report on its rows and, at its end, the verdict, shown in Prefect and tracked in MLflow; an
+adapter that earned its place is registered.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from flows.champion import Beside, no_answer, set_beside_champion, version_settings
+from flows.champion import Compared, compare_with_champion, no_answer, version_settings
 from flows.sources import RunSources
 from schemas.artifacts import (
     AdapterArtifact,
@@ -22,7 +22,7 @@ from schemas.artifacts import (
     ReportArtifact,
     VerdictArtifact,
 )
-from schemas.champion import RegistryLook
+from schemas.champion import RegistryLookup
 from schemas.config import RunConfig
 from tasks.data.reporting.earlier import earlier_data
 from tasks.data.task import write_data_report
@@ -40,7 +40,7 @@ def report_data(
     rendering: RenderingArtifact | None = None,
     leakage: LeakageArtifact | None = None,
 ) -> DataReportArtifact:
-    """Write the report on the rows, and show it and the first rows that were taken out on the flow run's page."""
+    """Write the report on the rows; show it, with the first rows that were taken out, on the flow run's page."""
     page = write_data_report(config.name, data, earlier_data(data), rendering, leakage)
     if current_plan.get() is None:
         publish_markdown("rows", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def report_data(
         publish_table(
             "refused-rows",
             refused,
-            f"The first {len(refused)} of {data.refused_rows} rows that were taken out, and how to mend them",
+            f"The first {len(refused)} of {data.refused_rows} rows that were taken out, and how to fix them",
         )
     return page
 
@@ -66,13 +66,13 @@ def report(
     arms: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None = None,
     benchmark: BenchmarkArtifact | None = None,
-    look: RegistryLook | None = None,
+    look: RegistryLookup | None = None,
 ) -> ReportArtifact:
-    """Set the arms beside the registry's champion, write the report, track it in MLflow, and register the adapter when
-    the verdict promotes it.
+    """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
+    when the verdict promotes it.
 
-    Where MLflow does not answer, what it said the last time will do for a run that has nothing new to tell, and for no
-    other.
+    Where MLflow does not answer, its last known answer is used only if the whole report is in the store with it;
+    otherwise the run goes on without a champion.
     """
     if look is not None and look.is_remembered:
         with planning() as trial:
@@ -88,8 +88,9 @@ def report(
                 look.model_copy(update={"is_remembered": False}),
             )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
-    beside = set_beside_champion(config, look, base, data, verdict, arms, adapter) if look else Beside()
-    page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, beside.comparison, beside.why_not)
+    compared = compare_with_champion(config, look, base, data, verdict, arms, adapter) if look else Compared()
+    against = compared.comparison, compared.why_not
+    page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, *against)
     if current_plan.get() is None:
         publish_markdown("verdict", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
     destination = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -98,9 +99,7 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(
-            *settings, adapter, base, data, verdict, tracked, destination, *served, beside.comparison, beside.why_not
-        )
+        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

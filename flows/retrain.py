@@ -16,14 +16,14 @@ CHECKOUT = Path(__file__).resolve().parents[1]  # a worker's own working folder 
 
 @flow(name="retrain", persist_result=False)
 def retrain(config_file: str) -> ReportArtifact:
-    """Run a config file (a relative path starts at the checkout) again: what is new gives a new verdict, nothing new is
-    answered from the store.
+    """Run a config file again (a relative path starts at the checkout); stages whose inputs are unchanged are answered
+    from the store.
     """
     config = read_config(CHECKOUT / config_file)
     with planning() as plan:
         finetune.fn(config)
-    moved = [f"{stage.label} ({stage.why})" for stage in plan.stages if stage.outlook == "will run"]
+    changed = [f"{stage.label} ({stage.why})" for stage in plan.stages if stage.outlook == "will run"]
     get_run_logger().info(
-        f"will run: {'; '.join(moved)}" if moved else "nothing new: every stage is answered from the store"
+        f"will run: {'; '.join(changed)}" if changed else "nothing new: every stage is answered from the store"
     )
     return finetune.fn(config)

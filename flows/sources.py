@@ -1,4 +1,4 @@
-"""Everything outside the store that a run stands on, found and digested before anything starts, with all problems told
+"""Everything outside the store that a run reads, located and hashed before anything starts; all problems are reported
 at once.
 """
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 class RunSources(BaseModel):
     """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data
-    that is cached here.
+    in this machine's cache.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,11 +36,11 @@ class RunSources(BaseModel):
 
 
 def locate(config: RunConfig) -> RunSources:
-    """Find and digest everything that the config names outside the store.
+    """Locate and hash everything that the config names outside the store.
 
     Raises:
-        TuneworthyError: something is not there; when several things are not, one error of the first one's class names
-            them all.
+        TuneworthyError: something is missing; when several things are, one error of the first one's class names them
+            all.
     """
     require_shared_store()
     require_shared_registry()
@@ -87,8 +87,8 @@ def password_at(place: str | None) -> str | None:
 
 
 def require_shared_store() -> None:
-    """Refuse a deployment's run without a named store: in a worker's temporary folder everything would be lost, and
-    nothing ever reused.
+    """Refuse a deployment's run without a named store: everything in a worker's temporary folder would be lost, and
+    nothing would ever be reused.
 
     Raises:
         MachineLacks: TUNEWORTHY_STORE is not set where a deployment runs.
@@ -97,14 +97,14 @@ def require_shared_store() -> None:
 
     if deployment.id is not None and not os.environ.get("TUNEWORTHY_STORE"):
         raise MachineLacks(
-            "TUNEWORTHY_STORE is not set on this worker, so its results would go with its temporary folder. Set it "
-            "to the store that all share."
+            "TUNEWORTHY_STORE is not set on this worker, so its results would be lost with its temporary folder. Set "
+            "it to the store that all machines share."
         )
 
 
 def require_shared_registry() -> None:
-    """Refuse a shared store beside an MLflow of this machine alone: the others would find its records there and the
-    versions nowhere.
+    """Refuse a shared store with an MLflow on this machine only: other machines would find the records of versions that
+    they cannot reach.
 
     Raises:
         MachineLacks: TUNEWORTHY_STORE is a URL and MLFLOW_TRACKING_URI is not set.
@@ -112,9 +112,9 @@ def require_shared_registry() -> None:
     store = os.environ.get("TUNEWORTHY_STORE", "")
     if "://" in store and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise MachineLacks(
-            f"TUNEWORTHY_STORE={store} is shared, but MLFLOW_TRACKING_URI is not set, and the default MLflow is a "
-            "file of this machine alone. Set it to the "
-            "server that all share, or to sqlite:////absolute/path.db to keep it here."
+            f"TUNEWORTHY_STORE={store} is shared, but MLFLOW_TRACKING_URI is not set, and the default MLflow is a file "
+            "on this machine only. Set it to the server that all machines share, or to sqlite:////absolute/path.db to "
+            "keep it on this machine."
         )
 
 

@@ -1,4 +1,4 @@
-"""The flow that a GPU worker runs: same stages, same keys, same store as in the main path, from an order that holds no
+"""The flow that a GPU worker runs: the same stages, keys and store as in the main path, from an order that contains no
 path.
 """
 
@@ -13,7 +13,7 @@ from prefect.concurrency.sync import concurrency
 
 from flows.arms import score_arms
 from flows.live import live_in_mlflow
-from flows.mending import again_when_broken
+from flows.mending import retry_when_broken
 from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.errors import MachineLacks
@@ -26,14 +26,14 @@ SLOT_SECONDS = 60.0  # the shortest that Prefect takes
 
 
 @flow(name="train", flow_run_name="{order.run}", persist_result=False)
-@again_when_broken
+@retry_when_broken
 def train(order: TrainOrder) -> AdapterArtifact:
-    """Fit the adapter of a run, measure its arms and what it forgot beside the card, sealed in the store; the run that
-    ordered it finds them there.
+    """Fit the adapter of a run, then measure its arms and what it forgot on the same GPU; the run that ordered it finds
+    the results in the store.
     """
     require_shared_store()
     enter_run(order.run, order.stages)
-    with one_on_the_card():
+    with gpu_slot():
         with live_in_mlflow(order.run):
             adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
         score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
@@ -42,11 +42,11 @@ def train(order: TrainOrder) -> AdapterArtifact:
 
 
 @contextlib.contextmanager
-def one_on_the_card() -> Iterator[None]:
-    """Hold the card's slot: strictly, since Prefect lets everybody pass where the limit does not exist.
+def gpu_slot() -> Iterator[None]:
+    """Hold a slot of the concurrency limit `gpu`; strict, since Prefect otherwise ignores a limit that does not exist.
 
-    A killed holder's slot is free a minute later. A server that is away for longer than that does not end a training
-    that runs.
+    The slot of a killed process is freed a minute later. A server that is unreachable for longer than that does not end
+    a running training.
     """
     try:
         with concurrency(
@@ -55,5 +55,5 @@ def one_on_the_card() -> Iterator[None]:
             yield
     except ConcurrencySlotAcquisitionError as fault:
         raise MachineLacks(
-            f"The concurrency limit gpu does not answer ({fault}). Make it once: tuneworthy bootstrap."
+            f"No slot of the concurrency limit gpu ({fault}). Create the limit once: tuneworthy bootstrap."
         ) from fault

@@ -1,4 +1,4 @@
-"""Where rows may come from, told apart by how `data.source` is written: files, a database, or a data set on the Hugging
+"""Where rows may come from, which the spelling of `data.source` decides: files, a database, or a dataset on the Hugging
 Face hub.
 """
 
@@ -29,7 +29,7 @@ def kind_of(source: str) -> Kind:
 
 
 def faults_of(source: str, settings: Mapping[str, str | None]) -> list[str]:
-    """Return what is wrong with a source and the settings that go with it; no fault repeats what may be a password.
+    """Return what is wrong with a source and its settings; no message repeats what may be a password.
 
     Args:
         source: data.source.
@@ -52,14 +52,13 @@ def _database_faults(source: str, query: str | None, password: str | None) -> li
     faults = []
     if PASSWORD.search(source) or PASSWORD.search(unquote_plus(source)):
         faults.append(
-            "source holds a password, which would be seen wherever the config is. Take it out, and set password to "
-            "env:NAME (an environment variable) "
-            "or prefect:NAME (a Secret block of Prefect)"
+            "source contains a password, which everybody who reads the config would see. Take it out, and set password "
+            "to env:NAME (an environment variable) or prefect:NAME (a Secret block of Prefect)"
         )
     if query is None:
-        faults.append("source names a database, so query is needed: one SELECT, a row of it is a row of the data")
+        faults.append("source names a database, so query is needed: one SELECT whose rows are the rows of the data")
     elif not ASKING.match(query):
-        faults.append("query has to begin with SELECT or WITH: it only reads")
+        faults.append("query has to begin with SELECT or WITH: it may only read")
     if password is not None and not PLACE.fullmatch(password):
         faults.append(
             "password says where the password is kept, env:NAME or prefect:NAME, and is never the password itself"
@@ -71,7 +70,7 @@ def _hub_faults(source: str, revision: str | None) -> list[str]:
     faults = [] if HUB_NAME.fullmatch(source) else ["source names a data set on the hub as hub://OWNER/NAME"]
     if revision is None or not COMMIT.fullmatch(revision):
         faults.append(
-            "revision has to be the commit of the data set, 40 hex digits, as anything else can move; its page on "
-            "the hub shows it under Files, History"
+            "revision has to be the commit of the dataset, 40 hex digits, as a branch or tag can move; its page on the "
+            "hub shows it under Files, History"
         )
     return faults

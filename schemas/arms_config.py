@@ -21,7 +21,7 @@ class FewShotConfig(Section):
 class RetrievalConfig(Section):
     """The retrieval arms: BM25 over the corpus, or over training examples where there is none."""
 
-    top_k: int = Field(4, ge=1, le=32, description="Passages or examples put before the request.")
+    top_k: int = Field(4, ge=1, le=32, description="Passages or examples shown before the request.")
     passage_words: int = Field(
         120, ge=20, le=2000, description="Documents are cut into passages of about this many words."
     )
@@ -29,12 +29,10 @@ class RetrievalConfig(Section):
         None,
         ge=0,
         le=64,
-        description="Training examples shown before the passages of data.corpus: as many as few_shot shows, the same "
-        "ones, "
-        "when left out; 0 shows passages "
-        "only. The arm tuned_retrieval shows none in any case: it learned the form of an answer from rows that stood "
-        "alone, and examples would cost tokens "
-        "and make its prompts less like those rows. Without a corpus the retrieved examples are the ones shown.",
+        description="Training examples shown before the passages of data.corpus: when left out, the same ones as "
+        "few_shot shows; 0 shows passages only. The arm tuned_retrieval never shows any: it was trained on rows "
+        "without examples, so they would cost tokens and make its prompts less like those rows. Without a corpus the "
+        "retrieved examples are the ones shown.",
     )
 
 
@@ -49,5 +47,7 @@ class ArmsConfig(Section):
     )
     few_shot: FewShotConfig = Field(default_factory=FewShotConfig, description="The few-shot arm.")
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig, description="The retrieval arms.")
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="An answer is cut off here; a cut answer is counted.")
+    max_new_tokens: int = Field(
+        128, ge=1, le=8192, description="Tokens after which an answer is cut off; such answers are counted."
+    )
     limit: int | None = Field(None, ge=1, description="Measure on the first N held-out rows only (for trying out).")

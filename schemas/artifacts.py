@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Artifact(BaseModel):
-    """Sealed bytes, named by their digest."""
+    """Sealed files, named by their digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     kind: ClassVar[str] = "artifact"
@@ -20,7 +20,7 @@ class Artifact(BaseModel):
 
 
 class SourceFile(BaseModel):
-    """A file outside the store, by content. Where it lies is told to people and never enters a key."""
+    """A file outside the store, by content. Its path is for people only and never enters a key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
@@ -29,8 +29,8 @@ class SourceFile(BaseModel):
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, the file its answer contract stands on (JSON Schema or database),
-    and checks of the team's own.
+    """The files that a run reads: rows, documents, the file of its answer contract (JSON Schema or database), and the
+    team's own checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,12 +55,12 @@ class BenchmarkSources(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    names: tuple[str, ...] = Field(description="Tasks and groups that are asked for.")
+    names: tuple[str, ...] = Field(description="Tasks and groups that the config names.")
     files: tuple[SourceFile, ...] = Field((), description="Task files, the code beside them, and their data.")
     packaged: tuple[str, ...] = Field(
-        (), description="Tasks and groups of lm-eval's own library that the names lead to."
+        (), description="Tasks and groups of lm-eval's own library that the names refer to."
     )
-    hub: dict[str, str] = Field(default_factory=dict, description="Data set on the hub -> version.")
+    hub: dict[str, str] = Field(default_factory=dict, description="Dataset on the hub -> version.")
 
 
 class ModelArtifact(Artifact):
@@ -81,7 +81,7 @@ class DataArtifact(Artifact):
     answers before the prompt, oldest first), prompt, completion, group (all str). Columns of corpus.parquet: document,
     text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file,
     line, reason, detail, action; of refused.parquet also mend (what the row's owner can do) and the beginning of prompt
-    and completion, personal data and secrets covered.
+    and completion, with personal data and secrets masked.
     """
 
     kind: ClassVar[str] = "data"
@@ -93,20 +93,20 @@ class DataArtifact(Artifact):
 
 
 class LeakageArtifact(Artifact):
-    """Train rows that hold benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row
-    holds, kind: exact or near).
+    """Train rows that contain benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row
+    contains, kind: exact or near).
 
-    templates.parquet has the same columns for rows that hold an item but for its numbers and quoted texts; leakage.json
-    counts rows per file.
+    templates.parquet has the same columns for rows that contain an item except for its numbers and quoted texts;
+    leakage.json counts rows per file.
     """
 
     kind: ClassVar[str] = "leakage"
-    texts: int = Field(description="Texts of benchmark items that were looked for.")
-    items: int = Field(description="Items of which a text stands in a train row.")
-    rows: int = Field(description="Train rows that hold one.")
-    templates: int = Field(0, description="Train rows that hold one but for its numbers and quoted texts.")
+    texts: int = Field(description="Texts of benchmark items that were searched for.")
+    items: int = Field(description="Items with a text that occurs in a train row.")
+    rows: int = Field(description="Train rows that contain one.")
+    templates: int = Field(0, description="Train rows that contain one except for its numbers and quoted texts.")
     unread: tuple[str, ...] = Field(
-        description="Benchmark data that was not looked at: on the hub, or of a kind that is not read."
+        description="Benchmark data that was not searched: on the hub, or of a kind that is not read."
     )
 
 
@@ -115,33 +115,33 @@ class RenderingArtifact(Artifact):
     sample.json (what is supervised).
 
     Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones,
-    stop token included), control_tokens (those that the row's own text holds, beside the template's), request_tokens
-    (those of the prompt's own text).
+    stop token included), control_tokens (those in the row's own text, without the template's), request_tokens (those of
+    the prompt's own text).
     """
 
     kind: ClassVar[str] = "rendering"
     rows: int = Field(description="Train and held-out rows; all fit.")
-    window: int = Field(description="Tokens that the base can look at.")
+    window: int = Field(description="The base's context window in tokens.")
     limit: int = Field(description="Tokens that a train row may have.")
     median_tokens: int = Field(description="Tokens of the median train row, prompt and answer.")
     longest_tokens: int = Field(description="Tokens of the longest train row.")
     train_tokens: int = Field(description="Tokens of all train rows.")
-    supervised_tokens: int = Field(description="Those of them that are learned: answers and stop tokens.")
+    supervised_tokens: int = Field(description="Those of them that the loss counts: answers and stop tokens.")
 
     @property
     def in_words(self) -> str:
         """One line for people: lengths against the limit, and how much is supervised."""
         share = self.supervised_tokens / max(1, self.train_tokens)
         return (
-            f"train rows have {self.median_tokens} tokens in the middle, {self.longest_tokens} at most, of "
-            f"{self.limit} allowed (window {self.window}); "
+            f"train rows have a median of {self.median_tokens} and at most {self.longest_tokens} tokens, of "
+            f"{self.limit} allowed (context window {self.window}); "
             f"{self.supervised_tokens} of {self.train_tokens} train tokens are supervised ({share:.0%})"
         )
 
 
 class DataReportArtifact(Artifact):
-    """What a person reads of the rows: report.html (self-contained), summary.md, refused.json (the first rows that were
-    taken out).
+    """The report on the rows for people: report.html (self-contained), summary.md, refused.json (the first rows that
+    were taken out).
     """
 
     kind: ClassVar[str] = "data_report"
@@ -185,7 +185,7 @@ class ArmArtifact(Artifact):
 
 class ChampionArtifact(Artifact):
     """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt
-    instead where that is not to be had.
+    instead where that is unavailable.
     """
 
     kind: ClassVar[str] = "champion"
@@ -193,12 +193,12 @@ class ChampionArtifact(Artifact):
     base_digest: str
     template_digest: str
     instruction: str
-    problem: str = Field("", description="Why it is not to be had; empty when it is.")
+    problem: str = Field("", description="Why it is unavailable; empty when it is available.")
 
 
 class LearnedRowsArtifact(Artifact):
-    """Held-out rows of today that a champion learned, or may have: learned.parquet (row_id, reason: same_request,
-    same_group, near_request, other_split).
+    """Held-out rows of today that a champion was trained on, or may have been: learned.parquet (row_id, reason:
+    same_request, same_group, near_request, other_split).
     """
 
     kind: ClassVar[str] = "learned_rows"
@@ -217,7 +217,7 @@ class ScoredChampionArtifact(ArmArtifact):
 
 
 class ComparisonArtifact(Artifact):
-    """Today's arms beside the champion on the rows that it did not learn: champion.json holds a
+    """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
     `schemas.reports.ChampionReport`.
     """
 
@@ -227,7 +227,7 @@ class ComparisonArtifact(Artifact):
 
 
 class BenchmarkFilesArtifact(Artifact):
-    """Task files, the code beside them and their data, as they lay to each other: files/, and sources.json (a
+    """Task files, the code beside them and their data, in their original layout: files/, and sources.json (a
     BenchmarkSources, paths below files/).
     """
 
@@ -268,7 +268,7 @@ class VerdictArtifact(Artifact):
 
 
 class ReportArtifact(Artifact):
-    """What a person reads: report.html (self-contained), verdict.json, summary.md."""
+    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md."""
 
     kind: ClassVar[str] = "report"
     headline: str

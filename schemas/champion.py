@@ -8,7 +8,7 @@ from schemas.section import NOT_IN_KEY
 
 
 class SplitRule(BaseModel):
-    """What decides which side of the split a group stands on."""
+    """What decides whether a group is in train or held out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     seed: int
@@ -19,8 +19,8 @@ class SplitRule(BaseModel):
 
 
 class Champion(BaseModel):
-    """A version that answers for the registered model; what only says where it lies or how it came about is in no
-    key.
+    """The version that serves the registered model; fields that only say where it is, or how it became champion, are in
+    no key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,9 +29,8 @@ class Champion(BaseModel):
     adapter_digest: str
     served_digest: str = Field(
         "",
-        description="Digest of what is served of the adapter (a ChampionArtifact's); empty for versions of before that "
-        "was "
-        "kept.",
+        description="Digest of what is served of the adapter (a ChampionArtifact's); empty for versions of releases "
+        "that did not record it.",
     )
     carried_digest: str = Field(
         "", description="sha256 of the file that it retrieves from; empty where it does not retrieve."
@@ -43,7 +42,7 @@ class Champion(BaseModel):
     data_digest: str = Field("", json_schema_extra=NOT_IN_KEY)
     arm_settings: str = Field(
         "",
-        description="How its arm asks, as JSON; empty where the version does not tell.",
+        description="Settings of its arm, as JSON; empty where the version does not record them.",
         json_schema_extra=NOT_IN_KEY,
     )
     split: SplitRule | None = Field(None, description="How its rows were split.", json_schema_extra=NOT_IN_KEY)
@@ -52,9 +51,9 @@ class Champion(BaseModel):
     )
 
 
-class RegistryLook(BaseModel):
-    """What a run found in the registry: the champion, the version that it took over from, or in words why there is none
-    to be measured.
+class RegistryLookup(BaseModel):
+    """What a run found in the registry: the champion and the version that it took over from, or the reason why there is
+    none to measure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,5 +61,5 @@ class RegistryLook(BaseModel):
     before: Champion | None = None
     why_none: str = ""
     is_remembered: bool = Field(
-        False, description="MLflow does not answer at this moment; this is what it said the last time."
+        False, description="MLflow does not answer at this moment; this is its last known answer."
     )

@@ -2,7 +2,7 @@
 
 TuneworthyError
 ├── ConfigRefused        exit 2   the config, or an option on the command line, cannot be run
-├── DatasetRefused       exit 3   the rows do not keep the contract
+├── DatasetRefused       exit 3   the rows break the contract
 ├── AdapterRefused       exit 4   the gate refused the tuned adapter
 ├── MachineLacks         exit 5   something the machine does not have: a model, a package, space, a server
 │   ├── ModelMissing
@@ -40,7 +40,7 @@ class DatasetRefused(TuneworthyError):
 
 
 class AdapterRefused(TuneworthyError):
-    """Raised when a tuned adapter would have won but surely lost too much on a benchmark."""
+    """Raised when a tuned adapter would have won but lost too much on a benchmark, at the decision's confidence."""
 
     exit_code = 4
 
@@ -52,11 +52,11 @@ class MachineLacks(TuneworthyError):
 
 
 class ModelMissing(MachineLacks):
-    """Raised when the base model is not to be had on this machine."""
+    """Raised when the base model is unavailable on this machine."""
 
 
 class DatasetMissing(MachineLacks):
-    """Raised when the rows are in a database or on the hub, and are not to be had from this machine."""
+    """Raised when the rows are in a database or on the hub, and are unavailable from this machine."""
 
 
 class LibraryMissing(MachineLacks):
@@ -76,7 +76,7 @@ class WorkerMissing(MachineLacks):
 
 
 class TransientFault(TuneworthyError):
-    """Raised when trying again may help: a network, a lock, a storage that answered badly."""
+    """Raised when trying again may help: a fault of the network, a lock or the storage."""
 
 
 class TimeLimitReached(TuneworthyError):

@@ -1,4 +1,4 @@
-"""What is sent to a worker: artifacts by digest and settings by value, so that no path of one machine reaches
+"""What is sent to a worker: artifacts by digest and settings by value, since a path of one machine means nothing on
 another.
 """
 
@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.arms_config import ArmsConfig
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
-from schemas.config import StageLimits, StageName, TrainingConfig
+from schemas.config import StageLimits, StageName
 from schemas.task_config import TaskConfig
+from schemas.training_config import TrainingConfig
 
 
 class TrainOrder(BaseModel):
-    """One adapter to fit, the trained arms to measure and the benchmark to ask beside it; everything else is in the
-    shared store.
+    """One adapter to fit, with the trained arms and the benchmark to measure; everything else is in the shared
+    store.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -34,7 +34,8 @@ class ArmReport(Report):
     prompt_tokens: float
     output_tokens: float
     standing: Literal["good", "unclear", "short"] = Field(
-        description="Against the target: surely met, cannot tell, surely missed."
+        description="Against the target, by the interval of the score: met, inconclusive (the interval contains it), "
+        "missed."
     )
     gain: float | None = None
     gain_low: float | None = None
@@ -48,11 +49,10 @@ class GateTask(BenchmarkTask):
     """One benchmark task before the gate."""
 
     standing: MarginStanding = Field(
-        description="Against the margin, by the interval of the difference: surely no more lost, cannot tell (the "
-        "interval "
-        "crosses it), surely more lost."
+        description="The loss against the margin, by the interval of the difference: within it, inconclusive (the "
+        "interval crosses it), beyond it."
     )
-    is_passed: bool = Field(description="Not surely more than the margin was lost: the standing is not `beyond`.")
+    is_passed: bool = Field(description="The standing is not `beyond`: an inconclusive loss passes.")
 
 
 class GateReport(Report):
@@ -64,9 +64,7 @@ class GateReport(Report):
 
     @property
     def state(self) -> str:
-        """Open or shut: it shuts on a task on which the adapter surely lost more than the margin, and on nothing
-        less.
-        """
+        """Open or shut: only a loss beyond the margin, at the verdict's confidence, shuts it."""
         return "open" if self.is_passed else "shut"
 
     @property
@@ -76,9 +74,9 @@ class GateReport(Report):
 
     @property
     def counts(self) -> str:
-        """How many tasks stand how against the margin, by the words that are used for one."""
-        parts = [f"{len(self._of('within'))} surely within the margin of {self.margin:g}"]
-        for standing, words in (("unclear", "not surely beyond it"), ("beyond", "surely beyond it")):
+        """How many tasks are within the margin, inconclusive, or beyond it."""
+        parts = [f"{len(self._of('within'))} within the margin of {self.margin:g}"]
+        for standing, words in (("unclear", "inconclusive"), ("beyond", "beyond it")):
             names = self._of(standing)
             shown = ", ".join(names[:4]) + (f", +{len(names) - 4}" if len(names) > 4 else "")
             parts += [f"{len(names)} {words} ({shown})"] if names else []
@@ -89,14 +87,14 @@ class GateReport(Report):
 
 
 class ChampionReport(Report):
-    """The registry's champion on today's held-out rows, those left out that it learned; it is no arm that a verdict may
-    name.
+    """The registry's champion on today's held-out rows, without those that it was trained on; a verdict never names
+    it.
     """
 
     version: str
-    arm: str = Field(description="How it asks: tuned or tuned_retrieval, with its own settings.")
-    rows: int = Field(description="Held-out rows that the comparison stands on.")
-    left_out: int = Field(description="Held-out rows that it learned, or may have.")
+    arm: str = Field(description="The arm it was registered as: tuned or tuned_retrieval, with its own settings.")
+    rows: int = Field(description="Held-out rows that are compared.")
+    left_out: int = Field(description="Held-out rows that it was trained on, or may have been.")
     score: float
     low: float
     high: float
@@ -116,13 +114,13 @@ class ChampionReport(Report):
     difference_low: float | None = None
     difference_high: float | None = None
     outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(
-        description="What the challenger is beside it."
+        description="The challenger against the champion."
     )
     reasons: tuple[str, ...]
 
 
 class Verdict(Report):
-    """The answer to "is this worth tuning, and did the tuning earn its place?", with every number it stands on."""
+    """The answer to "is this worth tuning, and did the tuning earn its place?", with every number behind it."""
 
     verdict: VerdictName
     headline: str
@@ -132,19 +130,18 @@ class Verdict(Report):
     confidence: float
     rows: int
     rows_needed: int | None = Field(
-        None, description="For `undecided`: held-out rows at which the same difference would be told apart."
+        None, description="For `undecided`: held-out rows at which the same difference would be conclusive."
     )
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(
-        description="A tuned arm earned its place, but the adapter surely lost more on a benchmark than the margin "
-        "allows."
+        description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows, at "
+        "the verdict's confidence."
     )
     promotes: bool = Field(
-        description="A tuned arm earned its place and the gate is open: the adapter is registered, as champion only "
-        "when it "
-        "also is the verdict."
+        description="A tuned arm earned its place and the gate is open: the adapter is registered, but as champion "
+        "only when the verdict also names it."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
     champion: ChampionReport | None = Field(

@@ -1,8 +1,8 @@
 """What a row has to be, as pandera models on polars frames; the name of a check is the reason code of a row that fails
 it.
 
-Validate collected frames only: on a LazyFrame pandera looks at the schema and at no row. A check that comes out null
-counts as passed, so every check here says what a null is.
+Validate collected frames only: on a LazyFrame pandera checks the schema and no row. A check whose result is null counts
+as passed, so every check here says what a null is.
 
 `history` holds the turns before the request, oldest first: a request, its answer, a request, its answer. It is empty
 for a row of one turn.
@@ -27,7 +27,7 @@ def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
 
 
 class ReadRows(pa.DataFrameModel):
-    """Rows as they were read: every one numbered, nothing else promised yet."""
+    """Rows as they were read: every one numbered, nothing else guaranteed yet."""
 
     row_id: int = pa.Field(unique=True, ge=1)
     history: pl.List = pa.Field(dtype_kwargs={"inner": pl.String})
@@ -37,39 +37,39 @@ class ReadRows(pa.DataFrameModel):
 
     @pa.check("prompt", name="empty_prompt")
     def prompt_has_text(cls, data: PolarsData) -> pl.LazyFrame:
-        """A request has at least one character that is seen."""
+        """A request has at least one visible character."""
         return _has_text(data)
 
     @pa.check("completion", name="empty_answer")
     def completion_has_text(cls, data: PolarsData) -> pl.LazyFrame:
-        """An answer has at least one character that is seen."""
+        """An answer has at least one visible character."""
         return _has_text(data)
 
     @pa.check("history", name="empty_turn")
     def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
-        """Every earlier turn has at least one character that is seen."""
+        """Every earlier turn has at least one visible character."""
         return data.lazyframe.select(
             pl.col(data.key).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all()
         )
 
     @pa.check("group", name="missing_group")
     def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
-        """A row that belongs to no group could stand on either side of the split."""
+        """A row without a group could be on either side of the split."""
         return _has_text(data)
 
     @pa.check("prompt", name="control_characters")
     def prompt_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """A request holds no NUL byte and no other character that only machines read."""
+        """A request contains no NUL byte and no other control character."""
         return _has_no_control_characters(data)
 
     @pa.check("completion", name="control_characters")
     def completion_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """An answer holds no NUL byte and no other character that only machines read."""
+        """An answer contains no NUL byte and no other control character."""
         return _has_no_control_characters(data)
 
     @pa.check("history", name="control_characters")
     def turns_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """No earlier turn holds a NUL byte or another character that only machines read."""
+        """No earlier turn contains a NUL byte or another control character."""
         return data.lazyframe.select(
             ~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any()
         )
@@ -79,7 +79,7 @@ class KeptRows(pa.DataFrameModel):
     """Rows of train.parquet and held_out.parquet: what every later stage may rely on."""
 
     class Config:
-        """No column more, none less, in this order."""
+        """Exactly these columns, in this order."""
 
         strict = True
         ordered = True

@@ -1,6 +1,6 @@
 """What every part of a config has in common.
 
-A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; what it is enters a stage's key as a
+A field marked ``NOT_IN_KEY`` says *where* something is, never *what* it is; the content enters a stage's key as a
 digest.
 """
 
@@ -13,8 +13,6 @@ NOT_IN_KEY: JsonDict = {"in_key": False}
 
 
 class Section(BaseModel):
-    """A part of the config: frozen, and a key that it does not know is an error; what was given by mistake, such as a
-    password, is not repeated.
-    """
+    """A part of the config: frozen, unknown keys refused; an error never repeats its input, which may be a password."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""What is asked of the model, what an answer has to be, and how it is scored."""
+"""What the model is asked, what an answer has to look like, and how it is scored."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class TextAnswer(Section):
     """The answer is text, within a length and, when given, matching a pattern."""
 
     format: Literal["text"] = "text"
-    max_characters: int = Field(4000, ge=1, le=100_000, description="An answer longer than this breaks the contract.")
+    max_characters: int = Field(4000, ge=1, le=100_000, description="A longer answer breaks the contract.")
     pattern: str | None = Field(None, description="Regular expression that the whole answer has to match.")
 
     @field_validator("pattern")
     @classmethod
-    def pattern_is_one(cls, pattern: str | None) -> str | None:
-        """Refuse a text that is no regular expression."""
+    def pattern_compiles(cls, pattern: str | None) -> str | None:
+        """Refuse a pattern that is not a regular expression."""
         try:
             re.compile(pattern or "")
         except re.error as fault:
-            raise ValueError(f"is no regular expression: {fault}") from fault
+            raise ValueError(f"is not a regular expression: {fault}") from fault
         return pattern
 
 
@@ -34,11 +34,11 @@ class ChoiceAnswer(Section):
     """The answer is one label out of a fixed set."""
 
     format: Literal["choice"]
-    labels: tuple[str, ...] = Field(min_length=2, description="Every label that an answer may be.")
+    labels: tuple[str, ...] = Field(min_length=2, description="All labels; an answer is one of them.")
 
     @field_validator("labels")
     @classmethod
-    def labels_are_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def labels_are_distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse labels that are empty or the same."""
         bare = [label.strip() for label in labels]
         if not all(bare) or len(set(bare)) < len(bare):
@@ -64,7 +64,7 @@ Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(dis
 
 
 class TaskConfig(Section):
-    """What is asked of the model, what an answer has to look like, and how it is scored."""
+    """What the model is asked, what an answer has to look like, and how it is scored."""
 
     instruction: str = Field(min_length=1, max_length=20_000, description="The system message that every arm gets.")
     answer: Answer = Field(

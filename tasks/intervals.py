@@ -1,7 +1,7 @@
-"""Confidence intervals of means and of paired differences, by bootstrap over clusters.
+"""Confidence intervals of means and of paired differences, by cluster bootstrap.
 
-Rows of one group (one phrasing, one document) rise and fall together, so whole groups are drawn, not rows; otherwise an
-interval is too narrow and a null result promotes by luck. Percentile bootstrap: Efron and Tibshirani, An Introduction
+Rows of one group (one phrasing, one document) are correlated, so whole groups are resampled, not rows; otherwise the
+interval is too narrow and a null result wins by luck. Percentile bootstrap: Efron and Tibshirani, An Introduction
 to the Bootstrap (1993), ch. 13; drawing whole clusters: Davison and Hinkley, Bootstrap Methods and their Application
 (1997), 3.8.
 """
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 RESAMPLES = 10_000
-BLOCK = 2_000_000  # counts held at once: 16 MB
+BLOCK = 2_000_000  # counts in memory at once: 16 MB
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the bounds that hold it with the confidence asked for."""
+    """A mean and the bounds of its confidence interval."""
 
     mean: float
     low: float
@@ -34,10 +34,10 @@ def mean_interval(
     """Return the mean of scores in 0..1 with its interval.
 
     Args:
-        values: one score a row, shape (rows,).
+        values: one score per row, shape (rows,).
         confidence: such as 0.95.
         seed: of the bootstrap.
-        clusters: the group of each row; without it every row is its own.
+        clusters: the group of each row; without it every row is its own group.
 
     Raises:
         ValueError: there are no values.
@@ -57,7 +57,7 @@ def paired_interval(
     """Return the mean of (after - before), row by row on the same rows, with its interval.
 
     Raises:
-        ValueError: the two do not have the same length, or are empty.
+        ValueError: the two differ in length, or are empty.
     """
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != second.shape:
@@ -98,18 +98,18 @@ def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:
 
 
 def _without_spread(mean: float, count: int, confidence: float) -> Interval:
-    """Return bounds for rows that all say the same, where a bootstrap would claim certainty.
+    """Return bounds for rows with equal values, where a bootstrap would claim certainty.
 
-    With n equal outcomes, an outcome that was not seen may still have a rate of up to 1 - (1 - confidence)**(1/n): the
-    "rule of three" (Hanley and Lippman-Hand 1983, JAMA 249:1743).
+    After n equal outcomes, an unseen outcome may still have a rate of up to 1 - (1 - confidence)**(1/n): the "rule of
+    three" (Hanley and Lippman-Hand 1983, JAMA 249:1743).
     """
     unseen = 1 - (1 - confidence) ** (1 / count)
     return Interval(mean, mean - unseen, mean + unseen)
 
 
 def rows_to_tell_apart(rows: int, interval: Interval, target: float) -> int | None:
-    """Return about how many rows would tell the mean from the target, or None when they are equal: half-widths shrink
-    with the root of rows.
+    """Return about how many rows would separate the mean from the target, or None if they are equal: half-widths shrink
+    with the square root of the number of rows.
     """
     distance = abs(interval.mean - target)
     half_width = max(interval.high - interval.mean, interval.mean - interval.low)

@@ -32,7 +32,7 @@ from schemas.config import RegistryConfig
 from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
 from schemas.task_config import TaskConfig
 from tasks.registry.task import register_adapter, track_verdict
-from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
 
 INSTRUCTION = "Answer with one word."
@@ -190,11 +190,11 @@ class Made:
         arms = (ArmArtifact(digest="a" * 64, arm="prompt", **facts),)
         return track_verdict("tiny", decided, page, self.data, self.base, arms, self.adapter, None, destination)
 
-    def compared(self, beside: ChampionReport) -> ComparisonArtifact:
+    def compared(self, comparison: ChampionReport) -> ComparisonArtifact:
         return ComparisonArtifact(
-            digest=self.seal("comparison", champion__json=beside.model_dump_json()),
-            version=beside.version,
-            outcome=beside.outcome,
+            digest=self.seal("comparison", champion__json=comparison.model_dump_json()),
+            version=comparison.version,
+            outcome=comparison.outcome,
         )
 
     def register(
@@ -203,7 +203,7 @@ class Made:
         adapter: AdapterArtifact | None = None,
         data: DataArtifact | None = None,
         destination: str = "",
-        beside: ChampionReport | None = None,
+        comparison: ChampionReport | None = None,
         why_not: str = "",
         retrieval: RetrievalConfig = RETRIEVAL,
     ) -> RegisteredVersion:
@@ -214,19 +214,19 @@ class Made:
         )
         config, adapter, data = RegistryConfig(model=MODEL), adapter or self.adapter, data or self.data
         run = (config, task, retrieval, adapter, self.base, data, decided, tracked, destination, 8, "c" * 64, SETTINGS)
-        return register_adapter(*run, self.compared(beside) if beside else None, why_not)
+        return register_adapter(*run, self.compared(comparison) if comparison else None, why_not)
 
 
 @contextlib.contextmanager
-def listening(heard: list[str]) -> Iterator[None]:
+def listening(lines: list[str]) -> Iterator[None]:
     """Collect what the stages say."""
-    reporting = Reporter()
-    reporting.say = heard.append  # type: ignore[method-assign]
-    token = reporter.set(reporting)
+    reporter = Reporter()
+    reporter.say = lines.append  # type: ignore[method-assign]
+    token = current_reporter.set(reporter)
     try:
         yield
     finally:
-        reporter.reset(token)
+        current_reporter.reset(token)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Writes docs/config.md from schemas/config.py, or checks that it is up to date.
+"""Writes docs/config.md from the settings in schemas/, or checks that it is up to date.
 
 python tools/config_reference.py [--check]
 """
@@ -23,9 +23,9 @@ from schemas.config import RunConfig  # noqa: E402
 PAGE = ROOT / "docs" / "config.md"
 HEAD = """# Settings
 
-Made by `make reference-write` from schemas/config.py; do not edit. One YAML file is one whole run. A key that is not
-listed here is refused, with the nearest one named; `--set section.setting=value` overrides one setting on the
-command line. Paths start at the config file's folder.
+Made by `make reference-write` from the descriptions in schemas/; do not edit. One YAML file is one whole run. A key
+that is not listed here is refused, with the nearest one named; `--set section.setting=value` overrides one setting on
+the command line. Paths start at the config file's folder.
 
 A setting marked • tells *where* something is or how the work is done, never *what* comes out (a file counts by
 its content): changing it alone makes nothing run again. Every other setting is part of the key of the stages that
@@ -63,7 +63,7 @@ def reference() -> str:
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## {name or 'The run'}\n"
-    yield f"{_first_line(model)}\n"
+    yield f"{_first_paragraph(model)}\n"
     yield from ("| Setting | Value | Default | Meaning |", "|---|---|---|---|")
     for field, info in model.model_fields.items():
         yield _row(field, info)
@@ -141,8 +141,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
             yield from _models(inner)
 
 
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().splitlines()[0]
+def _first_paragraph(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").partition("\n\n")[0].split())
 
 
 if __name__ == "__main__":

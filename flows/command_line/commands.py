@@ -40,7 +40,7 @@ from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.config_file import read_config
 from flows.finetune import finetune
-from flows.mending import again_when_broken
+from flows.mending import retry_when_broken
 from flows.reporting import report_data
 from flows.sources import RunSources, locate
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
@@ -48,16 +48,16 @@ from schemas.config import RunConfig
 from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
 from tasks.reuse.current_store import current_store
-from tasks.reuse.keys import digest_of, flatten, moved
+from tasks.reuse.keys import changed_ingredients, digest_of, flatten
 from tasks.reuse.planning import Plan, current_run, planning
-from tasks.reuse.progress import reporter
+from tasks.reuse.progress import current_reporter
 from tasks.reuse.stage import changes_in_words
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Find the verdict of a config, from the store where it can be had there."""
+    """Find the verdict of a config; stages that the store can answer are not run again."""
     return _decide(arguments, read_config(arguments.config, arguments.set), finetune)
 
 
@@ -95,7 +95,7 @@ def _differences(found: Plan, other: Plan) -> dict[str, str]:
     compare.
     """
     shared = [label for label in found.ingredients if label in other.ingredients]
-    changes = {label: moved(other.ingredients[label], found.ingredients[label]) for label in shared}
+    changes = {label: changed_ingredients(other.ingredients[label], found.ingredients[label]) for label in shared}
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
 
 
@@ -104,10 +104,10 @@ def validate(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.config, arguments.set)
     current_run.set(config.name)
     sources = locate(config)
-    mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
-    if mended is not None and not arguments.json:  # told before the rows are judged, as they may be refused
+    mended = write_fixed_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # printed before the rows are checked, as they may be refused
         print("\n".join(mended_lines(mended, arguments.fix)))
-    shown = reporter.set(TerminalReporter(_stderr()))
+    token = current_reporter.set(TerminalReporter(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
@@ -116,7 +116,7 @@ def validate(arguments: argparse.Namespace) -> int:
     except DatasetRefused as refusal:
         raise _with_page(refusal, config, sources) from refusal
     finally:
-        reporter.reset(shown)
+        current_reporter.reset(token)
     if arguments.json:
         answer = {
             "data": data.model_dump(mode="json"),
@@ -131,18 +131,16 @@ def validate(arguments: argparse.Namespace) -> int:
 
 
 def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
-    """Return a refusal that also names a page with its rows, where it is about rows that were read."""
+    """Return a refusal that also names a page with its rows, where it concerns rows that were read."""
     call = validate_data.call(config.task, config.data, config.seed, sources.data)
     page = write_refused_report(
         config.name, call.store.root / "work" / call.workdir_name, str(refusal).partition(". ")[0]
     )
-    return (
-        refusal if page is None else DatasetRefused(f"{refusal}\n  Some rows of each reason, to be looked at: {page}")
-    )
+    return refusal if page is None else DatasetRefused(f"{refusal}\n  Examples of each reason: {page}")
 
 
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
-    """Return the rows' lengths in tokens where the base model is in the store already: validate makes no model."""
+    """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
     return (
         check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
@@ -161,7 +159,7 @@ def _show_data(
     )
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
-    console.print(f"{leakage.items} of {leakage.texts} benchmark texts stand in {leakage.rows} train rows.")
+    console.print(f"{leakage.items} of {leakage.texts} benchmark texts occur in {leakage.rows} train rows.")
     for line in matrix_lines(_opened(data), _opened(leakage)):
         console.print(f"  {line}", markup=False)
     uncounted = "not counted, as the base model is not in the store yet; a run puts it there"
@@ -180,19 +178,19 @@ def _planned(config: RunConfig, flow: Any) -> Plan:
     return found
 
 
-@again_when_broken
+@retry_when_broken
 def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     started = time.monotonic()
     before = _planned(config, flow)
     failure = None
     if not before.is_all_hits:
         with _one_at_a_time(config, flow):
-            before = _planned(config, flow)  # whoever was first has done the work
+            before = _planned(config, flow)  # another process may have done the work meanwhile
             failure = None if before.is_all_hits else _run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError(
-            "While this ran, what it stands on changed (its files, or who is champion). All that it did is in the "
+            "The inputs changed during the run (a file, or which version is champion). Every finished stage is in the "
             "store: run the same command again."
         )
     look = look_for_champion(config)
@@ -207,26 +205,30 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
 
 
 def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
-    """Let one process at a time run this config: the others wait for it instead of starting a server each, and answer
+    """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
     from the store.
     """
-    name = f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}"
-    return current_store().holding(name, lambda owner: print(f"{config.name} waits: {owner} is at it", file=sys.stderr))
+
+    def waiting(owner: str) -> None:
+        print(f"{config.name}: waiting for {owner}, which runs it", file=sys.stderr)
+
+    return current_store().holding(f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}", waiting)
 
 
 def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
-    """Run the flow; an error of ours is returned, so that a verdict which was reached before it is still shown."""
-    shown = reporter.set(TerminalReporter(_stderr()))
+    """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
+    token = current_reporter.set(TerminalReporter(_stderr()))
     try:
         flow(config)
     except TuneworthyError as error:
         return error
     except httpx.TransportError as fault:
         return MachineLacks(
-            f"The Prefect server went away ({fault}). What was sealed stays; see that it runs and run again to go on."
+            f"The Prefect server stopped answering ({fault}). Finished stages are kept: check that it is running, and "
+            "run again to continue."
         )
     finally:
-        reporter.reset(shown)
+        current_reporter.reset(token)
     return None
 
 
@@ -281,7 +283,7 @@ def _summary(found: Plan) -> str:
     waiting = [stage for stage in found.stages if stage.outlook == "depends"]
     hits = len(found.stages) - len(running) - len(waiting)
     known = sum(stage.seconds or 0 for stage in running)
-    estimate = f", at least {seconds_in_words(known)} by past runs here" if known else ""
+    estimate = f", at least {seconds_in_words(known)} according to past runs here" if known else ""
     return f"{hits} from the store, {len(running)} will run, {len(waiting)} depend on them{estimate}."
 
 

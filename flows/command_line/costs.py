@@ -1,5 +1,5 @@
-"""What training would take, side by side for full, LoRA and QLoRA: told by `plan` before anything is loaded, from files
-and past records alone.
+"""What training would cost with full, LoRA and QLoRA, side by side: `plan` shows it before anything is loaded, from
+files and past records alone.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method takes: bytes beside the process itself, the process's own as last measured here, numbers trained,
-    minutes by a past run.
+    """What one method takes: bytes of memory for training, bytes of the process itself as last measured here, trained
+    parameters, and minutes at the speed of a past run.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """The methods side by side, and on what the figures stand; no line and a reason where they cannot be told yet."""
+    """The methods side by side, and what the figures assume; no line, and the reason, while they are unknown."""
 
     stands_on: str
     lines: tuple[Cost, ...] = ()
@@ -51,7 +51,7 @@ class Costs:
 
 
 def training_costs(config: RunConfig, found: Plan) -> Costs | None:
-    """Return what training would take, or None where the plan does not train."""
+    """Return what training would cost, or None where the plan does not train."""
     if not any(stage.label == "train_adapter" and stage.outlook in ("will run", "depends") for stage in found.stages):
         return None
     store = current_store()
@@ -78,7 +78,7 @@ def training_costs(config: RunConfig, found: Plan) -> Costs | None:
     rows = (
         f"rows of {pack.row} tokens"
         if rendering
-        else f"rows as long as training.max_length allows ({pack.row} tokens), as they were not rendered yet"
+        else f"rows of training.max_length ({pack.row} tokens), as the rows were not rendered yet"
     )
     return Costs(f"{dtype} on {device}, packs of {pack.tokens} tokens, {rows}", lines)
 
@@ -95,9 +95,7 @@ def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path 
 
 
 def _machine() -> tuple[str, str]:
-    """Return the device and the number format that training will choose, as far as it can be told without loading a
-    library.
-    """
+    """Return the device and the number format that training will probably choose, without loading a library."""
     if shutil.which("nvidia-smi"):
         return "cuda", "bf16"
     flags = Path("/proc/cpuinfo")
@@ -106,7 +104,7 @@ def _machine() -> tuple[str, str]:
 
 
 def _pack(config: RunConfig, rendering: object, device: str) -> Pack:
-    """Return the size of the largest pass that training would make."""
+    """Return the size of the largest pack that training would make."""
     step = config.training.tokens_per_step
     if not isinstance(rendering, RenderingArtifact):
         longest = min(config.training.max_length, step)
@@ -117,7 +115,7 @@ def _pack(config: RunConfig, rendering: object, device: str) -> Pack:
 
 
 def _tokens(config: RunConfig, rendering: object) -> float | None:
-    """Return the row tokens of all epochs; what validation keeps back is measured as well, and counts."""
+    """Return the row tokens of all epochs, the validation rows included: their loss is measured too."""
     return rendering.train_tokens * config.training.epochs if isinstance(rendering, RenderingArtifact) else None
 
 
@@ -146,7 +144,7 @@ def costs_table(costs: Costs) -> Table:
         pad_edge=False,
     )
     table.add_column("method", no_wrap=True)
-    for name in ("memory", "of it the process", "trained parameters", "minutes"):
+    for name in ("memory", "of which process", "trained parameters", "minutes"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in costs.lines:
         process = "unknown" if line.process_bytes is None else f"{line.process_bytes / 1e9:.2f} GB"

@@ -36,7 +36,7 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it will do, what was found, and what to do when it will not."""
+    """One thing that was checked: whether it is fine, what was found, and how to fix it."""
 
     name: str
     is_fine: bool

@@ -25,7 +25,7 @@ SPARED_BY_AN_UNTRAINED_ARM = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict with what a person asks next: the reports on it and on the rows, the registered version, what each
+    """A verdict with what a person asks for next: the reports on it and on the rows, the registered version, what each
     stage took.
     """
 
@@ -47,17 +47,17 @@ class Outcome:
         return next((found for found in self.plan.artifacts.values() if isinstance(found, RegisteredVersion)), None)
 
     def registration(self, champion: str | None) -> str:
-        """Return in words what became of the adapter; `champion` is the version that has that alias at this moment."""
+        """Say what became of the adapter; `champion` is the version that has that alias at this moment."""
         if self.version:
-            said = (
+            registered = (
                 f"registered: models:/{self.version.model}@{self.version.alias} (version {self.version.version}, "
                 f"{self.version.megabytes:.1f} MB)"
             )
             has_moved = champion is not None and (champion == self.version.version) != (
                 self.version.alias == "champion"
             )
-            return f"{said}; since then version {champion} was made champion" if has_moved else said
-        return "not registered: the registry did not take it" if self.verdict.promotes else "nothing to register"
+            return f"{registered}; since then version {champion} was made champion" if has_moved else registered
+        return "not registered: the registration failed" if self.verdict.promotes else "nothing to register"
 
     @property
     def sealed(self) -> str:

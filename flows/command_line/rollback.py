@@ -1,4 +1,4 @@
-"""`tuneworthy rollback`: the champion is set back to who was champion before, or to a version by its number."""
+"""`tuneworthy rollback`: makes the previous champion, or a version by its number, champion again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.reuse.current_store import current_store
 
 
 def rollback(arguments: argparse.Namespace) -> int:
-    """Set the champion back and say what was done."""
+    """Roll the champion back and say what was done."""
     config = read_config(arguments.config, arguments.set)
     found = roll_back(os.environ.get("MLFLOW_TRACKING_URI", ""), config.registry.model, arguments.to, current_store())
     print(json.dumps(asdict(found)) if arguments.json else _in_words(found))

@@ -13,7 +13,7 @@ from tasks.reuse.upkeep import collect, verify
 
 
 def upkeep(arguments: argparse.Namespace) -> int:
-    """Do one duty on the store and say what was found."""
+    """Verify or collect the store and say what was found."""
     store = current_store()
     return _verify(store) if arguments.duty == "verify" else _collect(store, arguments)
 
@@ -35,7 +35,7 @@ def _collect(store: ArtifactStore, arguments: argparse.Namespace) -> int:
     verb = "would remove" if arguments.dry_run else "removed"
     what = (
         f"{len(found.artifacts)} artifacts ({bytes_in_words(found.bytes) or '0 MB'}), {found.records} records, "
-        f"{found.benches} left benches"
+        f"{found.workdirs} abandoned work directories"
     )
     Console(highlight=False, soft_wrap=True).print(f"{store.address}: {verb} {what}; kept {found.kept} artifacts")
     return 0

@@ -1,5 +1,5 @@
-"""What a person sees in the terminal: one line a stage while a run goes, then tables. Progress goes to stderr, answers
-to stdout.
+"""What a person sees in the terminal: one line per stage during a run, then tables. Progress goes to stderr, answers to
+stdout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
-    from tasks.data.checking.mending import MendedCopy
+    from tasks.data.checking.fixing import FixedCopy
 
 SECONDS_BETWEEN_LINES = 30.0
 ROWS_SHOWN = 5  # of a table
@@ -31,7 +31,7 @@ LOSSES = {"within": "green", "unclear": "yellow", "beyond": "red"}
 
 
 def seconds_in_words(seconds: float | None) -> str:
-    """Return a duration as people say it."""
+    """Return a duration in seconds, or in minutes and seconds."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -40,7 +40,7 @@ def seconds_in_words(seconds: float | None) -> str:
 
 
 def bytes_in_words(count: int | None) -> str:
-    """Return a size with the unit that people read easily."""
+    """Return a size in MB or GB."""
     if not count:
         return ""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
@@ -54,11 +54,11 @@ class TerminalReporter(Reporter):
         self.bar: Progress | None = None
         self.bar_task: TaskID | None = None
         self.label = ""
-        self.lined_at = 0.0
+        self.printed_at = 0.0
 
     def stage_started(self, label: str, why: str) -> None:
         """Show that a stage runs, and why."""
-        self.label, self.lined_at = label, time.monotonic()
+        self.label, self.printed_at = label, time.monotonic()
         self.console.print(f"[yellow]●[/] {escape(label):<28} runs: {escape(why)}", highlight=False)
 
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
@@ -81,7 +81,7 @@ class TerminalReporter(Reporter):
         self.console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
     def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
-        """Show the first rows, one line each; whoever shows them all says where they lie."""
+        """Show the first rows, one line each; the caller says where all of them are."""
         for row in rows[:ROWS_SHOWN]:
             self.console.print(f"  [dim]{escape(_row_in_a_line(row))}[/]", highlight=False)
 
@@ -89,8 +89,8 @@ class TerminalReporter(Reporter):
         """Move the bar, or write a line every half minute where there is no terminal."""
         if self.console.is_terminal:
             self._move_bar(done, total, note)
-        elif time.monotonic() - self.lined_at > SECONDS_BETWEEN_LINES:
-            self.lined_at = time.monotonic()
+        elif time.monotonic() - self.printed_at > SECONDS_BETWEEN_LINES:
+            self.printed_at = time.monotonic()
             self.console.print(
                 f"  {escape(self.label)} {100 * done / max(total, 1e-9):.0f}%  {escape(note)}", highlight=False
             )
@@ -120,8 +120,8 @@ def _row_in_a_line(row: dict[str, Any]) -> str:
     return f"{row['file']}:{row['line']} {row['reason']}:{begun} {row['detail'] or ''}. {row['mend']}"
 
 
-def mended_lines(mended: MendedCopy, out: Path) -> list[str]:
-    """Return what a mended copy differs in: counts, then each mend with its rows and a few of them before and after."""
+def mended_lines(mended: FixedCopy, out: Path) -> list[str]:
+    """Return how a mended copy differs: for each kind of change, its count and a few rows before and after."""
     lines = [
         f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: "
         f"{out.with_name(f'{out.stem}.changes.jsonl')}"
@@ -139,7 +139,7 @@ def _became(after: str | None) -> str:
 
 
 def plan_lines(plan: Plan, spared: list[str]) -> list[Text]:
-    """Return one line a stage: what will happen, and the reason in words."""
+    """Return one line per stage: what will happen, and why."""
     stages = [*plan.stages, *(PlannedStage(label, "spared", "an untrained arm meets the target") for label in spared)]
     width = max(len(stage.label) for stage in stages)
     return [_plan_line(stage, width) for stage in stages]
@@ -170,7 +170,7 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
 
 
 def champion_lines(verdict: Verdict) -> list[str]:
-    """Return what the registry's champion is on today's rows, or why nobody measured one."""
+    """Return how the registry's champion does on today's rows, or why none was measured."""
     if verdict.champion:
         return list(verdict.champion.reasons)
     return [f"champion: {verdict.champion_note}."] if verdict.champion_note else []
@@ -205,8 +205,8 @@ def _arm_cells(arm: ArmReport, seconds: float | None) -> list[str]:
 
 
 def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str]:
-    """Return the champion as a line of the arms' table: its gain is its lead over the best untrained arm on the rows
-    that it did not learn.
+    """Return the champion as a line of the arms' table; its gain is its lead over the best untrained arm on the rows
+    that it was not trained on.
     """
     score = f"[{STANDINGS[champion.standing]}]{champion.score:.3f}[/]"
     tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")

@@ -1,6 +1,4 @@
-"""Arms side by side: each arm's interval against the target, and the tuned arms' paired gain over the best untrained
-one.
-"""
+"""Arms compared: intervals against the target, and the tuned arms' paired gain over the best untrained arm."""
 
 from __future__ import annotations
 
@@ -21,18 +19,19 @@ if TYPE_CHECKING:
 
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
+MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class ArmScores:
     """One arm's scores, row by row, in the order that all arms share."""
 
-    facts: ArmArtifact
+    artifact: ArmArtifact
     scores: Floats
     groups: tuple[str, ...]
 
 
-def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
+def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
     """Read every arm's scores, the simplest arm first.
 
     Raises:
@@ -43,30 +42,30 @@ def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
     if len(rows) != 1:
         raise TuneworthyError(
             f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they "
-            "cannot be compared; run again."
+            "cannot be compared. Run again."
         )
     measured = [
-        Measured(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
+        ArmScores(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
     ]
-    return sorted(measured, key=lambda one: COMPLEXITY.index(one.facts.arm))
+    return sorted(measured, key=lambda one: COMPLEXITY.index(one.artifact.arm))
 
 
-def compare_arms(arms: list[Measured], decision: DecisionConfig, seed: int) -> list[ArmReport]:
-    """Return one report an arm, the simplest first."""
-    untrained = [one for one in arms if one.facts.arm not in TRAINED]
+def compare_arms(arms: list[ArmScores], decision: DecisionConfig, seed: int) -> list[ArmReport]:
+    """Return one report per arm, the simplest first."""
+    untrained = [one for one in arms if one.artifact.arm not in TRAINED]
     best = max(untrained, key=lambda one: one.scores.mean())
     return [_report(one, best, decision, seed) for one in arms]
 
 
-def _report(one: Measured, best: Measured, decision: DecisionConfig, seed: int) -> ArmReport:
+def _report(one: ArmScores, best: ArmScores, decision: DecisionConfig, seed: int) -> ArmReport:
     interval = mean_interval(one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
     gain = (
         paired_interval(best.scores, one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
-        if one.facts.arm in TRAINED
+        if one.artifact.arm in TRAINED
         else None
     )
     return ArmReport(
-        **one.facts.model_dump(include={"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}),
+        **one.artifact.model_dump(include=MEASURED),
         score=interval.mean,
         low=interval.low,
         high=interval.high,
@@ -78,7 +77,7 @@ def _report(one: Measured, best: Measured, decision: DecisionConfig, seed: int) 
 
 
 def standing(interval: Interval, target: float) -> Literal["good", "unclear", "short"]:
-    """Return whether the target is surely met, surely missed, or cannot be told."""
+    """Return whether the target is met or missed by the whole interval, or the comparison is inconclusive."""
     if interval.low >= target:
         return "good"
     return "short" if interval.high < target else "unclear"

@@ -1,5 +1,5 @@
-"""The decision stages: a verdict on measured arms, those arms beside the registry's champion, and what a person reads
-of both.
+"""The decision stages: the verdict on measured arms, their comparison with the registry's champion, and the report on
+both.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def decide(
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
-    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds
+    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json contains
     every number.
     """
-    from tasks.decision.comparison import compare_arms, read_measured
+    from tasks.decision.comparison import compare_arms, read_scores
     from tasks.decision.rules import judge
 
-    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
+    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     verdict = judge(compare_arms(measured, decision, seed), benchmark, decision, margin)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
@@ -59,14 +59,14 @@ def compare_champion(
     *,
     workdir: WorkDirectory,
 ) -> ComparisonArtifact:
-    """Set today's arms beside the champion, version `version`, which answers as the arm `asks`, on the held-out rows
+    """Compare today's arms with the champion, version `version`, which answers as the arm `asks`, on the held-out rows
     that it did not learn.
     """
     from schemas.reports import Verdict
     from tasks.decision.champion import Rules, compare_with_champion
-    from tasks.decision.comparison import read_measured
+    from tasks.decision.comparison import read_scores
 
-    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
+    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     rows = workdir.open(learned) / "learned.parquet"
     found = compare_with_champion(
@@ -90,10 +90,9 @@ def write_report(
     *,
     workdir: WorkDirectory,
 ) -> ReportArtifact:
-    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json
-    beside them.
+    """Write the report on a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json.
 
-    `comparison` sets the arms beside the registry's champion; where there is none, `why_uncompared` tells the reason.
+    `comparison` compares the arms with the registry's champion; where there is none, `why_uncompared` says why.
     """
     from tasks.decision.reporting import Measurements, write_pages
 

@@ -1,9 +1,9 @@
-"""Who the champion is, asked of MLflow before a run decides anything; what it answered is remembered, so that an
-unchanged night need not ask.
+"""Looks the champion up in MLflow before a run decides anything, and remembers the answer, so that a run without
+changes need not ask.
 
-MLflow takes seconds to load, and a run that finds everything in the store loads nothing heavy. A SQLite database that
-has not changed since the last look gives the last answer. A server that does not answer is not asked again for a
-minute, and the last answer is marked as remembered.
+MLflow takes seconds to load, and a run that finds everything in the store loads nothing heavy. Where a SQLite database
+has not changed since the last look-up, the last answer still holds. A server that does not answer is not asked again
+for a minute, and the last answer is marked as remembered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from schemas.champion import Champion, RegistryLook, SplitRule
+from schemas.champion import Champion, RegistryLookup, SplitRule
 from schemas.errors import RegistryUnreachable
 from tasks.registry.connection import default_uri, open_registry, shown
 from tasks.reuse.store import ArtifactStore, write_atomically
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 SECONDS_UNASKED = 60.0
 SQLITE = "sqlite:///"
-SILENT = "there is no champion yet"
+NO_CHAMPION = "there is no champion yet"
 _did_not_answer: dict[str, float] = {}  # URI -> when
 
 
-def find_champion(destination: str, model: str, store: ArtifactStore) -> RegistryLook:
+def find_champion(destination: str, model: str, store: ArtifactStore) -> RegistryLookup:
     """Return the champion of a registered model, and the version that it took over from.
 
     Args:
-        destination: tracking URI; "" for the SQLite file in the store, which is not made for this.
+        destination: tracking URI; "" for the SQLite file in the store, which a look-up does not create.
         model: name of the registered model.
         store: remembers the answer.
     """
     uri = destination or default_uri(store)
-    if is_unmade(uri):
-        return _nobody()
+    if is_missing_database(uri):
+        return _no_champion()
     mark = _database_mark(uri)
     remembered, past_mark = _remembered(store, uri, model)
     if remembered is not None and mark and mark == past_mark:
@@ -50,7 +50,7 @@ def find_champion(destination: str, model: str, store: ArtifactStore) -> Registr
     if time.monotonic() - _did_not_answer.get(uri, -SECONDS_UNASKED) >= SECONDS_UNASKED:
         try:
             with open_registry(destination, store, "Nothing was changed.") as registry:
-                found = _look(registry, model)
+                found = _look_up(registry, model)
         except RegistryUnreachable:
             _did_not_answer[uri] = time.monotonic()
         else:
@@ -59,28 +59,28 @@ def find_champion(destination: str, model: str, store: ArtifactStore) -> Registr
     return unanswered(uri) if remembered is None else remembered.model_copy(update={"is_remembered": True})
 
 
-def unanswered(uri: str) -> RegistryLook:
-    """Return what a run stands on when MLflow does not answer."""
-    return RegistryLook(why_none=f"MLflow at {shown(uri)} does not answer, so no champion was measured")
+def unanswered(uri: str) -> RegistryLookup:
+    """Return the look-up that a run uses when MLflow does not answer."""
+    return RegistryLookup(why_none=f"MLflow at {shown(uri)} does not answer, so no champion was measured")
 
 
-def _nobody() -> RegistryLook:
-    return RegistryLook(why_none=SILENT)
+def _no_champion() -> RegistryLookup:
+    return RegistryLookup(why_none=NO_CHAMPION)
 
 
-def _look(registry: Registry, model: str) -> RegistryLook:
+def _look_up(registry: Registry, model: str) -> RegistryLookup:
     from tasks.registry.mlflow_registry import CHAMPION, version_of
 
     version = version_of(registry, model, CHAMPION)
     if version is None:
-        return _nobody()
+        return _no_champion()
     champion = read_champion(registry, model, version)
     before = read_champion(registry, model, champion.took_over_from) if champion.took_over_from else None
-    return RegistryLook(champion=champion, before=before, why_none="" if before else SILENT)
+    return RegistryLookup(champion=champion, before=before, why_none="" if before else NO_CHAMPION)
 
 
 def read_champion(registry: Registry, model: str, version: str) -> Champion:
-    """Return what a version's tags tell; one that does not carry a tag has it empty."""
+    """Return what a version's tags say; a missing tag is empty."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -89,26 +89,27 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
         if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         tags = {}  # deleted in the UI
-    told = {
+    known = {
         name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")
     }
     split = None
     with contextlib.suppress(ValidationError):  # a tag of another release, or of a person
         split = SplitRule.model_validate_json(tags.get("split", ""))
-    return Champion.model_validate({"adapter_digest": ""} | told | {"model": model, "version": version, "split": split})
+    own = {"model": model, "version": version, "split": split}
+    return Champion.model_validate({"adapter_digest": ""} | known | own)
 
 
 def listed_files(destination: str, champion: Champion, store: ArtifactStore) -> tuple[str, ...]:
-    """Return the files that MLflow still has of a version's adapter, each with its size: another listing makes it be
-    fetched again.
+    """Return the files that MLflow still has of a version's adapter, each with its size; a changed listing makes a run
+    fetch them again.
     """
     with open_registry(destination, store, "Nothing was changed."):
         return files_there(champion)
 
 
 def files_there(champion: Champion) -> tuple[str, ...]:
-    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot tell; call it
-    while MLflow is open.
+    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot list them; call
+    it while MLflow is open.
     """
     from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
@@ -120,8 +121,8 @@ def files_there(champion: Champion) -> tuple[str, ...]:
     return tuple(sorted(f"{Path(file.path).name} {file.file_size}" for file in found))
 
 
-def is_unmade(uri: str) -> bool:
-    """Tell whether a tracking URI is a SQLite file that is not there: looking would make it."""
+def is_missing_database(uri: str) -> bool:
+    """Tell whether a tracking URI is a SQLite file that does not exist: opening would create it."""
     return uri.startswith(SQLITE) and not _database(uri).exists()
 
 
@@ -142,14 +143,14 @@ def _memo(store: ArtifactStore, uri: str, model: str) -> Path:
     return store.folder("memo") / f"champion-{hashlib.sha256(f'{uri} {model}'.encode()).hexdigest()[:32]}.json"
 
 
-def _remembered(store: ArtifactStore, uri: str, model: str) -> tuple[RegistryLook | None, str]:
+def _remembered(store: ArtifactStore, uri: str, model: str) -> tuple[RegistryLookup | None, str]:
     try:
         memo = json.loads(_memo(store, uri, model).read_text(encoding="utf-8"))
-        return RegistryLook.model_validate(memo["look"]), str(memo["mark"])
+        return RegistryLookup.model_validate(memo["look"]), str(memo["mark"])
     except (OSError, ValueError, KeyError, ValidationError):
         return None, ""
 
 
-def _remember(store: ArtifactStore, uri: str, model: str, found: RegistryLook, mark: str) -> None:
+def _remember(store: ArtifactStore, uri: str, model: str, found: RegistryLookup, mark: str) -> None:
     text = json.dumps({"mark": mark, "look": found.model_dump(mode="json")})
     write_atomically(_memo(store, uri, model), text, store)

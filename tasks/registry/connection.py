@@ -1,6 +1,4 @@
-"""The one door to MLflow: the tracking server that MLFLOW_TRACKING_URI names, or a SQLite file beside the store's
-artifacts.
-"""
+"""The only access to MLflow: the tracking server that MLFLOW_TRACKING_URI names, or a SQLite file in the store."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ PROBE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
 }
-# Once it has answered, a stall of this long ends the stage; what a user has set himself holds.
+# Once it has answered, a stall of this long ends the stage; the user's own settings take precedence.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 NOISY = ("mlflow", "alembic")
 
@@ -75,10 +73,10 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
     Args:
         destination: tracking URI; "" for the SQLite file in the store.
         store: holds that file and its artifacts.
-        kept: what is safe in the store although MLflow is not to be had, for the message.
+        kept: for the message: what is safe in the store although MLflow is unavailable.
 
     Raises:
-        RegistryUnreachable: MLflow does not answer within some seconds, or refuses what it is given.
+        RegistryUnreachable: MLflow does not answer within some seconds, or refuses a request.
     """
     uri = destination or default_uri(store)
     root = None if destination else store.folder("mlartifacts").as_uri()
@@ -90,8 +88,7 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        # MLflow keeps its URI in the environment too. Put back there alone it holds as before, and ends with whoever
-        # set it.
+        # MLflow keeps its URI in the environment too; restoring it there leaves the process as it was.
         before = os.environ.get("MLFLOW_TRACKING_URI")
         try:
             # MLflow's own registry code asks the process-wide URI, whatever client it was called through.
@@ -99,8 +96,7 @@ def open_registry(destination: str, store: ArtifactStore, kept: str) -> Iterator
             yield Registry(_probed(uri), uri, root)
         except (MlflowException, SQLAlchemyError, ConnectionError, ModuleNotFoundError) as fault:
             raise RegistryUnreachable(
-                f"MLflow at {shown(uri)} did not do it: {_reason(fault)}. {kept} Mend MLFLOW_TRACKING_URI or start "
-                "the server, "
+                f"MLflow at {shown(uri)} failed: {_reason(fault)}. {kept} Fix MLFLOW_TRACKING_URI or start the server, "
                 "and run the same command again: only what failed here runs."
             ) from fault
         finally:
@@ -139,7 +135,7 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Hold MLflow's notes back: a terminal or a JSON reader listens to this process."""
+    """Suppress MLflow's log lines and warnings, which would come between this program's own output."""
     import mlflow  # noqa: F401 - it sets its own level when it is loaded
 
     before = {name: logging.getLogger(name).level for name in NOISY}
@@ -147,8 +143,8 @@ def _silent() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # MLflow warns of its own insides (SQLAlchemy's loaders, its type hints): nothing that a reader of this run
-            # could mend.
+            # MLflow warns about its own internals (SQLAlchemy's loaders, its type hints), which a user of this program
+            # cannot fix.
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -157,7 +153,7 @@ def _silent() -> Iterator[None]:
 
 
 def shown(uri: str) -> str:
-    """Return a URI without the password that it may hold."""
+    """Return a URI with its password, if it has one, masked."""
     scheme, found, rest = uri.partition("://")
     head, at, place = rest.rpartition("@")
     return f"{scheme}{found}{head.split(':')[0]}:***@{place}" if at and ":" in head else uri

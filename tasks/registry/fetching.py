@@ -1,4 +1,4 @@
-"""What is served of a registered adapter: out of the store, or out of MLflow when the store has lost it, under one
+"""What is served of a registered adapter: from the store, or from MLflow when the store has lost it, with the same
 digest either way.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from schemas.champion import Champion
 from tasks.inference.prompts.golden import GOLDEN, copy_golden
-from tasks.inference.prompts.retrieval_file import FILE, packed
+from tasks.inference.prompts.retrieval_file import FILE, serialised
 from tasks.inference.prompts.retrieval_index import retrieved_from
 from tasks.registry.champion import files_there
 from tasks.registry.connection import open_registry
@@ -22,8 +22,8 @@ KIND = "champion"  # ChampionArtifact.kind, which enters its digest
 
 
 def served_digest(adapter: Path, carried: bytes = b"") -> str:
-    """Return the digest that best/ and golden.json of an opened adapter have when they are sealed with what it
-    retrieves from (empty: nothing).
+    """Return the digest of best/ and golden.json of an opened adapter, sealed together with what it retrieves from
+    (empty: nothing).
     """
     files = json.loads((adapter / MANIFEST).read_text(encoding="utf-8"))["files"]
     kept = {name: mark for name, mark in files.items() if name == GOLDEN or name.startswith("best/")}
@@ -33,8 +33,8 @@ def served_digest(adapter: Path, carried: bytes = b"") -> str:
 
 
 def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
-    """Copy what is served of a champion out of the store; tell whether it is what was registered, and leave nothing
-    where it is not.
+    """Copy what is served of a champion from the store; tell whether it is what was registered, and leave nothing if it
+    is not.
     """
     adapter = store.open(champion.adapter_digest)
     shutil.copytree(adapter / "best", out / "best")
@@ -42,7 +42,7 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     if champion.carried_digest:
         asks = json.loads(champion.arm_settings)
         (out / FILE).write_bytes(
-            packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
+            serialised(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
         )
     if champion.served_digest in ("", _digest(out)):
         return True
@@ -65,13 +65,13 @@ def _clear(out: Path) -> None:
 
 
 def download_served(champion: Champion, scratch: Path, out: Path) -> str:
-    """Fetch what is served of a version out of MLflow into `out`, and return what is wrong with it, or nothing; call it
+    """Download what is served of a version from MLflow into `out`, and return what is wrong with it, or ""; call it
     while MLflow is open.
 
-    A version of before digests were kept is taken as it comes; whoever measures it asks for the digest first.
+    A version registered before digests were recorded is not checked; callers that measure it ask for the digest first.
 
     Raises:
-        ConnectionError: the files are there, but did not come: another try may help, so that is nothing to be sealed.
+        ConnectionError: the files exist but could not be downloaded: another try may help, so this is not sealed.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -86,10 +86,10 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
         )
     except (MlflowException, OSError) as fault:
         if files_there(champion):
-            raise ConnectionError(f"{who} did not come ({fault})") from fault
+            raise ConnectionError(f"{who} could not be downloaded ({fault})") from fault
         return f"MLflow does not have {who} ({type(fault).__name__})"
     if not (found / GOLDEN).exists():
-        return f"{who} in MLflow are not whole"
+        return f"{who} in MLflow are incomplete"
     shutil.copytree(found, out / "best", ignore=lambda folder, names: {GOLDEN, FILE} & set(names))
     for name in (GOLDEN, FILE):
         if (found / name).exists():
@@ -105,14 +105,14 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
 
 
 def fetch_served(destination: str, champion: Champion, store: ArtifactStore, scratch: Path, out: Path) -> str:
-    """Fetch what is served of a champion that the store has lost, and return why that is not to be had, or nothing.
+    """Fetch what is served of a champion that the store has lost, and return why that is unavailable, or "".
 
     Raises:
         RegistryUnreachable: MLflow does not answer.
     """
-    lost = f"its adapter {champion.adapter_digest[:12]}, or what it retrieves from, is not in {store.address} any more"
+    lost = f"its adapter {champion.adapter_digest[:12]}, or what it retrieves from, is no longer in {store.address}"
     if not champion.served_digest:
-        return f"{lost}, and its version carries no digest that MLflow's copy could be checked with"
+        return f"{lost}, and its version has no digest to check MLflow's copy against"
     with open_registry(destination, store, "Nothing was changed."):
         problem = download_served(champion, scratch, out)
     return f"{lost}, and {problem}" if problem else ""

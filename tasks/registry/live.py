@@ -1,9 +1,9 @@
-"""Training's numbers in MLflow while it goes on. Training only puts them down; a thread of its own carries them to the
-server when it can.
+"""Training metrics in MLflow while training runs. Training only queues them; a thread of its own sends them when the
+server answers.
 
-Where the server is slow, dead or never there, the newest numbers wait in a buffer of fixed size and the oldest are let
-go: nothing here raises, and nothing waits but the last moment, for `PATIENCE_AT_END` seconds. The verdict's own run,
-written at the end, holds the whole curve.
+Where the server is slow or unreachable, the newest numbers wait in a buffer of fixed size and the oldest are dropped.
+Nothing here raises, and nothing waits except `close`, for `PATIENCE_AT_END` seconds. The verdict's own run, written at
+the end, has the whole curve.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ BATCH = 1000  # metrics that MLflow takes at once
 
 
 class LiveCurve(Reporter):
-    """Hears measurements and sends them to an MLflow run of the experiment; the run is made with the first of them."""
+    """Sends measurements to an MLflow run of the experiment, which is created with the first of them."""
 
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
         self.waiting: deque[tuple[str, float, int, int]] = deque(maxlen=BUFFERED)
         self.has_ended = threading.Event()
-        self.carrier: threading.Thread | None = None
+        self.sender: threading.Thread | None = None
         self.run: tuple[Any, str] | None = None
 
     def measured(self, step: int, numbers: dict[str, float]) -> None:
-        """Put the numbers down."""
+        """Queue the numbers."""
         now = int(time.time() * 1000)
         self.waiting.extend((f"train/{name}", value, now, step) for name, value in numbers.items())
-        if self.carrier is None:
-            self.carrier = threading.Thread(target=self._carry, name="MLflow, live", daemon=True)
-            self.carrier.start()
+        if self.sender is None:
+            self.sender = threading.Thread(target=self._send_until_closed, name="MLflow, live", daemon=True)
+            self.sender.start()
 
     def close(self) -> None:
-        """Let the thread carry what waits and end the run, for some seconds at most."""
+        """Let the thread send what is queued and end the run, for some seconds at most."""
         self.has_ended.set()
-        if self.carrier is not None:
-            self.carrier.join(PATIENCE_AT_END)
+        if self.sender is not None:
+            self.sender.join(PATIENCE_AT_END)
 
-    def _carry(self) -> None:
+    def _send_until_closed(self) -> None:
         while not self.has_ended.wait(SECONDS_BETWEEN_BATCHES):
             self._send()
         self._send()
@@ -55,7 +55,7 @@ class LiveCurve(Reporter):
                 self.run[0].set_terminated(self.run[1], "FINISHED")
 
     def _send(self) -> None:
-        """Send what waits; what a server did not take goes back to the front, as far as there is room."""
+        """Send what is queued; what the server did not accept goes back to the front, as far as there is room."""
         while self.waiting:
             batch = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
             try:

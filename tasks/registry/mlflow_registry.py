@@ -1,4 +1,4 @@
-"""Versions and aliases of a registered model: one version an adapter, however often and from however many processes it
+"""Versions and aliases of a registered model: one version per adapter, however often and from however many processes it
 is registered.
 """
 
@@ -19,10 +19,10 @@ BUILD = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be registered: the tags tell its origin and its score.
+    """What is to be registered; the tags say where it comes from and what it scored.
 
-    Its identity are the digests of the adapter and of what it retrieves from, and how many of that it shows: a version
-    holds all three for good.
+    Its identity is the digests of the adapter and of what it retrieves from, and how many of those it shows: all three
+    are fixed in a version.
     """
 
     model: str
@@ -42,18 +42,18 @@ class Candidate:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The tags by which a version of the same content is known."""
+        """The tags that a version of the same content has."""
         shown = {"carried_digest": self.carried_digest, "top_k": str(self.top_k)} if self.carried_digest else {}
         return {"adapter_digest": self.adapter_digest} | shown
 
 
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
-    """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags tell of the
+    """Return the version of this adapter with what it retrieves from, made if there is none yet; its tags describe the
     newest verdict.
 
     The alias sha-<digest> is the index by content. When several processes register the same adapter at once, the lowest
-    version stays and the others take their own away again: version numbers are given one after the other, so each
-    process sees every lower one.
+    version stays and the others delete their own again: version numbers are assigned in order, so each process sees
+    every lower one.
     """
     version = version_of(registry, candidate.model, candidate.index)
     if version is None:
@@ -69,7 +69,7 @@ def register(registry: Registry, candidate: Candidate, experiment: str, folder: 
 
 
 def ensure_model(registry: Registry, model: str) -> None:
-    """Make the registered model if it is not there."""
+    """Create the registered model if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:

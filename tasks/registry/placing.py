@@ -1,7 +1,7 @@
-"""Which version is champion: how one gets there, how one is set back, and the audit rows that say so.
+"""Which version is champion: how a version becomes champion, and the audit rows that record it.
 
-A version's own tags tell of its newest verdict and placing. The registered model carries one tag a move, audit.<time>,
-which nothing overwrites. Why the rule is what it is: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
+A version's own tags describe its newest verdict and placing. The registered model has one tag per move, audit.<time>,
+which is never overwritten. The reasons for the rule: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROLLED_BACK = "rolled_back_at"  # tag of a version that a person took the champi
 
 @dataclass(frozen=True)
 class Placed:
-    """The version of an adapter, the alias that it has, and in words why."""
+    """The version of an adapter, the alias that it got, and why."""
 
     version: str
     alias: str
@@ -38,34 +38,31 @@ def place(
     registry: Registry,
     candidate: Candidate,
     version: str,
-    beside: ChampionReport | None,
+    comparison: ChampionReport | None,
     why_uncompared: str,
-    *,
-    is_verdict: bool,
+    why_short: str,
 ) -> Placed:
-    """Give a version its alias: champion when it won its verdict and is not worse than who stands there, on today's
+    """Give a version its alias: champion when it won its verdict and is not worse than the present champion on today's
     rows; else challenger.
 
     Args:
         registry: reachable MLflow.
         candidate: what was registered; its tags hold the scores.
         version: the version that it became.
-        beside: the champion on today's rows and the difference; None where it was not measured.
-        why_uncompared: in words why not.
-        is_verdict: a tuned arm surely meets the target.
+        comparison: the champion on today's rows and the difference; None where it was not measured.
+        why_uncompared: the reason why it was not measured.
+        why_short: the reason why it may not become champion whatever the comparison says; "" where it won its verdict.
     """
     model, champion = candidate.model, version_of(registry, candidate.model, CHAMPION)
     tags = registry.client.get_model_version(model, champion).tags if champion else {}
-    is_own = (
-        tags.get("adapter_digest") == candidate.adapter_digest
-    )  # this version, or one with the same adapter that carries other passages
-    rival = (
-        tags.get("took_over_from", "") if is_own else champion or ""
-    )  # as in flows/champion.py: whom it was to be compared with
+    # This version, or one with the same adapter that carries other passages.
+    is_own = tags.get("adapter_digest") == candidate.adapter_digest
+    # As in flows/champion.py: the version that it had to be compared with.
+    rival = tags.get("took_over_from", "") if is_own else champion or ""
     alias, why = (
         (CHAMPION, "it is the champion already")
         if champion == version
-        else _alias(rival, beside, why_uncompared, is_verdict)
+        else _alias(rival, comparison, why_uncompared, why_short)
     )
     rolled_back = registry.client.get_model_version(model, version).tags.get(ROLLED_BACK)
     if rolled_back and champion and champion != version:
@@ -74,11 +71,12 @@ def place(
             f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to "
             f"{version} does",
         )
-    row = {"placed_at": now(), "placed_as": alias, "placed_because": why, "run_id": candidate.run_id} | _numbers(beside)
-    over = beside.version if beside and is_own else rival
+    row = {"placed_at": now(), "placed_as": alias, "placed_because": why, "run_id": candidate.run_id}
+    row |= _numbers(comparison)
+    over = comparison.version if comparison and is_own else rival
     for name, value in (row | {"took_over_from": over}).items():
         registry.client.set_model_version_tag(model, version, name, value)
-    # First what tells of the move: a run that dies in between makes it the next time, and no move is without its row.
+    # The audit row comes first: a run that dies in between moves the alias the next time, and no move lacks its row.
     if champion != version:
         write_audit(
             registry, model, {"move": alias, "version": version, "before": champion or ""} | row | _scores(candidate)
@@ -86,40 +84,40 @@ def place(
     if alias == CHALLENGER:
         registry.client.set_registered_model_alias(model, CHALLENGER, version)
     elif champion != version:
-        crown(registry, model, version, champion)
+        make_champion(registry, model, version, champion)
     return Placed(version, alias, why)
 
 
-def _alias(rival: str, beside: ChampionReport | None, why_uncompared: str, is_verdict: bool) -> tuple[str, str]:
-    if not is_verdict:
-        return CHALLENGER, "its gain is worth it, but it does not surely meet the target"
+def _alias(rival: str, comparison: ChampionReport | None, why_uncompared: str, why_short: str) -> tuple[str, str]:
+    if why_short:
+        return CHALLENGER, why_short
     if not rival:
         return CHAMPION, "there was no champion"
-    if beside is None:
+    if comparison is None:
+        why = why_uncompared or "no comparison was asked for"
+        return CHALLENGER, f"the champion, version {rival}, was not measured on today's rows: {why}"
+    if comparison.version != rival:
         return (
             CHALLENGER,
-            f"the champion, version {rival}, was not measured on today's rows: {why_uncompared or 'nobody looked'}",
-        )
-    if beside.version != rival:
-        return (
-            CHALLENGER,
-            f"the champion is version {rival} by now, and this one was compared with version {beside.version}; run "
+            f"the champion is now version {rival}, and this one was compared with version {comparison.version}; run "
             "again",
         )
-    return CHAMPION if beside.outcome in NOT_WORSE else CHALLENGER, beside.reasons[-1].rstrip(".")
+    return CHAMPION if comparison.outcome in NOT_WORSE else CHALLENGER, comparison.reasons[-1].rstrip(".")
 
 
 @contextlib.contextmanager
-def moving(store: ArtifactStore, destination: str, model: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one of this store who moves a model's aliases: between looking who is champion and moving, MLflow
-    itself holds nobody back.
+def moving_aliases(
+    store: ArtifactStore, destination: str, model: str, waiting: Callable[[str], None]
+) -> Iterator[None]:
+    """Be the only process on this store that moves a model's aliases: MLflow has no lock between reading which version
+    is champion and moving the alias.
     """
     with store.holding(f"aliases-{digest_of([destination, model])[:40]}", waiting):
         yield
 
 
-def crown(registry: Registry, model: str, version: str, champion: str | None) -> None:
-    """Move the alias champion to a version and keep who had it as previous; no moment is without a champion."""
+def make_champion(registry: Registry, model: str, version: str, champion: str | None) -> None:
+    """Move the alias champion to a version and keep its former version as previous; there is always a champion."""
     if champion is not None:
         registry.client.set_registered_model_alias(model, PREVIOUS, champion)
         for name, value in (("replaced_at", now()), ("replaced_by", version)):
@@ -130,13 +128,13 @@ def crown(registry: Registry, model: str, version: str, champion: str | None) ->
 
 
 def write_audit(registry: Registry, model: str, row: dict[str, str]) -> None:
-    """Write one audit row as a tag of the registered model; two in one moment do not share a name."""
+    """Write one audit row as a tag of the registered model; two at the same moment do not share a name."""
     name = f"audit.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.{time.time_ns() % 10**9:09d}"
     registry.client.set_registered_model_tag(model, name, json.dumps(row, ensure_ascii=False))
 
 
 def now() -> str:
-    """Return the time in UTC, as audit rows spell it."""
+    """Return the time in UTC, in the format of audit rows."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -148,15 +146,15 @@ def _scores(candidate: Candidate) -> dict[str, str]:
     }
 
 
-def _numbers(beside: ChampionReport | None) -> dict[str, str]:
-    """Return the comparison as tags; a version that was placed before loses the numbers of then."""
-    names = ("version", "score", "low", "high", "rows", "left_out", "outcome")
-    told = {f"champion_{name}": getattr(beside, name) if beside else "" for name in names}
-    told |= {
-        name: getattr(beside, name) if beside else ""
-        for name in ("difference", "difference_low", "difference_high", "challenger_score")
-    }
-    return {
-        name: f"{value:.6f}" if isinstance(value, float) else "" if value is None else str(value)
-        for name, value in told.items()
-    }
+def _numbers(comparison: ChampionReport | None) -> dict[str, str]:
+    """Return the comparison as tags; without one they are empty, which clears the numbers of an earlier placing."""
+    of_champion = ("version", "score", "low", "high", "rows", "left_out", "outcome")
+    of_both = ("difference", "difference_low", "difference_high", "challenger_score")
+    names = {f"champion_{name}": name for name in of_champion} | {name: name for name in of_both}
+    return {tag: _as_tag(getattr(comparison, name) if comparison else None) for tag, name in names.items()}
+
+
+def _as_tag(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -1,6 +1,4 @@
-"""Setting the champion back: to who was champion before, or to any version, once it is sure that it can still
-answer.
-"""
+"""Rolling the champion back to the previous one, or to any version, after checking that it can still answer."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from typing import TYPE_CHECKING
 from schemas.champion import Champion
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.prompts.golden import verify_golden
-from tasks.registry.champion import is_unmade, read_champion
+from tasks.registry.champion import is_missing_database, read_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import download_served
 from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
-from tasks.registry.placing import ROLLED_BACK, crown, moving, now, write_audit
+from tasks.registry.placing import ROLLED_BACK, make_champion, moving_aliases, now, write_audit
 from tasks.reuse.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ VERSIONS_NAMED = 5
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The version that is champion now, and the one that was ("": none); equal where nothing had to be done."""
+    """The version that is champion now, and the one before ("": none); equal where nothing had to be done."""
 
     model: str
     version: str
@@ -38,24 +36,24 @@ class RolledBack:
 
 
 def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore) -> RolledBack:
-    """Make version `to`, or without it the version that was champion before, the champion; write who did it, when and
-    in whose place.
+    """Make version `to`, or without it the previous champion, champion; record who did it, when, and which version it
+    replaced.
 
     Raises:
         ConfigRefused: there is no such version, or no previous one.
-        ModelMissing: the base that it stands on is not in the store.
-        ArtifactBroken: MLflow does not have its files as they were registered, or its base speaks another template.
-        TuneworthyError: the golden rows are rendered otherwise than when they were learned.
+        ModelMissing: its base is not in the store.
+        ArtifactBroken: MLflow does not have its files as they were registered, or its base has another chat template.
+        TuneworthyError: the golden rows are rendered differently from when they were learned.
         RegistryUnreachable: MLflow does not answer.
     """
-    if is_unmade(destination or default_uri(store)):
+    if is_missing_database(destination or default_uri(store)):
         raise ConfigRefused(
             f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, "
             "or set MLFLOW_TRACKING_URI."
         )
     with (
         open_registry(destination, store, "The champion was not changed.") as registry,
-        moving(store, destination, model, lambda owner: None),
+        moving_aliases(store, destination, model, lambda owner: None),
     ):
         champion, wanted = version_of(registry, model, CHAMPION), _wanted(registry, model, to)
         if wanted == champion:
@@ -63,9 +61,9 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
         check_answerable(read_champion(registry, model, wanted), store)
         why = f"rolled back from version {champion}" if champion else "there was no champion"
         row = {"placed_at": now(), "placed_as": CHAMPION, "placed_because": why, "placed_by": _who()}
-        if champion:  # before the alias moves: a run that looks in between must not move it back
+        if champion:  # before the alias moves, so that a run in between does not move it back
             registry.client.set_model_version_tag(model, champion, ROLLED_BACK, now())
-        crown(registry, model, wanted, champion)
+        make_champion(registry, model, wanted, champion)
         for name, value in (row | {ROLLED_BACK: ""}).items():
             registry.client.set_model_version_tag(model, wanted, name, value)
         write_audit(registry, model, {"move": "rollback", "version": wanted, "before": champion or ""} | row)
@@ -103,8 +101,8 @@ def _wanted(registry: Registry, model: str, to: str | None) -> str:
 
 
 def check_answerable(version: Champion, store: ArtifactStore) -> None:
-    """See that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as they
-    were learned.
+    """Check that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as
+    they were learned.
 
     Raises:
         ModelMissing, ArtifactBroken, TuneworthyError: as in `roll_back`.
@@ -119,9 +117,9 @@ def check_answerable(version: Champion, store: ArtifactStore) -> None:
             else "a base that its tags do not name"
         )
         raise ModelMissing(
-            f"{who} stands on {named}, which is not in {store.address}, so it could not answer. The champion was not "
-            "changed. Set TUNEWORTHY_STORE to the "
-            "store of the run that registered it, or bring the base there: run a config with that base once."
+            f"{who} needs {named}, which is not in {store.address}, so it could not answer. The champion was not "
+            "changed. Set TUNEWORTHY_STORE to the store of the run that registered it, or run a config with that base "
+            "once, which brings the base there."
         )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "out"

@@ -1,5 +1,5 @@
-"""The registry stages: the champion is had back, a verdict's numbers go to MLflow, and an adapter that earned it
-becomes a version.
+"""The registry stages: fetch the champion, write a verdict's numbers to MLflow, and make an adapter that earned its
+place a version.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 def fetch_champion(
     champion: Champion, outside: tuple[str, ...] | None, destination: str, *, workdir: WorkDirectory
 ) -> ChampionArtifact:
-    """Seal what is served of the champion, so that it can be measured: out of the store, or, with the digest that it
-    had, out of MLflow.
+    """Seal what is served of the champion, so that it can be measured: from the store, or from MLflow with the same
+    digest.
 
-    `outside` is None while the store has the adapter, else the files that MLflow has of it. What cannot be had is
-    sealed as a problem in words, which is looked into again as soon as one of the two has changed.
+    `outside` is None while the store has the adapter, else the files that MLflow has of it. Where both are unavailable
+    the reason is sealed, and the stage runs again as soon as one of the two has changed.
     """
     from tasks.inference.prompts.golden import golden_instruction
     from tasks.registry.fetching import copy_served, fetch_served
@@ -66,17 +66,17 @@ def track_verdict(
     *,
     workdir: WorkDirectory,
 ) -> TrackedRun:
-    """Write the verdict as one MLflow run in experiment `name`; `destination` is a tracking URI, or "" for the store's
-    own SQLite file.
+    """Write the verdict as one MLflow run in experiment `name`; `destination` is a tracking URI, or "" for the SQLite
+    file in the store.
     """
     import json
 
     from tasks.registry.connection import open_registry
-    from tasks.registry.story import tell
+    from tasks.registry.run_contents import verdict_run
     from tasks.registry.tracking import track
 
     page = workdir.open(report)
-    story = tell(
+    contents = verdict_run(
         page,
         verdict,
         report,
@@ -90,7 +90,7 @@ def track_verdict(
     with open_registry(
         destination, workdir.store, f"The verdict is in the store ({page / 'verdict.json'})."
     ) as registry:
-        run_id = track(registry, name, name, story, identity=report.digest)
+        run_id = track(registry, name, name, contents, identity=report.digest)
     (workdir.out / "tracked.json").write_text(
         json.dumps({"run_id": run_id, "experiment": name, "destination": destination}), encoding="utf-8"
     )
@@ -116,79 +116,24 @@ def register_adapter(
     *,
     workdir: WorkDirectory,
 ) -> RegisteredVersion:
-    """Make the adapter one version of the registered model, and champion when it won its verdict and is no worse than
-    who stands there.
+    """Make the adapter one version of the registered model, and champion when it won its verdict and is not worse than
+    the present champion.
 
-    Where the arm that won retrieves, the version carries what it retrieves from, and answers as the arm did.
-    `settings` tell how each tuned arm asks (arm.NAME) and how rows were split (split), as JSON: what a later run has to
-    know to measure this version. `comparison` is with the champion, on today's rows; where there is none,
-    `why_uncompared` tells the reason.
+    Where the arm that won retrieves, the version includes what it retrieves from, and answers as the arm did.
+    `settings` holds, as JSON, the settings of each tuned arm (arm.NAME) and how rows were split (split): what a later
+    run needs to measure this version. `comparison` is with the champion, on today's rows; where there is none,
+    `why_uncompared` gives the reason.
     """
     import json
 
-    from transformers import AutoTokenizer
+    from tasks.registry.registering import Winner, register_and_place
 
-    from schemas.reports import ChampionReport, Verdict
-    from tasks.inference.prompts.golden import verify_golden
-    from tasks.registry.connection import open_registry
-    from tasks.registry.fetching import served_digest
-    from tasks.registry.mlflow_registry import Candidate, register
-    from tasks.registry.placing import moving, place
-    from tasks.registry.story import asking_tags, describe, tuned_arm, version_tags
-    from tasks.registry.version.carried import Carried, carried_by
-    from tasks.registry.version.packaging import build_model
-    from tasks.registry.version.served_facts import ServedFacts
-
-    whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
-    carried = (
-        carried_by(retrieval, workdir.open(data), data.documents > 0)
-        if tuned_arm(whole).arm == "tuned_retrieval"
-        else Carried()
-    )
-    limits = max_new_tokens, base.name, base.digest, base.template_digest, carried.shown.top_k, carried.digest
-    served = ServedFacts(task.instruction, adapter.method, *limits)
-    beside = (
-        ChampionReport.model_validate_json((workdir.open(comparison) / "champion.json").read_text(encoding="utf-8"))
-        if comparison
-        else None
-    )
-    fitted = workdir.open(adapter)
-    tags = version_tags(whole, adapter, base, data, verdict, config_digest) | asking_tags(whole, settings or {})
-    tags |= {"served_digest": served_digest(fitted, carried.content)} | carried.tags
-    candidate = Candidate(
-        registry.model,
-        adapter.digest,
-        tags,
-        describe(whole, carried.note),
-        tracked.run_id,
-        carried.digest,
-        carried.shown.top_k,
-    )
-    verify_golden(
-        fitted, AutoTokenizer.from_pretrained(str(workdir.open(base)), trust_remote_code=False, local_files_only=True)
-    )
-    with open_registry(destination, workdir.store, f"The adapter is sealed in the store ({fitted}).") as reached:
-        version = register(
-            reached,
-            candidate,
-            tracked.experiment,
-            workdir.folder / "model",
-            lambda folder: build_model(folder, fitted, served, carried.content),
-        )
-        with moving(
-            workdir.store,
-            destination,
-            registry.model,
-            lambda owner: workdir.reporter.say(f"waits: {owner} moves aliases of {registry.model}"),
-        ):
-            placed = place(
-                reached, candidate, version, beside, why_uncompared, is_verdict=whole.verdict.startswith("finetune")
-            )
-        megabytes = float(reached.client.get_model_version(registry.model, version).tags["megabytes"])
-    workdir.reporter.say(
-        f"registered {registry.model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB. "
-        f"{carried.note}".rstrip()
-    )
-    facts = {"model": registry.model, "version": version, "alias": placed.alias, "megabytes": megabytes}
+    winner = Winner(adapter, base, data, verdict, tracked, workdir)
+    carried = winner.carried(retrieval)
+    served = winner.served(task.instruction, max_new_tokens, carried)
+    candidate = winner.candidate(registry.model, config_digest, settings or {}, carried)
+    winner.verify_rendering()
+    registered = register_and_place(winner, candidate, served, carried, destination, comparison, why_uncompared)
+    facts = registered.model_dump(exclude={"digest"})
     (workdir.out / "registered.json").write_text(json.dumps(facts), encoding="utf-8")
-    return RegisteredVersion.model_validate(facts)
+    return registered

@@ -19,8 +19,8 @@ LONGEST = 5000  # characters of a tag's value
 
 
 @dataclass(frozen=True)
-class Story:
-    """What one MLflow run tells: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as
+class RunContents:
+    """What one MLflow run contains: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as
     artifacts.
     """
 
@@ -57,17 +57,17 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
 
 
 def _key(name: str) -> str:
-    """Return a task's name in the characters that MLflow allows."""
+    """Return a task's name with the characters that MLflow forbids replaced."""
     return "".join(sign if sign.isalnum() or sign in "_-. " else "-" for sign in name)
 
 
 def read_curve(log: Path) -> list[dict[str, float]]:
-    """Return the training log: one mapping an entry, `step` and the numbers logged there."""
+    """Return the training log: one mapping per entry, with `step` and the numbers logged there."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def track(registry: Registry, experiment: str, name: str, story: Story, identity: str) -> str:
-    """Write a finished run and return its id; the same identity gives the run that is there already.
+def track(registry: Registry, experiment: str, name: str, contents: RunContents, identity: str) -> str:
+    """Write a finished run and return its id; the same identity gives the existing run.
 
     A run that an earlier attempt left half-written is deleted first, so no number is ever doubled.
     """
@@ -81,29 +81,29 @@ def track(registry: Registry, experiment: str, name: str, story: Story, identity
         client.create_run(
             place,
             run_name=name,
-            tags={"identity": identity} | {key: value[:LONGEST] for key, value in story.tags.items()},
+            tags={"identity": identity} | {key: value[:LONGEST] for key, value in contents.tags.items()},
         ).info.run_id
     )
-    _write(client, run_id, story)
+    _write(client, run_id, contents)
     client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def _write(client: Any, run_id: str, story: Story) -> None:
+def _write(client: Any, run_id: str, contents: RunContents) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, step) for name, value, step in _metrics(story)]
-    client.log_batch(run_id, params=[Param(name, value) for name, value in story.params.items()])
+    metrics = [Metric(name, value, now, step) for name, value, step in _metrics(contents)]
+    client.log_batch(run_id, params=[Param(name, value) for name, value in contents.params.items()])
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    for path in story.files:
+    for path in contents.files:
         client.log_artifact(run_id, str(path))
 
 
-def _metrics(story: Story) -> Iterator[tuple[str, float, int]]:
-    for name, value in story.numbers.items():
+def _metrics(contents: RunContents) -> Iterator[tuple[str, float, int]]:
+    for name, value in contents.numbers.items():
         yield name, value, 0
-    for entry in story.curve:
+    for entry in contents.curve:
         for name in sorted(entry.keys() - {"step"}):
             yield f"train/{name}", float(entry[name]), int(entry["step"])

@@ -1,7 +1,7 @@
-"""What a stage's key is made of: a flat table of named ingredients, so that a miss can say which one moved.
+"""What a stage's key is made of: a flat table of named ingredients, so that a miss can say which one changed.
 
-A key holds no path, no time, no run id and no machine's name. Comments and docstrings of the source do not count; what
-a stage calls does.
+A key contains no path, no time, no run id and no machine's name. Comments and docstrings of the source do not count;
+the code that a stage calls does.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from schemas.errors import TuneworthyError
 
 Ingredients = dict[str, Any]
 OWN_PACKAGES = ("tasks", "schemas")
-# What decides when a stage runs, not what it answers: a change to it must not throw results away.
+# What decides when a stage runs, not what it answers: a change to it must not invalidate results.
 NOT_IN_KEYS = ("tasks.reuse", "schemas.errors")
 
 
 def canonical(value: object) -> bytes:
-    """Return one spelling of a JSON value: sorted keys, no spaces, no NaN."""
+    """Return the canonical spelling of a JSON value: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -38,10 +38,10 @@ def digest_of(value: object) -> str:
 
 
 def flatten(name: str, value: object) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, JSON scalar) for everything in `value` that may move a stage's answer.
+    """Yield (dotted name, JSON scalar) for everything in `value` that may change a stage's answer.
 
     Raises:
-        TuneworthyError: `value` is of a kind that has no stable spelling; a stage never runs uncached in silence.
+        TuneworthyError: `value` is of a kind that has no stable spelling; a stage never silently runs uncached.
     """
     if isinstance(value, Artifact):
         yield name, _sealed_digest(name, value)
@@ -85,8 +85,8 @@ def _flatten_model(name: str, model: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 def library_versions(names: Iterable[str]) -> Ingredients:
-    """Return ``library.NAME -> version`` of the installed packages that move a stage's numbers ("missing" where one is
-    not installed).
+    """Return ``library.NAME -> version`` of the installed packages that affect a stage's numbers ("missing" where one
+    is not installed).
     """
     return {f"library.{name}": _version(name) for name in names}
 
@@ -118,7 +118,7 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise TuneworthyError(
-            f"stage source {module} cannot be found; a stage names the modules that its answer stands on."
+            f"stage source {module} cannot be found; a stage's key covers every module of ours that it imports."
         )
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     imported = tuple(sorted(set(_own_imports(tree))))
@@ -159,7 +159,7 @@ def _drop_docstrings(node: ast.AST) -> None:
         _drop_docstrings(child)
 
 
-def moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def changed_ingredients(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return (name, old value, new value) of every ingredient that differs; None stands for absent."""
     names = sorted(old.keys() | new.keys())
     return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]

@@ -46,19 +46,19 @@ _caches: list[Callable[[], object]] = []
 
 
 def may_be_dropped(clear: Callable[[], object]) -> None:
-    """Name a cache that may be emptied when a stage needs the room; `clear` empties it."""
+    """Register a cache that may be emptied when a stage needs the memory; `clear` empties it."""
     _caches.append(clear)
 
 
 def make_room() -> None:
-    """Empty every cache that was named, and hand freed memory back to the system (glibc keeps it otherwise)."""
+    """Empty every registered cache, and hand freed memory back to the system (glibc keeps it otherwise)."""
     for clear in _caches:
         clear()
     hand_back()
 
 
 def hand_back() -> None:
-    """Hand freed memory back to the system, so that one stage's peak does not stand under the next one's."""
+    """Hand freed memory back to the system, so that one stage's memory does not count in the next one's peak."""
     gc.collect()
     trim()
 
@@ -76,8 +76,8 @@ def keep_freed() -> None:
 
 
 def trim() -> None:
-    """Hand back what glibc keeps of freed memory; where packs of many lengths come and go, its heap creeps up
-    without.
+    """Hand back the freed memory that glibc keeps; without this its heap grows where packs of many lengths come and
+    go.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -20,8 +20,8 @@ Outlook = Literal["hit", "will run", "depends", "spared"]
 
 @dataclass(frozen=True)
 class Pending:
-    """Stands for an artifact that is not there yet. Its answers are the ones that make the plan show every stage that
-    may run.
+    """Stands for an artifact that does not exist yet. Its values are those that make the plan show every stage that may
+    run.
     """
 
     label: str
@@ -72,14 +72,14 @@ current_limits: ContextVar[Mapping[str, StageLimits]] = ContextVar("current_limi
 
 
 def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
-    """Say for whom the stages that follow work, and what limits they have; neither is in a key."""
+    """Set the run's name and the limits for the stages that follow; neither is in a key."""
     current_run.set(name)
     current_limits.set(limits)
 
 
 @contextlib.contextmanager
 def planning() -> Iterator[Plan]:
-    """Within this block every stage answers its recorded artifact, or `Pending`; nothing runs and nothing is
+    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs and nothing is
     written.
     """
     plan = Plan()

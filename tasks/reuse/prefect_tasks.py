@@ -1,7 +1,7 @@
 """A stage as a Prefect task: its state, retries and cache are Prefect's, and Prefect's record mirrors the store's.
 
-Prefect never checks what a record promises (it would serve a lost adapter as "Cached"), so the policy here looks at the
-store first: a promise that holds is mirrored for Prefect to find, one that does not is removed.
+Prefect never checks that the artifact of a record still exists (it would serve a lost adapter as "Cached"), so the
+policy here looks at the store first: a record whose artifact is whole is mirrored for Prefect, any other is removed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from schemas.config import StageLimits
 from schemas.errors import TimeLimitReached
 from tasks.reuse.keys import digest_of
 from tasks.reuse.planning import current_limits
-from tasks.reuse.progress import Reporter, Reporters, reporter
+from tasks.reuse.progress import Reporter, Reporters, current_reporter
 from tasks.reuse.retries import may_pass
 from tasks.reuse.store import write_atomically
 
@@ -48,9 +48,7 @@ SECONDS_BETWEEN_MOVES = 2.0
 
 
 class Call(Protocol[A_co]):
-    """What is asked of one use of a stage here (tasks/reuse/stage.py has it): its names, its key, its store and its
-    answer.
-    """
+    """What this module needs of a StageCall (tasks/reuse/stage.py): its names, its key, its store and its answer."""
 
     key: str
     label: str
@@ -77,12 +75,12 @@ def in_flow_run() -> bool:
 
 @dataclass
 class MirrorOfStore(CachePolicy):
-    """Prefect's cache key is the stage's key; Prefect's record is there exactly while the store's promise holds."""
+    """Prefect's cache key is the stage's key; Prefect has a record exactly while the store has the whole artifact."""
 
     call: Any = field(default=None)
 
     def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str:
-        """Return the stage's key after bringing Prefect's record in line with the store's."""
+        """Return the stage's key after matching Prefect's record to the store's."""
         name = f"{self.call.stage_name}-{self.call.key}"
         path = self.call.store.folder("prefect") / name
         found = self.call.recorded()
@@ -100,7 +98,7 @@ def _mirrored(name: str, found: Artifact) -> bytes:
 
 @functools.cache
 def _mirror_block(folder: str) -> LocalFileSystem:
-    """Return the saved block for the mirror's folder: Prefect takes no result storage that its server does not know."""
+    """Return the saved block for the mirror's folder: Prefect only takes a result storage that its server knows."""
     block = LocalFileSystem(basepath=folder)
     block.save(f"tuneworthy-{digest_of(folder)[:12]}", overwrite=True)
     return block
@@ -121,11 +119,11 @@ def run_as_task(call: Call[A]) -> A:
     """Run one use of a stage as a Prefect task and return its artifact."""
 
     def answer(key: str) -> dict[str, Any]:
-        shown = reporter.set(Reporters(reporter.get(), FlowRunPage(call.stage_name)))
+        token = current_reporter.set(Reporters(current_reporter.get(), FlowRunPage(call.stage_name)))
         try:
             return call.answer().model_dump(mode="json")
         finally:
-            reporter.reset(shown)
+            current_reporter.reset(token)
 
     limits = current_limits.get().get(call.stage_name, StageLimits())
     as_task = task(
@@ -151,12 +149,12 @@ def run_as_task(call: Call[A]) -> A:
     except TaskRunTimeoutError as fault:
         raise TimeLimitReached(
             f"{call.label} did not end within {limits.minutes:g} minutes. Raise stages.{call.stage_name}.minutes, or "
-            "run again: what it saved is gone on from."
+            "run again to continue from what it saved."
         ) from fault
     row["artifact"] = result["digest"]
     get_run_logger().info(f"{call.label}: {state.name}, key {call.key}, artifact {result['digest']}")
     if state.name == "Cached":
-        reporter.get().stage_finished(call.label, "hit", 0.0, 0)
+        current_reporter.get().stage_finished(call.label, "hit", 0.0, 0)
     return call.returns.model_validate(json.loads(json.dumps(result)))
 
 
@@ -170,11 +168,11 @@ def _rows_of_this_run() -> list[dict[str, Any]]:
 
 def publish_stages() -> None:
     """Show the stages of this flow run so far on its page as one table: state, seconds, key, artifact."""
-    publish_table("stages", _rows_of_this_run(), "Every stage of this run; its record lies under its key in the store.")
+    publish_table("stages", _rows_of_this_run(), "Every stage of this run; the store has its record under its key.")
 
 
 def publish_markdown(key: str, markdown: str) -> None:
-    """Show a markdown text on the flow run's page; outside a flow run there is no page, and nothing is done.
+    """Show a markdown text on the flow run's page; do nothing outside a flow run.
 
     Prefect stores artifacts in its database without a limit, so a text over ARTIFACT_CHARACTERS is cut with a note.
     """
@@ -186,25 +184,25 @@ def publish_markdown(key: str, markdown: str) -> None:
 
 
 def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
-    """Show rows as a table on the flow run's page; nothing is done outside a flow run, or without rows."""
+    """Show rows as a table on the flow run's page; do nothing outside a flow run, or without rows."""
     if in_flow_run() and rows:
         create_table_artifact(rows, key=key, description=description)
 
 
 def publish_link(key: str, address: str | None, description: str) -> None:
-    """Show a link on the flow run's page; outside a flow run, or without an address, nothing is done."""
+    """Show a link on the flow run's page; do nothing outside a flow run, or without an address."""
     if in_flow_run() and address:
         create_link_artifact(address, key=key, link_text=description, description=description)
 
 
 def page_of(flow_run_id: object) -> str | None:
-    """Return the address of a flow run's page, or None where no server with pages is named."""
+    """Return the address of a flow run's page, or None where no server with a UI is named."""
     pages = PREFECT_UI_URL.value()
     return f"{pages}/runs/flow-run/{flow_run_id}" if pages else None
 
 
 class FlowRunPage(Reporter):
-    """Shows a stage on Prefect's pages: log lines, and a progress artifact that moves at most every two seconds."""
+    """Shows a stage in Prefect's UI: log lines, and a progress artifact that moves at most every two seconds."""
 
     def __init__(self, stage_name: str) -> None:
         self.key = stage_name.replace("_", "-")

@@ -1,5 +1,5 @@
-"""What a run tells while it goes: one seam between the stages, which only report, and whoever shows it (terminal,
-Prefect, nobody).
+"""Progress of a run: stages report to the current reporter, which shows it (in the terminal, in Prefect) or does
+nothing.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from typing import Any
 
 
 class Reporter:
-    """Hears what a run does. This one shows nothing; the terminal's and Prefect's override what they show."""
+    """Receives what stages report. This one shows nothing; subclasses override what they show."""
 
     def stage_started(self, label: str, why: str) -> None:
-        """A stage has to run; `why` says which ingredient of its key moved."""
+        """A stage has to run; `why` says which ingredients of its key changed."""
 
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
         """A stage has its artifact; `how` is "hit" or "ran"."""
 
     def stage_failed(self, label: str, error: BaseException) -> None:
-        """A stage gave up."""
+        """A stage failed."""
 
     def advance(self, done: float, total: float, note: str = "") -> None:
         """The running stage has done `done` of `total` units; `note` is a few words such as "loss 0.31, 340
@@ -29,10 +29,10 @@ class Reporter:
         """What the running stage measured at a step, by name, such as loss and tokens_per_s."""
 
     def say(self, line: str) -> None:
-        """One line that stays: a decision of the running stage and its reason."""
+        """One line that stays visible: a decision of the running stage and its reason."""
 
     def table(self, key: str, rows: list[dict[str, Any]], description: str) -> None:
-        """Rows that stay, such as those that were refused; `key` names the table in lower-case letters and dashes."""
+        """Rows that stay visible, such as refused ones; `key` names the table in lower-case letters and dashes."""
 
 
 class Reporters(Reporter):
@@ -78,4 +78,4 @@ class Reporters(Reporter):
 
 
 SILENT = Reporter()
-reporter: ContextVar[Reporter] = ContextVar("reporter", default=SILENT)
+current_reporter: ContextVar[Reporter] = ContextVar("current_reporter", default=SILENT)

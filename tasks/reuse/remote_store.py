@@ -1,8 +1,8 @@
-"""A store behind a URL (s3://bucket/prefix and whatever fsspec knows): artifacts and records live there, a local folder
-holds copies.
+"""A store behind a URL (s3://bucket/prefix or any other that fsspec knows): artifacts and records live there, a local
+folder holds copies.
 
 Objects appear whole or not at all; an artifact's manifest is written last, so its existence means that every file was
-uploaded. What is opened is downloaded once and checked byte for byte against the manifest.
+uploaded. An artifact that is opened is downloaded once and checked byte for byte against the manifest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.reuse.store import MANIFEST, ArtifactStore
 
 
 class RemoteStore(ArtifactStore):
-    """An ArtifactStore whose truth is remote; benches, memos and Prefect's mirror stay on this machine."""
+    """An ArtifactStore with remote contents; work directories, memos and Prefect's mirror stay on this machine."""
 
     def __init__(self, url: str, fs: Any, prefix: str, root: Path) -> None:
         super().__init__(root)
@@ -58,7 +58,7 @@ class RemoteStore(ArtifactStore):
 
     @contextlib.contextmanager
     def holding(self, name: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Be the one worker of `name` on all machines that share the store."""
+        """Be the only worker of `name` on all machines that share the store."""
         with super().holding(name, waiting), holding_lease(self.fs, self._path("locks", f"{name}.json"), waiting):
             yield
 
@@ -131,7 +131,7 @@ class RemoteStore(ArtifactStore):
             shutil.rmtree(aside, ignore_errors=True)
 
     def write_record(self, stage: str, key: str, record: dict[str, Any]) -> None:
-        """Write the record here, then there; another machine may read it at once."""
+        """Write the record locally, then remotely; another machine may read it at once."""
         super().write_record(stage, key, record)
         local = (self.root / "records" / stage / f"{key}.json").read_bytes()
         with self._reaching():
@@ -154,12 +154,12 @@ class RemoteStore(ArtifactStore):
                 return []
 
     def sizes(self, digest: str) -> int:
-        """Return the bytes that a remote artifact takes."""
+        """Return the size of a remote artifact in bytes."""
         with self._reaching():
             return sum(info["size"] for info in self.fs.find(self._path("artifacts", digest), detail=True).values())
 
     def remove(self, *parts: str) -> None:
-        """Remove something here and there; of an artifact the manifest goes first, so that nobody opens half of it."""
+        """Remove something locally and remotely; an artifact's manifest goes first, so that nobody opens half of it."""
         if self.root.joinpath(*parts).exists():
             super().remove(*parts)
         with self._reaching(), contextlib.suppress(FileNotFoundError):
@@ -187,9 +187,7 @@ class RemoteStore(ArtifactStore):
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Turn a storage that does not answer, or answers with an error, into a TransientFault: it is worth another
-        try.
-        """
+        """Turn an error of the storage, or no answer, into a TransientFault, since trying again may help."""
         try:
             yield
         except FileNotFoundError:
@@ -202,6 +200,6 @@ class RemoteStore(ArtifactStore):
             ):
                 raise TransientFault(
                     f"The store {self.url} did not answer: {type(fault).__name__}: {fault}. Check its address and "
-                    "your credentials; run again to go on."
+                    "your credentials; run again to continue."
                 ) from fault
             raise

@@ -1,10 +1,9 @@
-"""What may be tried again, decided by the class of the error: only what may pass by itself.
+"""What is retried, decided by the class of the error: only transient faults.
 
 network, storage, pre-emption    TransientFault, ConnectionError, TimeoutError, an MLflow server that does not answer,
-                                 an errno of IN_PASSING
-a full card                      torch's OutOfMemoryError: training has made its packs smaller already
-                                 (tasks/training/running/shrinking.py), so
-                                 somebody else holds the card
+                                 an errno of TRANSIENT
+a full GPU                       torch's OutOfMemoryError: training has made its packs smaller already
+                                 (tasks/training/running/shrinking.py), so another process uses the GPU
 a config, the data, a gate, code never
 a time limit                     never: it is there to end a stage
 """
@@ -15,7 +14,7 @@ import errno
 
 from schemas.errors import RegistryUnreachable, TransientFault
 
-IN_PASSING = frozenset(
+TRANSIENT = frozenset(
     (
         errno.EIO,
         errno.ESTALE,
@@ -35,5 +34,5 @@ def may_pass(fault: BaseException) -> bool:
     if isinstance(fault, (TransientFault, RegistryUnreachable, ConnectionError, TimeoutError)):
         return True
     if isinstance(fault, OSError):
-        return fault.errno in IN_PASSING
+        return fault.errno in TRANSIENT
     return any((kind.__module__, kind.__name__) == ("torch", "OutOfMemoryError") for kind in type(fault).__mro__)

@@ -23,7 +23,7 @@ def source_files(setting: str, pattern: str, folder: Path, store: ArtifactStore)
     """Return the files that a path or glob names, in the order of their names.
 
     Raises:
-        ConfigRefused: nothing is there; the message names the setting and where it was looked for.
+        ConfigRefused: no file matches; the message names the setting and the folder that was searched.
     """
     base = Path(pattern).expanduser()
     root, relative = (

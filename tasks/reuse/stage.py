@@ -25,10 +25,10 @@ from typing import Any, Generic, TypeVar, cast
 import schemas.artifacts
 from schemas.artifacts import Artifact
 from tasks.reuse.current_store import current_store
-from tasks.reuse.keys import Ingredients, digest_of, flatten, library_versions, moved, source_digests
+from tasks.reuse.keys import Ingredients, changed_ingredients, digest_of, flatten, library_versions, source_digests
 from tasks.reuse.memory import hand_back, peak_memory
 from tasks.reuse.planning import Pending, Plan, PlannedStage, current_plan, current_run
-from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
 
 A = TypeVar("A", bound=Artifact)
@@ -36,8 +36,8 @@ A = TypeVar("A", bound=Artifact)
 
 @dataclass(frozen=True)
 class WorkDirectory:
-    """A stage's place of work: `folder` survives a crash (checkpoints), `out` is what gets sealed, `store` opens what
-    came before.
+    """Where a stage works: `folder` survives a crash (checkpoints), `out` is what gets sealed, `store` opens its
+    inputs, and `reporter` receives its progress.
     """
 
     folder: Path
@@ -71,8 +71,8 @@ class Stage(Generic[A]):
         return cast("type[A]", getattr(schemas.artifacts, hint) if isinstance(hint, str) else hint)
 
     def __call__(self, *args: Any, subject: str = "", **kwargs: Any) -> A:
-        """Return the stage's artifact: recorded, or made now. `subject` tells two uses of a stage apart for people
-        only.
+        """Return the stage's artifact: recorded, or made now. `subject` is a label for people that distinguishes two
+        uses of a stage.
         """
         plan = current_plan.get()
         label = f"{self.name}[{subject}]" if subject else self.name
@@ -106,7 +106,7 @@ class StageCall(Generic[A]):
     store: ArtifactStore
 
     def __post_init__(self) -> None:
-        """Compute the key; a key that cannot be computed is an error here, never a silent uncached run."""
+        """Compute the key; a key that cannot be computed is an error here, never a silently uncached run."""
         self.ingredients = self.stage.ingredients(self.arguments)
         self.key = digest_of(self.ingredients)[:40]
 
@@ -117,7 +117,7 @@ class StageCall(Generic[A]):
 
     @property
     def description(self) -> str | None:
-        """What the stage's function says of itself."""
+        """The docstring of the stage's function."""
         return self.stage.function.__doc__
 
     @property
@@ -127,11 +127,11 @@ class StageCall(Generic[A]):
 
     @property
     def workdir_name(self) -> str:
-        """The name of this use's workdir in the store; what a failed stage left lies there."""
+        """The name of this call's work directory in the store; it keeps what a failed stage left."""
         return f"{self.stage.name}-{self.key}"
 
     def recorded(self) -> A | None:
-        """Return the recorded artifact if its promise holds."""
+        """Return the recorded artifact if the store has it whole."""
         record = self.store.record(self.stage.name, self.key)
         return self.stage.returns.model_validate(record["artifact"]) if record else None
 
@@ -140,14 +140,13 @@ class StageCall(Generic[A]):
         return self.store.latest(self.stage.name, self.label, current_run.get())
 
     def why(self) -> str:
-        """Say in words why this call is a miss: the first ingredients that moved since the stage's last record."""
+        """Say why this call is a miss: the first ingredients that changed since the stage's last record."""
         if self.store.promised(self.stage.name, self.key):
             return "its artifact is missing or was altered"
         nearest = self.latest()
         if nearest is None:
             return "first time"
-        changes = moved(nearest["ingredients"], self.ingredients)
-        return changes_in_words(changes)
+        return changes_in_words(changed_ingredients(nearest["ingredients"], self.ingredients))
 
     def peek(self, plan: Plan) -> A:
         """Answer from the record, or say in the plan that the stage would run."""
@@ -169,22 +168,22 @@ class StageCall(Generic[A]):
         return run_as_task(self) if in_flow_run() else self.answer()
 
     def answer(self) -> A:
-        """Answer from the record, or be the one worker of this key: run, seal, record."""
-        reporting = reporter.get()
+        """Answer from the record, or be the only worker of this key: run, seal, record."""
+        reporter = current_reporter.get()
         found = self.recorded()
         if found is None:
             with self.store.holding(
-                self.workdir_name, lambda owner: reporting.say(f"{self.label} waits: {owner} is at it")
+                self.workdir_name, lambda owner: reporter.say(f"{self.label}: waiting for {owner}, which runs it")
             ):
                 found = self.recorded()
                 if found is None:
-                    return self._make(reporting)
-        reporting.stage_finished(self.label, "hit", 0.0, 0)
+                    return self._make(reporter)
+        reporter.stage_finished(self.label, "hit", 0.0, 0)
         return found
 
-    def _make(self, reporting: Reporter) -> A:
-        reporting.stage_started(self.label, self.why())
-        workdir = WorkDirectory(self.store.folder("work", self.workdir_name), self.store, reporting)
+    def _make(self, reporter: Reporter) -> A:
+        reporter.stage_started(self.label, self.why())
+        workdir = WorkDirectory(self.store.folder("work", self.workdir_name), self.store, reporter)
         shutil.rmtree(workdir.out, ignore_errors=True)
         self.store.folder("work", workdir.folder.name, "out")
         started = time.monotonic()
@@ -193,16 +192,15 @@ class StageCall(Generic[A]):
                 unsealed = self.stage.function(**self.arguments, workdir=workdir)
             sealed = unsealed.model_copy(update={"digest": self.store.seal(unsealed.kind, workdir.out)})
         except BaseException as error:
-            shutil.rmtree(
-                workdir.out, ignore_errors=True
-            )  # what was half written goes; checkpoints beside it stay for the next try
-            reporting.stage_failed(self.label, error)
+            # What is half written goes; the checkpoints beside it stay for the next try.
+            shutil.rmtree(workdir.out, ignore_errors=True)
+            reporter.stage_failed(self.label, error)
             raise
         seconds = time.monotonic() - started
         self._write_record(sealed, seconds, peak.bytes)
         shutil.rmtree(workdir.folder, ignore_errors=True)
         hand_back()
-        reporting.stage_finished(self.label, "ran", seconds, peak.bytes)
+        reporter.stage_finished(self.label, "ran", seconds, peak.bytes)
         return sealed
 
     def _write_record(self, sealed: A, seconds: float, peak_bytes: int) -> None:
@@ -220,7 +218,7 @@ class StageCall(Generic[A]):
 
 
 def stage(*, libraries: tuple[str, ...] = ()) -> Callable[[Callable[..., A]], Stage[A]]:
-    """Make a function a stage; `libraries` are the packages whose version moves its numbers."""
+    """Make a function a stage; `libraries` are the packages whose versions affect its numbers."""
     return lambda function: Stage(function, libraries)
 
 
@@ -237,7 +235,7 @@ def _walk(values: Any) -> Any:
 
 
 def changes_in_words(changes: list[tuple[str, Any, Any]], most: int = 2) -> str:
-    """Return what moved, settings before sources before libraries; over `most` changes the rest is counted."""
+    """Return what changed, settings before sources before libraries; over `most` changes the rest is counted."""
     named = ", ".join(_change(*change) for change in sorted(changes, key=_by_weight)[:most])
     return named + (f" (+{len(changes) - most} more)" if len(changes) > most else "")
 

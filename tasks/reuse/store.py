@@ -1,10 +1,10 @@
 """ArtifactStore: where bytes live, sealed under their digest.
 
 artifacts/<digest>/          the files and manifest.json, written last; the folder appears by one atomic rename
-records/<stage>/<key>.json   a promise: this stage, with this key, answered that artifact
-latest/<stage>/              the last record of each stage and run, to explain a miss against
-work/<stage>-<key>/       a working folder per key; it survives a crash, so a retry goes on from it
-locks/ prefect/ memo.json    who works on a key; Prefect's mirror of the records; digests of files by their stat
+records/<stage>/<key>.json   a record: this stage, with this key, answered that artifact
+latest/<stage>/              the last record of each stage and run, to explain a miss
+work/<stage>-<key>/          a work directory per key; it survives a crash, so a retry continues from it
+locks/ prefect/ memo/        who works on a key; Prefect's mirror of the records; digests of files by their stat
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class ArtifactStore:
 
     @property
     def address(self) -> str:
-        """Where the store is, as people write it."""
+        """Where the store is, as a path for people."""
         return str(self.root)
 
     @contextlib.contextmanager
     def holding(self, name: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Be the one worker of `name`; while another is, say who through `waiting` and wait."""
+        """Be the only worker of `name`; while another is at work, pass its name to `waiting` and wait."""
         with contextlib.ExitStack() as held:
             with self.writing():
                 held.enter_context(file_lock(self.folder("locks") / f"{name}.lock", waiting))
@@ -64,7 +64,7 @@ class ArtifactStore:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn a full disk or a missing permission into a StoreUnwritable that tells the next step."""
+        """Turn a full disk or a missing permission into a StoreUnwritable that says what to do."""
         try:
             yield
         except OSError as fault:
@@ -75,8 +75,8 @@ class ArtifactStore:
                 ) from fault
             if fault.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
                 raise StoreUnwritable(
-                    f"The store {self.root} cannot be written ({fault.strerror}). Mend its permissions, or set "
-                    "TUNEWORTHY_STORE to a folder that you may write."
+                    f"The store {self.root} cannot be written ({fault.strerror}). Fix its permissions, or set "
+                    "TUNEWORTHY_STORE to a folder that you can write to."
                 ) from fault
             raise
 
@@ -99,7 +99,7 @@ class ArtifactStore:
         return digest
 
     def _remember(self, digest: str, files: dict[str, tuple[str, int]]) -> None:
-        """Note what was just read for sealing, so that the next look-up needs no second reading."""
+        """Remember the digests that sealing computed, so that the next look-up need not read the files again."""
         for name, (sha256, _) in files.items():
             path = self.root / "artifacts" / digest / name
             with contextlib.suppress(FileNotFoundError):
@@ -115,9 +115,7 @@ class ArtifactStore:
         _move(folder, target)
 
     def _set_aside(self, digest: str) -> None:
-        """Take a broken artifact out of reach, so that its record is a miss from now on; its bytes are kept for a
-        look.
-        """
+        """Move a broken artifact away, so that its record is a miss from now on; its files are kept for inspection."""
         with contextlib.suppress(FileNotFoundError), self.writing():
             (self.root / "artifacts" / digest).rename(self.folder("broken") / f"{digest}-{uuid.uuid4().hex[:8]}")
 
@@ -132,8 +130,8 @@ class ArtifactStore:
             if problem:
                 self._set_aside(digest)
                 raise ArtifactBroken(
-                    f"Artifact {digest[:12]} in {self.root} is not whole: {problem}. It was set aside in broken/. "
-                    "Run again: its stage makes it once more."
+                    f"Artifact {digest[:12]} in {self.root} is broken: {problem}. It was set aside in broken/. "
+                    "Run again: its stage will make it anew."
                 )
             self._checked.add(digest)
         return self.root / "artifacts" / digest
@@ -162,25 +160,25 @@ class ArtifactStore:
     # records
 
     def record(self, stage: str, key: str) -> dict[str, Any] | None:
-        """Return the record of a stage's key if its promise holds, else None."""
+        """Return the record of a stage's key if its artifact is whole, else None."""
         record = self._read_record(self.root / "records" / stage / f"{key}.json")
         return record if record and self.is_whole(record["artifact"]["digest"]) else None
 
     def latest(self, stage: str, label: str, run: str) -> dict[str, Any] | None:
-        """Return the last record of a stage in this run, else in any run: what a miss is explained against."""
+        """Return the last record of a stage in this run, else in any run, to explain a miss."""
         folder = self.root / "latest" / stage
         own = self._read_record(folder / f"{label}@{run}.json")
         return own or self._read_record(folder / f"{label}.json")
 
     def records(self, stage: str) -> Iterator[dict[str, Any]]:
-        """Yield every record of a stage, in the order of their keys; whether an artifact is whole is not looked at."""
+        """Yield every record of a stage, in the order of their keys, without checking that its artifact is whole."""
         for name in self.names("records", stage):
             record = self._read_record(self.root / "records" / stage / name)
             if record is not None:
                 yield record
 
     def write_record(self, stage: str, key: str, record: dict[str, Any]) -> None:
-        """Write a record in one piece, and note it as the stage's latest."""
+        """Write a record atomically, also as the stage's latest."""
         text = json.dumps({"schema": RECORD_SCHEMA, **record}, indent=1)
         write_atomically(self.folder("records", stage) / f"{key}.json", text, self)
         for name in (record["label"], f"{record['label']}@{record['run']}"):
@@ -218,7 +216,7 @@ class ArtifactStore:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def sizes(self, digest: str) -> int:
-        """Return the bytes that an artifact takes."""
+        """Return the size of an artifact in bytes."""
         return sum(path.stat().st_size for path in (self.root / "artifacts" / digest).rglob("*") if path.is_file())
 
     def remove(self, *parts: str) -> None:

@@ -1,4 +1,4 @@
-"""Upkeep of the store: is every artifact whole, and which ones does nobody need any more?"""
+"""Upkeep of the store: is every artifact whole, and which ones are no longer needed?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.reuse.store import ArtifactStore
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SECONDS_A_DAY = 86_400
-LASTING = ("register_adapter",)  # what a registered version stands on is kept for as long as its record is
+LASTING = ("register_adapter",)  # what a registered version needs is kept for as long as its record is
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Collected:
     kept: int
     artifacts: tuple[str, ...]
     records: int
-    benches: int
+    workdirs: int
     bytes: int
 
 
 def verify(store: ArtifactStore) -> Verified:
-    """Open every artifact and check every byte; a broken one is set aside, so that the next run makes it again."""
+    """Open every artifact and check every byte; a broken one is set aside, so that the next run makes it anew."""
     from schemas.errors import ArtifactBroken
 
     whole, broken, size = [], [], 0
@@ -54,26 +54,26 @@ def collect(store: ArtifactStore, keep_days: float, keep_verdicts: int, is_dry: 
     """Remove artifacts that no root needs. Roots: records younger than `keep_days`, the last `keep_verdicts` verdicts,
     registered versions.
 
-    What a root stands on (the inputs in its record, and theirs in turn) is kept with it. Work on a workdir is kept
-    while its key is locked or younger than `keep_days`.
+    The inputs of a root (as in its record, and theirs in turn) are kept with it. A work directory is kept while its key
+    is locked or it is younger than `keep_days`.
     """
     records = list(_records(store))
     needed = _reachable(_roots(records, keep_days, keep_verdicts), records)
     unneeded = tuple(digest for digest in store.names("artifacts") if digest not in needed)
     stale = [(stage, name) for stage, name, record in records if record["artifact"]["digest"] not in needed]
-    benches = [name for name in store.names("work") if _is_left(store, name, keep_days)]
+    workdirs = [name for name in store.names("work") if _is_left(store, name, keep_days)]
     size = sum(store.sizes(digest) for digest in unneeded)
     if not is_dry:
-        _remove(store, stale, unneeded, benches)
-    return Collected(len(needed), unneeded, len(stale), len(benches), size)
+        _remove(store, stale, unneeded, workdirs)
+    return Collected(len(needed), unneeded, len(stale), len(workdirs), size)
 
 
-def _remove(store: ArtifactStore, stale: list[tuple[str, str]], unneeded: tuple[str, ...], benches: list[str]) -> None:
-    for stage, name in stale:  # the promise goes before its bytes
+def _remove(store: ArtifactStore, stale: list[tuple[str, str]], unneeded: tuple[str, ...], workdirs: list[str]) -> None:
+    for stage, name in stale:  # a record goes before its artifact
         store.remove("records", stage, name)
     for digest in unneeded:
         store.remove("artifacts", digest)
-    for name in benches:
+    for name in workdirs:
         store.remove("work", name)
 
 
@@ -97,18 +97,18 @@ def _roots(records: list[tuple[str, str, dict[str, Any]]], keep_days: float, kee
 
 
 def _reachable(roots: set[str], records: list[tuple[str, str, dict[str, Any]]]) -> set[str]:
-    stands_on: dict[str, set[str]] = {}
+    inputs_of: dict[str, set[str]] = {}
     for _, _, record in records:
         inputs = {
             value for value in record["ingredients"].values() if isinstance(value, str) and DIGEST.fullmatch(value)
         }
-        stands_on.setdefault(record["artifact"]["digest"], set()).update(inputs)
+        inputs_of.setdefault(record["artifact"]["digest"], set()).update(inputs)
     found: set[str] = set()
     waiting = set(roots)
     while waiting:
         digest = waiting.pop()
         found.add(digest)
-        waiting |= stands_on.get(digest, set()) - found
+        waiting |= inputs_of.get(digest, set()) - found
     return found
 
 

@@ -35,7 +35,7 @@ from tasks.training.step.loss import answering
 from tasks.training.step.packing import TrainingDataset, plan_steps
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 

@@ -117,7 +117,7 @@ def test_a_schema_that_is_none_refuses_the_config(tmp_path: Path, schema: str) -
 
 def test_a_schema_that_refers_elsewhere_fetches_nothing(tmp_path: Path) -> None:
     (tmp_path / "answer.schema.json").write_text('{"$ref": "https://example.org/other.json"}')
-    with pytest.raises(ConfigRefused, match="nothing is fetched"):
+    with pytest.raises(ConfigRefused, match="nothing is downloaded"):
         check_of({"format": "json", "json_schema": "s.json"}, tmp_path)("{}")
 
 

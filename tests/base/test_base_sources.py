@@ -66,7 +66,7 @@ def test_a_package_without_exactly_one_gguf_is_refused(packaged: Path, store: Ar
 
 def test_a_package_name_with_dots_or_slashes_is_refused_as_finding_it_would_import_code(store: ArtifactStore) -> None:
     for name in ("package://os.path", "package://../etc", "package://"):
-        with pytest.raises(ConfigRefused, match="names no package"):
+        with pytest.raises(ConfigRefused, match="is not a package name"):
             locate(name, Path(), store)
 
 

@@ -8,15 +8,15 @@ from flows.command_line.terminal import gate_table
 from tests.before_registry import a_gate, a_verdict
 
 
-def test_the_gates_table_says_in_its_title_what_is_not_surely_beyond_the_margin_and_fits_80_columns() -> None:
+def test_the_title_of_the_gates_table_says_which_tasks_are_inconclusive_and_the_table_fits_80_columns() -> None:
     table = gate_table(a_verdict(0.85).model_copy(update={"gate": a_gate()}))
     console = Console(width=80, color_system=None)
-    with console.capture() as heard:
+    with console.capture() as shown:
         console.print(table)
-    lines = heard.get().splitlines()
+    lines = shown.get().splitlines()
     title = " ".join(" ".join(lines).split("benchmark  ")[0].split())
-    assert title == "Gate open: of 1 benchmark task, 0 surely within the margin of 0.05, 1 not surely beyond it (facts)"
-    assert "-0.183 to +0.012" in heard.get()
+    assert title == "Gate open: of 1 benchmark task, 0 within the margin of 0.05, 1 inconclusive (facts)"
+    assert "-0.183 to +0.012" in shown.get()
     assert max(map(len, lines)) <= 80
 
 

@@ -140,7 +140,7 @@ def test_a_train_row_that_asks_what_a_held_out_row_asks_is_taken_out(room: Room)
     room.write([*rows, copied])
     room.validate(group="group", checks={"exact_duplicate": "note"})
     assert room.table("refused").select("row_id", "reason", "detail").rows() == [
-        (101, "in_held_out", f"asks what held-out row {held['row_id']} asks")
+        (101, "in_held_out", f"has the request of held-out row {held['row_id']} asks")
     ]
     assert room.table("notes").is_empty()
 
@@ -154,7 +154,7 @@ def test_a_refused_set_names_counts_rows_and_where_they_are_listed(room: Room) -
     assert " refused: 6 of 100 rows. empty_answer 5 (rows 95, 96, 97, +2); malformed_row 1 (row 100).\n" in str(
         refused.value
     )
-    assert f"{path}. Mend them, or raise data.refuse_above (0.01)." in str(refused.value)
+    assert f"{path}. Fix them, or raise data.refuse_above (0.01)." in str(refused.value)
     assert pl.read_parquet(path).height == 6
 
 
@@ -198,7 +198,7 @@ def test_a_group_may_be_a_number(room: Room) -> None:
 
 def test_one_group_only_is_refused(room: Room) -> None:
     room.write(sound_rows(30, groups=1))
-    with pytest.raises(DatasetRefused, match="Every row is of one group"):
+    with pytest.raises(DatasetRefused, match="All rows belong to one group"):
         room.validate(group="group")
 
 
@@ -229,7 +229,7 @@ def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:
         locate_data(config, room.workdir.store)
     for part in (
         "data.source: no file matches 'none.jsonl'",
-        "data.corpus: a.pdf is of no kind",
+        "data.corpus: a.pdf is not a supported kind",
         "task.answer.database: no file matches 'none.sqlite'",
     ):
         assert part in str(refused.value)
@@ -250,7 +250,7 @@ def test_a_source_that_changed_since_it_was_located_is_an_error(room: Room) -> N
     config = room.config()
     sources = locate_data(config, room.workdir.store)
     room.write(sound_rows(61))
-    with pytest.raises(TuneworthyError, match="changed or went away"):
+    with pytest.raises(TuneworthyError, match="was changed or removed"):
         validate_data.function(config.task, config.data, config.seed, sources, workdir=room.workdir)
 
 
@@ -328,7 +328,7 @@ def test_rows_that_are_out_stand_in_a_table_with_place_mend_and_how_they_begin(r
     )
     assert shown[0]["prompt"].startswith("use [SECRET] for xxx")
     assert len(shown[0]["prompt"]) == 201
-    assert shown[1]["mend"] == "Write the answer, or leave the row out."
+    assert shown[1]["mend"] == "Write the answer, or remove the row."
     room.validate(refuse_above=1.0)
     refused = room.table("refused")
     assert refused.height == 61

@@ -12,7 +12,7 @@ from schemas.artifacts import ArmArtifact, ScoredChampionArtifact
 from schemas.config import DecisionConfig
 from schemas.reports import Verdict
 from tasks.decision.champion import Rules, compare_with_champion, outcome_of
-from tasks.decision.comparison import Measured, compare_arms
+from tasks.decision.comparison import ArmScores, compare_arms
 from tasks.decision.rules import judge
 from tasks.intervals import Interval, paired_interval
 
@@ -42,9 +42,9 @@ def test_nothing_trained_has_no_challenger() -> None:
     assert outcome_of(None, 0.05) == "no_challenger"
 
 
-def an_arm(name: str, scores: list[float]) -> Measured:
+def an_arm(name: str, scores: list[float]) -> ArmScores:
     facts = ArmArtifact(arm=name, rows=len(scores), score=float(np.mean(scores)), **FACTS)
-    return Measured(facts, np.array(scores), tuple(f"g{place}" for place in range(len(scores))))
+    return ArmScores(facts, np.array(scores), tuple(f"g{place}" for place in range(len(scores))))
 
 
 def a_champion(folder: Path, scores: list[float]) -> tuple[ScoredChampionArtifact, Path]:
@@ -62,12 +62,12 @@ def learned(folder: Path, rows: list[int]) -> Path:
     return folder / "learned.parquet"
 
 
-def a_verdict(arms: list[Measured]) -> Verdict:
+def a_verdict(arms: list[ArmScores]) -> Verdict:
     return judge(compare_arms(arms, DECISION, 7), None, DECISION, 0.05)
 
 
 def test_rows_that_the_champion_learned_count_for_nobody(tmp_path: Path) -> None:
-    """It knows the first 40 rows by heart and little else; without them the challenger is surely better."""
+    """It knows the first 40 rows by heart and little else; without them the challenger is clearly better."""
     arms = [an_arm("prompt", [0.0] * 80), an_arm("tuned", [0.0, 1.0] * 20 + [1.0] * 40)]
     champion = a_champion(tmp_path, [1.0] * 40 + [0.0, 1.0] * 20)
     with_all = compare_with_champion(
@@ -84,7 +84,7 @@ def test_rows_that_the_champion_learned_count_for_nobody(tmp_path: Path) -> None
         0.5,
         1.0,
     )
-    assert "on 40 of today's held-out rows; 40 that it learned are left out" in found.reasons[0]
+    assert "on 40 of today's held-out rows; 40 that it may have learned are left out" in found.reasons[0]
 
 
 def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_told_so(tmp_path: Path) -> None:
@@ -105,23 +105,23 @@ def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_
         None,
     )
     assert found.lead_high < 0
-    assert "misses the target of 0.8" in found.reasons[0]
-    assert "surely worse than few_shot" in found.reasons[1]
+    assert "misses the target of 0.8 at 95% confidence" in found.reasons[0]
+    assert "is worse than few_shot, the best untrained arm on these rows, at 95% confidence" in found.reasons[1]
 
 
-def test_an_unclear_outcome_says_how_many_rows_would_tell(tmp_path: Path) -> None:
+def test_an_unclear_outcome_says_how_many_rows_would_be_enough(tmp_path: Path) -> None:
     arms = [an_arm("prompt", [0.0] * 20), an_arm("tuned", [1.0] * 18 + [0.0] * 2)]
     champion = a_champion(tmp_path, [0.0] * 3 + [1.0] * 17)
     found = compare_with_champion(
         "3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), Rules(DECISION, 7)
     )
     assert (found.outcome, found.difference) == ("unclear", pytest.approx(0.05))
-    assert "which stays" in found.reasons[-1] and "rows would tell" in found.reasons[-1]
+    assert "which stays" in found.reasons[-1] and "rows would be enough" in found.reasons[-1]
 
 
 def promoted(truth: float, rows: int, retrains: int, worth: float = 0.05) -> float:
     """Return the share of retrains that take over when each is truly better by `truth`, a fifth of the rows being
-    answered otherwise.
+    answered differently.
     """
     chance = np.random.default_rng(0)
     better = (0.2 + truth) / 2

@@ -38,10 +38,10 @@ def an_arm(arm: str, score: float, half: float = 0.05, gain: tuple[float, float,
 @pytest.mark.parametrize(
     ("low", "high", "told", "is_passed"),
     [
-        (-0.05, 0.08, "surely within the margin of 0.05.", True),
-        (-0.183, 0.012, "not surely beyond the margin of 0.05, which its interval crosses.", True),
-        (-0.2, -0.05, "not surely beyond the margin of 0.05, which its interval crosses.", True),
-        (-0.183, -0.051, "surely beyond the margin of 0.05.", False),
+        (-0.05, 0.08, "within the margin of 0.05 at 95% confidence.", True),
+        (-0.183, 0.012, "inconclusive, as the interval crosses the margin of 0.05.", True),
+        (-0.2, -0.05, "inconclusive, as the interval crosses the margin of 0.05.", True),
+        (-0.183, -0.051, "beyond the margin of 0.05 at 95% confidence.", False),
     ],
 )
 def test_the_sentence_on_a_benchmark_task_says_what_its_interval_tells_of_the_margin(
@@ -57,21 +57,18 @@ def test_the_sentence_on_a_benchmark_task_says_what_its_interval_tells_of_the_ma
     assert verdict.gate is not None and verdict.gate.is_passed == is_passed
 
 
-def test_the_gate_counts_its_tasks_by_what_is_sure_of_each_and_names_those_that_are_not_within() -> None:
+def test_the_gate_counts_its_tasks_by_their_standing_and_names_those_that_are_not_within() -> None:
     bounds = {"kept": (-0.01, 0.02), "grammar": (-0.1, 0.02), "facts": (-0.06, 0.0), "lost": (-0.3, -0.1)}
     tasks = tuple(
         BenchmarkTask(task=name, items=9, base=0.5, tuned=0.4, difference=low, low=low, high=high)
         for name, (low, high) in bounds.items()
     )
     gate = judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks), 0.05)
-    counts = (
-        "of 4 benchmark tasks, 1 surely within the margin of 0.05, 2 not surely beyond it (grammar, facts), 1 surely "
-        "beyond it (lost)"
-    )
+    counts = "of 4 benchmark tasks, 1 within the margin of 0.05, 2 inconclusive (grammar, facts), 1 beyond it (lost)"
     assert gate.in_words == f"Gate shut: {counts}"
     assert (
         judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks[:1]), 0.05).in_words
-        == "Gate open: of 1 benchmark task, 1 surely within the margin of 0.05"
+        == "Gate open: of 1 benchmark task, 1 within the margin of 0.05"
     )
 
 

@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "examples beside no passages": (
         override("arms.retrieval.shots=4"),
         2,
-        "there are no passages to show examples beside, as data.corpus is not set",
+        "these examples go before passages, and there are none, as data.corpus is not set",
     ),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
@@ -79,7 +79,7 @@ NO_CONFIGS = [
     ("", "holds nothing"),
     ("a: [", "is not YAML"),
     ("- a\n", "not settings"),
-    ("name: a\nname: b\n", "stands twice"),
+    ("name: a\nname: b\n", "is given twice"),
     ("name: a\n", "missing"),
 ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.champion import in_a_line, look_for_champion
+from flows.champion import first_line, look_for_champion
 from flows.command_line.results import Outcome, outcome_of
 from flows.compare import without_training
 from flows.config_file import read_config
@@ -29,7 +29,7 @@ from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-BESIDE_CHAMPION = {"fetch_champion", "find_learned_rows", "score_champion", "compare_champion"}
+COMPARISON_STAGES = {"fetch_champion", "find_learned_rows", "score_champion", "compare_champion"}
 Night = Callable[..., Outcome]
 
 
@@ -95,7 +95,7 @@ def aliases(store: ArtifactStore) -> dict[str, str]:
         }
 
 
-def beside(outcome: Outcome) -> ChampionReport:
+def comparison_in(outcome: Outcome) -> ChampionReport:
     assert outcome.verdict.champion is not None, outcome.verdict.champion_note
     return outcome.verdict.champion
 
@@ -105,7 +105,7 @@ def test_the_first_adapter_becomes_champion_and_a_night_with_the_same_rows_runs_
 ) -> None:
     plan = planned(folder)
     assert plan.is_all_hits
-    assert not BESIDE_CHAMPION & {stage.label for stage in plan.stages}
+    assert not COMPARISON_STAGES & {stage.label for stage in plan.stages}
     assert (aliases(ArtifactStore(folder / "store")), night().verdict.champion_note) == (
         {"champion": "1"},
         "there is no champion yet",
@@ -117,14 +117,14 @@ def test_rows_that_grew_keep_a_champion_that_too_few_rows_tell_apart_and_replace
 ) -> None:
     store = ArtifactStore(folder / "store")
     write_rows(folder / "rows.jsonl", 160)
-    assert will_run(planned(folder)) >= BESIDE_CHAMPION
+    assert will_run(planned(folder)) >= COMPARISON_STAGES
     kept = night("decision.worth=0")
-    assert (beside(kept).version, beside(kept).outcome, beside(kept).left_out, beside(kept).rows) == (
-        "1",
-        "unclear",
-        0,
-        kept.verdict.rows,
-    )
+    assert (
+        comparison_in(kept).version,
+        comparison_in(kept).outcome,
+        comparison_in(kept).left_out,
+        comparison_in(kept).rows,
+    ) == ("1", "unclear", 0, kept.verdict.rows)
     assert aliases(store) == {"champion": "1", "challenger": "2"}
     assert will_run(planned(folder)) <= {
         "decide[untrained]",
@@ -135,7 +135,7 @@ def test_rows_that_grew_keep_a_champion_that_too_few_rows_tell_apart_and_replace
         "register_adapter",
     }
     replaced = night()
-    assert (beside(replaced).version, beside(replaced).outcome) == ("1", "not_worse")
+    assert (comparison_in(replaced).version, comparison_in(replaced).outcome) == ("1", "not_worse")
     assert aliases(store) == {"champion": "2", "previous": "1"}
     assert "not worse than the champion, version 1" in replaced.report.read_text(encoding="utf-8")
     assert planned(folder).is_all_hits
@@ -155,7 +155,7 @@ def test_a_champion_whose_adapter_the_store_has_lost_is_measured_with_mlflows_co
     whole = planned(folder)
     shutil.rmtree(store.root / "artifacts" / champion.adapter_digest)
     outcome = night()
-    assert beside(outcome).version == "1"
+    assert comparison_in(outcome).version == "1"
     assert outcome.plan.artifacts["fetch_champion"].digest == champion.served_digest
     assert will_run(whole) >= {"fetch_champion"}
 
@@ -188,9 +188,9 @@ def test_a_copy_in_mlflow_that_was_altered_is_refused_with_the_reason_and_the_ne
 @pytest.mark.long
 def test_rows_that_the_champion_learned_are_left_out_when_another_seed_splits_them_otherwise(night: Night) -> None:
     outcome = night("seed=4")
-    found = beside(outcome)
+    found = comparison_in(outcome)
     assert (found.left_out > 0, found.rows + found.left_out) == (True, outcome.verdict.rows)
-    assert "that it learned are left out" in found.reasons[0]
+    assert "that it may have learned are left out" in found.reasons[0]
 
 
 def test_without_an_answer_of_mlflow_no_champion_is_measured_and_the_report_says_why(
@@ -217,4 +217,4 @@ def test_no_row_is_told_in_the_reason_why_a_champion_was_not_measured() -> None:
         "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
         "tokens\nTake other versions."
     )
-    assert in_a_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"
+    assert first_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"

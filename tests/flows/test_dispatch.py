@@ -56,7 +56,7 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
     assert (ordered.returncode, "there is no deployment 'train/gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
     assert run(["flows.command_line.main", "bootstrap"], here, tmp_path).returncode == 0
-    assert "made" not in run(["flows.command_line.main", "bootstrap"], here, tmp_path).stdout
+    assert "created" not in run(["flows.command_line.main", "bootstrap"], here, tmp_path).stdout
     deployed = run(
         ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")], here, ROOT
     )

@@ -23,12 +23,12 @@ from pydantic import BaseModel, ValidationError
 from flows.config_file import read_config
 from flows.finetune import finetune
 from schemas.artifacts import Artifact
-from schemas.champion import Champion, RegistryLook
+from schemas.champion import Champion, RegistryLookup
 from schemas.config import RunConfig, StageName
 from schemas.section import Section
 from tasks.reuse.keys import digest_of
 from tasks.reuse.planning import planning
-from tasks.reuse.progress import Reporter, reporter
+from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
 from tests.tiny_model import write_tiny_model
@@ -195,11 +195,11 @@ def _in_the_house(_own_store: None, house: RunConfig, monkeypatch: pytest.Monkey
 def run(config: RunConfig) -> list[str]:
     """Run a config and return the stages that ran."""
     listener = Listener()
-    token = reporter.set(listener)
+    token = current_reporter.set(listener)
     try:
         finetune.fn(config)
     finally:
-        reporter.reset(token)
+        current_reporter.reset(token)
     return listener.ran
 
 
@@ -270,7 +270,7 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     )
 
     def stands(version: str) -> None:
-        look = RegistryLook(champion=champion.model_copy(update={"version": version}))
+        look = RegistryLookup(champion=champion.model_copy(update={"version": version}))
         monkeypatch.setattr("flows.champion.find_champion", lambda *_: look)
 
     stands("3")

@@ -55,4 +55,4 @@ def test_a_refusal_that_is_about_no_row_names_no_page(validated: Callable[..., t
     code, _, err = validated([], "--set", "data.group=nowhere")
     assert code == 3
     assert "has no column 'nowhere'" in err
-    assert "to be looked at" not in err
+    assert "Examples of each reason" not in err

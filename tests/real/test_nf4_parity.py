@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flows.config_file import read_config
-from schemas.config import TrainingConfig
+from schemas.training_config import TrainingConfig
 from tasks.inference.precision import best_precision
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory

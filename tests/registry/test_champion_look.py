@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.champion import RegistryLook, SplitRule
+from schemas.champion import RegistryLookup, SplitRule
 from tasks.registry import champion as looking
 from tasks.registry.champion import find_champion
 from tasks.registry.connection import default_uri, open_registry
@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_where_no_database_is_none_is_made_by_looking(tmp_path: Path, made: Made, asked: list[str]) -> None:
     found = find_champion(f"sqlite:///{tmp_path / 'none.db'}", MODEL, made.store)
-    assert (found, asked) == (RegistryLook(why_none="there is no champion yet"), [])
+    assert (found, asked) == (RegistryLookup(why_none="there is no champion yet"), [])
     assert not (tmp_path / "none.db").exists()
 
 
@@ -39,7 +39,7 @@ def test_a_champion_tells_what_it_was_made_from_and_how_it_asks_and_whom_it_took
 ) -> None:
     made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
-    made.register(a_verdict(0.9), other, beside=a_comparison("better"))
+    made.register(a_verdict(0.9), other, comparison=a_comparison("better"))
     found = find_champion("", MODEL, made.store)
     assert found.champion is not None and found.before is not None
     told = found.champion

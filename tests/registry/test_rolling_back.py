@@ -24,7 +24,9 @@ def two(made: Made, tmp_path: Path) -> Made:
     """A model whose second version is champion and whose first one was it before."""
     made.register(a_verdict(0.85))
     made.register(
-        a_verdict(0.9), sealed_adapter(made.store, made.base, tmp_path / "other", seed=2), beside=a_comparison("better")
+        a_verdict(0.9),
+        sealed_adapter(made.store, made.base, tmp_path / "other", seed=2),
+        comparison=a_comparison("better"),
     )
     return made
 
@@ -64,15 +66,15 @@ def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and
 ) -> None:
     second = sealed_adapter(two.store, two.base, tmp_path / "second", seed=2)  # the very adapter of version 2
     third = sealed_adapter(two.store, two.base, tmp_path / "third", seed=3)
-    two.register(a_verdict(0.7), third, beside=a_comparison("unclear", "2"))
+    two.register(a_verdict(0.7), third, comparison=a_comparison("unclear", "2"))
     roll_back("", MODEL, "3", two.store)
-    assert two.register(a_verdict(0.91), second, beside=a_comparison("better", "3")).alias == "challenger"
+    assert two.register(a_verdict(0.91), second, comparison=a_comparison("better", "3")).alias == "challenger"
     assert aliases(two.store) == {"champion": "3", "previous": "2", "challenger": "2"}
     assert "it was rolled back at" in audit_rows(two.store)[-1]["placed_because"]
     roll_back("", MODEL, "2", two.store)
-    assert two.register(a_verdict(0.92), second, beside=a_comparison("better", "3")).alias == "champion"
+    assert two.register(a_verdict(0.92), second, comparison=a_comparison("better", "3")).alias == "champion"
     assert aliases(two.store) == {"champion": "2", "previous": "3"}
-    assert two.register(a_verdict(0.93), third, beside=a_comparison("better", "2")).alias == "challenger"
+    assert two.register(a_verdict(0.93), third, comparison=a_comparison("better", "2")).alias == "challenger"
 
 
 def test_a_user_without_a_name_can_roll_back(two: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_a_challenger_is_made_champion_by_its_number(made: Made, tmp_path: Path)
     made.register(
         a_verdict(0.9),
         sealed_adapter(made.store, made.base, tmp_path / "other", seed=2),
-        beside=a_comparison("unclear"),
+        comparison=a_comparison("unclear"),
     )
     roll_back("", MODEL, "2", made.store)
     assert aliases(made.store) == {"champion": "2", "previous": "1"}

@@ -40,12 +40,12 @@ def test_a_verdict_becomes_one_run_with_its_numbers_digests_curve_and_report(mad
     assert files == {"report.html", "verdict.json"}
 
 
-def test_a_version_says_what_is_not_surely_kept_of_what_the_base_could(made: Made) -> None:
+def test_a_version_says_on_which_benchmark_tasks_forgetting_is_inconclusive(made: Made) -> None:
     made.register(a_verdict(0.85).model_copy(update={"gate": a_gate()}))
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
         (run,) = registry.client.search_runs([registry.experiment("tiny")])
-    counts = "of 1 benchmark task, 0 surely within the margin of 0.05, 1 not surely beyond it (facts)"
+    counts = "of 1 benchmark task, 0 within the margin of 0.05, 1 inconclusive (facts)"
     assert version.description == f"Tuning earns its place. Gate open: {counts}."
     assert run.data.metrics["benchmark/facts/is_passed"] == 1
 
@@ -146,7 +146,7 @@ def test_two_processes_that_register_one_adapter_at_once_leave_one_version(made:
 
 
 @pytest.mark.parametrize(
-    ("beside", "verdict", "alias", "told"),
+    ("comparison", "verdict", "alias", "why"),
     [
         (a_comparison("better"), "finetune", "champion", "tuned is better"),
         (a_comparison("not_worse"), "finetune", "champion", "tuned is not_worse"),
@@ -156,22 +156,22 @@ def test_two_processes_that_register_one_adapter_at_once_leave_one_version(made:
             a_comparison("better", version="7"),
             "finetune",
             "challenger",
-            "the champion is version 1 by now, and this one was compared with version 7; run again",
+            "the champion is now version 1, and this one was compared with version 7; run again",
         ),
         (None, "finetune", "challenger", "the champion, version 1, was not measured on today's rows: it is gone"),
-        (a_comparison("better"), "undecided", "challenger", "does not surely meet the target"),
+        (a_comparison("better"), "undecided", "challenger", "does not meet the target at 95% confidence"),
     ],
 )
 def test_a_second_adapter_becomes_champion_only_where_it_is_not_worse_than_the_champion_on_the_same_rows(
-    beside: ChampionReport | None, verdict: str, alias: str, told: str, made: Made, tmp_path: Path
+    comparison: ChampionReport | None, verdict: str, alias: str, why: str, made: Made, tmp_path: Path
 ) -> None:
     first = made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
-    heard: list[str] = []
-    with listening(heard):
-        second = made.register(a_verdict(0.9, verdict), other, beside=beside, why_not="it is gone")
+    lines: list[str] = []
+    with listening(lines):
+        second = made.register(a_verdict(0.9, verdict), other, comparison=comparison, why_not="it is gone")
     assert (first.alias, second.version, second.alias) == ("champion", "2", alias)
-    assert told in heard[-1]
+    assert why in lines[-1]
     assert aliases(made) == (
         {"champion": "2", "previous": "1"} if alias == "champion" else {"champion": "1", "challenger": "2"}
     )
@@ -189,8 +189,8 @@ def test_a_placing_leaves_tags_on_the_version_and_an_audit_row_that_the_next_one
 ) -> None:
     made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
-    made.register(a_verdict(0.9), other, beside=a_comparison("better"))
-    made.register(a_verdict(0.91), other, beside=a_comparison("better"))  # the champion already: no move, no row
+    made.register(a_verdict(0.9), other, comparison=a_comparison("better"))
+    made.register(a_verdict(0.91), other, comparison=a_comparison("better"))  # the champion already: no move, no row
     with open_registry("", made.store, "") as registry:
         tags = registry.client.get_model_version(MODEL, "2").tags
         old = registry.client.get_model_version(MODEL, "1").tags
@@ -229,9 +229,9 @@ def test_a_placing_that_died_when_the_alias_should_move_is_made_whole_by_the_nex
     made.register(a_verdict(0.85))
     other = sealed_adapter(made.store, made.base, tmp_path / "other", seed=2)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tasks.registry.placing.crown", _dies)
-        made.register(a_verdict(0.9), other, beside=a_comparison("better"))
-    assert made.register(a_verdict(0.9), other, beside=a_comparison("better")).alias == "champion"
+        patch.setattr("tasks.registry.placing.make_champion", _dies)
+        made.register(a_verdict(0.9), other, comparison=a_comparison("better"))
+    assert made.register(a_verdict(0.9), other, comparison=a_comparison("better")).alias == "champion"
     with open_registry("", made.store, "") as registry:
         tags = registry.client.get_model_version_by_alias(MODEL, "champion").tags
         moves = [

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from schemas.artifacts import ReportArtifact
-from schemas.config import TrainingConfig
 from schemas.errors import StoreUnwritable, TuneworthyError
+from schemas.training_config import TrainingConfig
 from tasks.reuse.current_store import current_store
-from tasks.reuse.keys import flatten, moved
+from tasks.reuse.keys import changed_ingredients, flatten
 from tasks.reuse.planning import Pending, planning
 from tests.reuse.counting_stage import count_letters, measure_letters
 
@@ -108,7 +108,7 @@ def test_a_setting_that_says_only_where_is_not_in_the_key() -> None:
 
 
 def test_moved_names_old_and_new_values() -> None:
-    assert moved({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [("b", 2, 3), ("c", None, 4)]
+    assert changed_ingredients({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [("b", 2, 3), ("c", None, 4)]
 
 
 def test_a_disk_that_is_full_while_sealing_is_told_and_leaves_nothing_half_written(

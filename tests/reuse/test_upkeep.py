@@ -64,7 +64,7 @@ def test_only_a_bench_that_nobody_touched_for_days_is_removed(store: ArtifactSto
         moment = time.time() - days * 86_400
         os.utime(path, (moment, moment))
         os.utime(path.parent, (moment, moment))
-    assert collect(store, keep_days=30, keep_verdicts=0, is_dry=False).benches == 1
+    assert collect(store, keep_days=30, keep_verdicts=0, is_dry=False).workdirs == 1
     assert store.names("work") == ["new"]
 
 

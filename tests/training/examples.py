@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from schemas.config import TrainingConfig
 from schemas.errors import TrainingStopped
+from schemas.training_config import TrainingConfig
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore

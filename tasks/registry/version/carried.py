@@ -1,6 +1,4 @@
-"""What a version takes along when retrieval won: the passages, or the train rows, that the measured arm retrieved
-from.
-"""
+"""What a version includes when retrieval won: the passages, or the train rows, that the measured arm retrieved from."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import ConfigRefused
-from tasks.inference.prompts.retrieval_file import in_words, overweight, packed
-from tasks.inference.prompts.showing import Shown
+from tasks.inference.prompts.prompt_builder import PromptContext
+from tasks.inference.prompts.retrieval_file import in_words, serialised, why_too_large
 
 if TYPE_CHECKING:
     from schemas.arms_config import RetrievalConfig
@@ -20,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Carried:
-    """What goes into the version; nothing where the arm that won does not retrieve."""
+    """What a version includes to retrieve from; nothing where the arm that won does not retrieve."""
 
-    shown: Shown = field(default_factory=Shown)
+    shown: PromptContext = field(default_factory=PromptContext)
 
     @cached_property
     def content(self) -> bytes:
         """The file's bytes."""
-        return packed(self.shown)
+        return serialised(self.shown)
 
     @property
     def digest(self) -> str:
@@ -36,18 +34,18 @@ class Carried:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tag that tells versions with rows or passages in them from the others."""
+        """The tag of versions that include rows or passages."""
         return {"carries": f"{in_words(self.shown)} ({len(self.content) / 1e6:.2f} MB)"} if self.content else {}
 
     @property
     def note(self) -> str:
-        """What people are told of it: how much it is, and who can read it."""
+        """The note for people: how much the version includes, and who can read it."""
         if not self.content:
             return ""
         return (
             f"It retrieves as it was measured: it carries {self.tags['carries']} and shows the {self.shown.top_k} "
-            "nearest with each request. "
-            "Whoever can read this version can read them: mind their licence, and the people that they speak of."
+            "nearest with each request. Everybody who can read this version can read them: check their licence, and "
+            "whether they contain personal data."
         )
 
 
@@ -60,15 +58,14 @@ def carried_by(retrieval: RetrievalConfig, data: Path, has_documents: bool) -> C
         has_documents: whether the task has a corpus.
 
     Raises:
-        ConfigRefused: it is more than a version carries.
+        ConfigRefused: it is larger than a version may be.
     """
     from tasks.inference.prompts.retrieval_index import retrieved_from
 
     shown = retrieved_from(data, retrieval.top_k, retrieval.passage_words if has_documents else None)
-    if (problem := overweight(shown)) is not None:
+    if (problem := why_too_large(shown)) is not None:
         raise ConfigRefused(
             f"The verdict is sealed, but its adapter was not registered: {problem}. Register the adapter without "
-            "retrieval (arms.trained: [tuned]), or "
-            "retrieve from less (data.corpus), which measures and trains anew."
+            "retrieval (arms.trained: [tuned]), or retrieve from less (data.corpus), which measures and trains again."
         )
     return Carried(shown)

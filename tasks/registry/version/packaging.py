@@ -26,13 +26,13 @@ _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)((?:tasks|schemas)(?:\.\w+)+)", r
 
 
 def build_model(folder: Path, adapter: Path, facts: ServedFacts, carried: bytes = b"") -> None:
-    """Write a model folder that `mlflow.pyfunc.load_model` reads, wherever it lies.
+    """Write a model folder that `mlflow.pyfunc.load_model` can read at any place.
 
     Args:
         folder: where; it must not exist.
         adapter: opened adapter artifact; its best/ and its golden rows go into the model.
         facts: what the model answers with.
-        carried: what it retrieves from, as a file's content; empty for none.
+        carried: content of the file that it retrieves from; empty for none.
     """
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
@@ -62,7 +62,7 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts, carried: bytes 
 
 
 def _write_requirements(folder: Path, pins: list[str]) -> None:
-    """Write the environment in MLflow's three spellings, without trying anything out."""
+    """Write the environment in MLflow's three formats, without resolving it."""
     python = platform.python_version()
     conda = {
         "name": "mlflow-env",
@@ -84,8 +84,8 @@ def requirements(method: str, retrieves: bool) -> list[str]:
 def copy_code(folder: Path) -> str:
     """Copy ENTRY and every module of ours that it imports, under a package name of their own; return that name.
 
-    The name holds the code's digest: two versions in one process never share code, nor do they meet an installed
-    `tasks`.
+    The name contains the code's digest: two versions in one process never share code, nor do they conflict with an
+    installed `tasks`.
     """
     sources = own_sources(ENTRY)
     digest = hashlib.sha256("".join(f"{name}\n{text}" for name, text in sorted(sources.items())).encode()).hexdigest()[

@@ -1,8 +1,8 @@
 """What a registered version answers with: the base by its digest, the adapter, the task's instruction, what it
 retrieves from, greedy decoding.
 
-This module is copied into the version together with every module of ours that it stands on, so a version answers with
-the code that it was measured with.
+This module is copied into the version together with every module of ours that it imports, so a version answers with the
+code that it was measured with.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
-from tasks.inference.prompts.retrieval_file import unpacked
-from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
+from tasks.inference.prompts.retrieval_file import deserialised
 from tasks.registry.version.served_facts import ServedFacts
 from tasks.reuse.current_store import current_store
 
 
 class AdaptedModel:
-    """Answers requests as the arm does that earned the version its place."""
+    """Answers requests as the arm that earned the version its place did."""
 
     def __init__(self, adapter: Path, facts: ServedFacts) -> None:
         """Load base and adapter.
 
         Raises:
             ModelMissing: the base is not in this machine's store.
-            TuneworthyError: the golden rows are rendered otherwise here than when they were learned.
-            ArtifactBroken: the base's chat template is not the one that the adapter was fitted with, or what is
-                retrieved from was altered.
+            TuneworthyError: the golden rows are rendered differently here from when they were learned.
+            ArtifactBroken: the base's chat template is not the one that the adapter was fitted with, or the file to
+                retrieve from was altered.
         """
         self.facts = facts
         self.prompts = PromptBuilder(
-            facts.instruction, unpacked(adapter, facts.top_k, facts.carried_digest) if facts.top_k else Shown()
+            facts.instruction,
+            deserialised(adapter, facts.top_k, facts.carried_digest) if facts.top_k else PromptContext(),
         )
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
@@ -52,7 +53,7 @@ class AdaptedModel:
     def predict(self, requests: Any, params: dict[str, Any] | None = None) -> list[str]:
         """Return the answer to every request: a list of texts, or a frame whose first column holds them.
 
-        `params["history"]` holds the turns that went before all of these requests: requests and answers in turn, oldest
+        `params["history"]` holds the turns before each of these requests: requests and answers alternating, oldest
         first.
 
         Raises:
@@ -61,8 +62,8 @@ class AdaptedModel:
         history = [str(turn) for turn in (params or {}).get("history") or ()]
         if len(history) % 2:
             raise ConfigRefused(
-                f'params.history: has {len(history)} turns; it holds requests and answers in turn, such as ["hi", '
-                '"hello", "who?", "me"].'
+                f"params.history: has {len(history)} turns; requests and answers have to alternate and end with an "
+                'answer, such as ["hi", "hello", "who?", "me"].'
             )
         conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
         prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
@@ -83,15 +84,14 @@ def find_base(served: ServedFacts) -> Path:
     folder.
 
     Raises:
-        ModelMissing: it is not there; the message tells how it gets there.
+        ModelMissing: it is not there; the message says how to bring it there.
     """
     store = current_store()
     if not store.is_whole(served.base_digest):
         raise ModelMissing(
-            f"This adapter stands on base {served.base_name} with digest {served.base_digest[:12]}, which is not in "
-            f"{store.address}. "
-            "Set TUNEWORTHY_STORE to the store of the run that registered it, or run `tuneworthy run` once on this "
-            "machine "
-            f"with a config whose base.model is {served.base_name}: its first stage brings the base into the store."
+            f"This adapter needs base {served.base_name} with digest {served.base_digest[:12]}, which is not in "
+            f"{store.address}. Set TUNEWORTHY_STORE to the store of the run that registered it, or run `tuneworthy "
+            f"run` once on this machine with a config whose base.model is {served.base_name}: its first stage brings "
+            "the base into the store."
         )
     return store.open(served.base_digest)

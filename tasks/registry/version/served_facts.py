@@ -1,4 +1,4 @@
-"""What a registered version is told about itself."""
+"""The facts that a registered version needs to answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ServedFacts:
-    """The instruction and the limits that the arms were measured with, and the base that the adapter stands on.
+    """The instruction and the limits that the arms were measured with, and the base of the adapter.
 
-    A version that retrieves shows the `top_k` nearest of what its file holds, whose sha256 is `carried_digest`; another
-    one has 0 and "".
+    A version that retrieves shows the `top_k` nearest entries of its file, whose sha256 is `carried_digest`; any other
+    has 0 and "".
     """
 
     instruction: str

@@ -27,7 +27,7 @@ from tasks.training.step.attention import NAME, packed_attention
 from tasks.training.step.kernels import join_operations
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 # What peft is told for each kind of adapter. A full decomposition takes minutes on a large layer; 16 rounds of the
 # randomised one agree with it.

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import schemas.errors
-from schemas.config import TrainingConfig
 from schemas.errors import MachineLacks, TrainingStopped, TuneworthyError
+from schemas.training_config import TrainingConfig
 from tasks.reuse.progress import SILENT, Reporter
 from tasks.training.running.process_group import StartAgain
 from tasks.training.running.stopping import Stop, stoppable

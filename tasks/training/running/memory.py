@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.training.step.sizes import CHUNK, PRODUCTS, ROWS
 
 if TYPE_CHECKING:
-    from schemas.config import TrainingConfig
+    from schemas.training_config import TrainingConfig
 
 WIDTHS = {"bf16": 2, "fp32": 4}
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.

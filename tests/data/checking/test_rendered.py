@@ -110,7 +110,7 @@ def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
     with pytest.raises(DatasetRefused) as refusal:
         check(train=[*SOUND, ("word " * 2100, "answer"), ("q", "an answer <|im_end|> and more")])
     assert "row 31 (" in str(refusal.value)
-    assert "row 32 (train): An answer holds the model's own stop token" in str(refusal.value)
+    assert "row 32 (train): An answer contains the model's own stop token" in str(refusal.value)
 
 
 def test_a_template_that_begins_twice_is_refused(check: Check, tiny_model: Path, tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_one_row_that_begins_twice_is_named_though_the_template_is_sound(
     twice = "{% if 'again' in messages[-1]['content'] %}{{ '<|im_start|>' }}{% endif %}"
     base = with_template(tiny_model, tmp_path / "sometimes", lambda text: twice + text)
     with pytest.raises(
-        DatasetRefused, match=r"row 31 \(train\): Its prompt begins with 2 beginning-of-text tokens, the base has 1\."
+        DatasetRefused, match=r"row 31 \(train\): Its prompt has 2 beginning-of-text tokens, but the base uses 1\."
     ):
         check(train=[*SOUND, ("say it again", "answer")], base=base)
 
 
 def test_a_row_without_anything_to_learn_is_named(check: Check) -> None:
-    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its answer has no token but the stop token"):
+    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its answer has no token except the stop token"):
         check(train=[*SOUND, ("question", "")])
 
 
@@ -175,7 +175,7 @@ def test_twenty_golden_rows_hold_the_shortest_and_the_longest(
 @pytest.mark.parametrize(
     ("old", "new", "shows"),
     [
-        ("assistant", "model", "writes something else before an answer"),
+        ("assistant", "model", "renders the text before a given answer differently"),
         ("<|im_end|>", "<|endoftext|>", "<|endoftext|>"),
     ],
 )

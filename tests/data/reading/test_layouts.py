@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import DataConfig
+from schemas.data_config import DataConfig
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
 from tasks.data.checking.reasons import REASONS

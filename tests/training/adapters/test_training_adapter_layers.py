@@ -11,8 +11,8 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from schemas.config import TrainingConfig
 from schemas.errors import ConfigRefused
+from schemas.training_config import TrainingConfig
 from tasks.inference.loading import AdapterFolder
 from tasks.inference.loading import load_model as load_tuned
 from tasks.training.adapters.methods import load_model

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.config import TrainingConfig
+from schemas.training_config import TrainingConfig
 from tasks.training.adapters import starts as starting
 from tasks.training.adapters.adapter_layers import Layer
 from tasks.training.adapters.methods import load_model

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from schemas.config import TrainingConfig
 from schemas.errors import MachineLacks
+from schemas.training_config import TrainingConfig
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore
@@ -288,7 +288,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tests.training.examples import INSTRUCTION
-from schemas.config import TrainingConfig
+from schemas.training_config import TrainingConfig
 from tasks.inference.precision import Precision
 from tasks.reuse.memory import hand_back, peak_memory
 from tasks.reuse.progress import Reporter

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.config import TrainingConfig
+from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.step.kernels import has_liger, join_operations, kernels_line
 from tests.training.examples import Heard, fit

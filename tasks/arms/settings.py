@@ -1,5 +1,5 @@
-"""What one arm reads of the config: the rest must not enter its key, or a change of the shots would run the prompt arm
-again.
+"""What one arm reads of the config. The rest must not enter its stage's key, or a change of the shots would run the
+prompt arm again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
-class ArmSlice(BaseModel):
-    """One arm's own settings; a setting that the arm does not read is None."""
+class ArmSettings(BaseModel):
+    """The settings that one arm reads; a setting that it does not read is None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ArmName
@@ -31,7 +31,7 @@ class ArmSlice(BaseModel):
         return self.name.startswith("tuned")
 
 
-def arm_slice(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSlice:
+def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSettings:
     """Return what `arm` reads of the arms' section; `has_documents` tells whether the task has a corpus.
 
     Beside passages the untrained retrieval arm shows examples. The tuned one has learned the form of an answer from its
@@ -50,7 +50,7 @@ def arm_slice(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSlice:
         own = {"top_k": arms.retrieval.top_k}
         own |= {"passage_words": arms.retrieval.passage_words} if has_documents else {}
         own |= {"shots": _shots_beside_passages(arms)} if has_documents and arm == "retrieval" else {}
-    return ArmSlice.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})
+    return ArmSettings.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})
 
 
 def _shots_beside_passages(arms: ArmsConfig) -> int:

@@ -1,5 +1,5 @@
-"""Rows that can be read but should not be learned from: each doubt is one look at a column and has a reason of its
-own.
+"""Quality heuristics: rows that can be read but should hardly be learned from. Each heuristic looks at one column and
+has a reason of its own.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from tasks.data.checking.sieve import FINDING
-from tasks.data.text.speech import NON_ASCII, spoken
+from tasks.data.text.normalisation import NON_ASCII, normalised
 
 TEXTS = ("history", "prompt", "completion")
-LONG = 30  # words from which on an answer is expected to end like a text
+LONG = 30  # words from which on an answer is expected to end with punctuation
 
-# "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write where there is nothing.
+# "No input", "< noinput >", "`<noinput>`", "N/A", "[none]": what people write when there is no input.
 PLACEHOLDER = (
     r"(?i)^[\s<>`'\"(\[{*_-]*"
     r"(no[\s_-]*(input|context|text)|n/?\.?a\.?|nan|not applicable|none|null|nil|undefined|placeholder|lorem ipsum.*)"
     r"[\s<>`'\")\]}*_.!-]*$"
 )
 ADDRESS = r"(?i)^\s*<?(https?://|www\.)\S+>?\s*$"
-# Only at the beginning of an answer, or where it speaks of itself: "as an AI engineer" is no such case.
+# "as an AI engineer" does not match: the phrase has to refer to the speaker.
 SPEAKS_AS_AI = (
     r"(?i)\b(as an? (artificial intelligence|AI|large language|language)( language)?( model| assistant| "
     r"chatbot)?\b(,| (I|my|that|and|which)\b)|"
@@ -36,53 +36,51 @@ REFUSAL = (
 ENDED = r"""[\p{P}\p{S}]\s*$"""
 
 
-def doubtful_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.DataFrame:
-    """Return the findings of every doubt; a row may be in several.
+def suspicious_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.DataFrame:
+    """Return the findings of every heuristic; a row may have several.
 
     Args:
-        rows: need row_id, history, prompt, said (the spoken prompt), completion, given (the input part of the request,
-            or null) and system (the row's
-            own system message, or null).
-        is_text: the answer's format is free text; some doubts make no sense of a label, JSON or SQL.
+        rows: need row_id, history, prompt, completion, given (the input part of the request, or null) and system
+            (the row's own system message, or null).
+        is_text: the answer's format is free text; some heuristics make no sense for a label, JSON or SQL.
         instruction: the task's; a row's own system message has to say the same.
     """
     asked = pl.col("given").fill_null(pl.col("prompt"))
-    doubts: list[tuple[str, pl.Expr, str]] = [
-        ("placeholder_input", asked.str.contains(PLACEHOLDER), "the input says that there is none"),
-        ("only_an_address", asked.str.contains(ADDRESS), "the input is a web address, which no model can open"),
+    heuristics: list[tuple[str, pl.Expr, str]] = [
+        ("placeholder_input", asked.str.contains(PLACEHOLDER), "the input only says that there is none"),
+        ("only_an_address", asked.str.contains(ADDRESS), "the input is only a web address, which no model can open"),
     ]
     if is_text:
         words = pl.col("completion").str.count_matches(r"\s+") + 1
-        doubts += [
-            ("speaks_as_ai", pl.col("completion").str.contains(SPEAKS_AS_AI), "the answer speaks of itself as an AI"),
-            ("refusal", pl.col("completion").str.contains(REFUSAL), "the answer begins as a refusal"),
+        heuristics += [
+            ("speaks_as_ai", pl.col("completion").str.contains(SPEAKS_AS_AI), "the answer refers to itself as an AI"),
+            ("refusal", pl.col("completion").str.contains(REFUSAL), "the answer begins like a refusal"),
             (
                 "answer_cut_off",
                 (words >= LONG) & ~pl.col("completion").str.contains(ENDED),
-                "a long answer that does not end like a text",
+                "a long answer that ends without punctuation",
             ),
         ]
-    found = [_found(rows, reason, broken, detail) for reason, broken, detail in doubts]
+    found = [_found(rows, reason, broken, detail) for reason, broken, detail in heuristics]
     found += [_own_system_message(rows, instruction), damaged_encoding(rows)]
     return pl.concat([*found, _repeated_prompt(rows)] if is_text else found)
 
 
 def _own_system_message(rows: pl.DataFrame, instruction: str) -> pl.DataFrame:
     with_one = rows.filter(pl.col("system").str.contains(r"\S"))
-    other = with_one.filter(spoken(with_one["system"]) != spoken(pl.Series([instruction]))[0])
-    return _found(
-        other, "own_system_message", pl.lit(True), "its system message is not task.instruction, which every arm gets"
-    )
+    other = with_one.filter(normalised(with_one["system"]) != normalised(pl.Series([instruction]))[0])
+    detail = "its system message differs from task.instruction, which every arm is given"
+    return _found(other, "own_system_message", pl.lit(True), detail)
 
 
 def _repeated_prompt(rows: pl.DataFrame) -> pl.DataFrame:
-    # Only texts of nearly one length can be the same, and most rows are not even that.
+    # Only texts of nearly equal length can be the same, which rules out most rows.
     near = rows.filter(
         (pl.col("prompt").str.len_bytes().cast(pl.Int64) - pl.col("completion").str.len_bytes().cast(pl.Int64)).abs()
         <= 20
     )
-    same = near.filter(spoken(near["prompt"]) == spoken(near["completion"]))
-    return _found(same, "answer_repeats_prompt", pl.lit(True), "the answer is the request")
+    same = near.filter(normalised(near["prompt"]) == normalised(near["completion"]))
+    return _found(same, "answer_repeats_prompt", pl.lit(True), "the answer repeats the request")
 
 
 def _found(rows: pl.DataFrame, reason: str, broken: pl.Expr, detail: str) -> pl.DataFrame:
@@ -94,7 +92,7 @@ def _found(rows: pl.DataFrame, reason: str, broken: pl.Expr, detail: str) -> pl.
 
 
 def damaged_encoding(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with mojibake, such as "cafÃ©" or the replacement character, as ftfy tells it."""
+    """Return the rows with mojibake, such as "cafÃ©" or the replacement character, detected by ftfy."""
     from ftfy.badness import is_bad
 
     def is_damaged(text: str) -> bool:
@@ -110,5 +108,5 @@ def _damaged(rows: pl.DataFrame, is_damaged: Callable[[str], bool]) -> Iterator[
     for row_id, *texts in rows.select("row_id", *TEXTS).iter_rows():
         for column, text in zip(TEXTS, texts, strict=True):
             if is_damaged(text):
-                yield row_id, "damaged_encoding", f"{column} holds characters of a text that was decoded wrongly"
+                yield row_id, "damaged_encoding", f"{column} contains characters of a wrongly decoded text"
                 break

@@ -1,8 +1,8 @@
-"""A mended copy of the rows: what a program can mend without knowing the task. The source is never touched.
+"""A fixed copy of the rows: what can be fixed without knowing the task. The source is never changed.
 
-Mended are damaged encodings (ftfy), control characters, white space around texts, inputs that only say that there is
-none, and exact repeats. What only a person can mend (a wrong answer, a query that does not run) stays as it is and is
-refused again.
+Fixed are damaged encodings (ftfy), control characters, white space around texts, placeholders instead of an input, and
+exact duplicates. What only a person can fix (a wrong answer, a query that does not run) is left as it is and is refused
+again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import orjson
 from schemas.errors import DatasetRefused
 from schemas.rows import CONTROL_CHARACTERS
 from tasks.answers.contract import Breach
-from tasks.data.checking.doubts import PLACEHOLDER
+from tasks.data.checking.heuristics import PLACEHOLDER
 from tasks.data.reading.records import read_records
-from tasks.data.text.veiling import veiled
+from tasks.data.text.redaction import redacted
 
 if TYPE_CHECKING:
     from schemas.artifacts import SourceFile
 
 CONTROL = re.compile(CONTROL_CHARACTERS.replace("\\x{FEFF}", "\ufeff").replace("\\x{FFFE}", "\ufffe"))
 NO_INPUT = re.compile(PLACEHOLDER)
-# Only wrong decodings are undone; quotes, ligatures and widths are the writer's.
+# Only wrong decodings are repaired; quotes, ligatures and character widths are the author's choice.
 ENCODING_ONLY = ftfy.TextFixerConfig(
     unescape_html=False,
     remove_terminal_escapes=False,
@@ -43,21 +43,21 @@ ENCODING_ONLY = ftfy.TextFixerConfig(
     remove_control_chars=False,
     normalization=None,
 )
-MENDS: tuple[tuple[str, Callable[[str], str]], ...] = (
+FIXES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("damaged_encoding", lambda text: ftfy.fix_text(text, ENCODING_ONLY)),
     ("control_characters", lambda text: CONTROL.sub("", text)),
     ("outer_white_space", str.strip),
 )
 
 
-ROUNDS = 8  # one mend may lay bare what another one mends
-EXAMPLES = 2  # shown of each mend
-SHOWN = 60  # characters of a text, around what was mended
+ROUNDS = 8  # one fix may expose what another one fixes
+EXAMPLES = 2  # shown of each kind of fix
+SHOWN = 60  # characters of a text, around what was fixed
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One mend of one text."""
+    """One fix of one text."""
 
     mend: str
     before: str
@@ -66,8 +66,8 @@ class Edit:
 
 @dataclass(frozen=True)
 class ShownEdit:
-    """One mend as it is shown: where it was, and the text before and after, personal data covered; `after` is None for
-    a row that is left out.
+    """One fix to be shown: its place, and the text before and after with personal data redacted; `after` is None for a
+    row that is left out.
     """
 
     mend: str
@@ -77,8 +77,8 @@ class ShownEdit:
 
 
 @dataclass
-class MendedCopy:
-    """What was done: rows read and written, rows by mend, and the first edits of each."""
+class FixedCopy:
+    """What was done: rows read and written, rows by kind of fix, and the first edits of each kind."""
 
     read: int = 0
     written: int = 0
@@ -86,7 +86,7 @@ class MendedCopy:
     examples: list[ShownEdit] = field(default_factory=list)
 
     def note(self, place: str, edits: list[Edit], is_left_out: bool) -> None:
-        """Count a row's edits, each kind once, and keep the first to be shown."""
+        """Count a row's edits, each kind once, and keep the first ones as examples."""
         first = {edit.mend: edit for edit in reversed(edits)}
         for mend in dict.fromkeys(edit.mend for edit in edits):
             self.counts[mend] += 1
@@ -94,12 +94,12 @@ class MendedCopy:
                 self.examples.append(_shown(first[mend], place, is_left_out))
 
 
-def mend_rows(files: Iterable[SourceFile], out: Path) -> MendedCopy:
-    """Write the mended rows to `out`, one JSON object a line, and beside it NAME.changes.jsonl with file, line and what
-    was mended.
+def fix_rows(files: Iterable[SourceFile], out: Path) -> FixedCopy:
+    """Write the fixed rows to `out`, one JSON object per line, and NAME.changes.jsonl beside it with file, line and
+    kind of every fix.
 
     Returns:
-        What was done; rows under `exact_duplicate` and `unreadable` are left out.
+        What was done; exact duplicates and unreadable rows are left out.
 
     Raises:
         DatasetRefused: `out` exists, or a file cannot be read as a whole.
@@ -107,8 +107,8 @@ def mend_rows(files: Iterable[SourceFile], out: Path) -> MendedCopy:
     changes = out.with_name(f"{out.stem}.changes.jsonl")
     for path in (out, changes):
         if path.exists():
-            raise DatasetRefused(f"{path} exists already. Name another file for the mended rows.")
-    done, seen = MendedCopy(), set[bytes]()
+            raise DatasetRefused(f"{path} exists already. Name another file for the fixed rows.")
+    done, seen = FixedCopy(), set[bytes]()
     with out.open("wb") as rows, changes.open("wb") as log:
         for file, number, record in _records(files):
             done.read += 1
@@ -118,19 +118,19 @@ def mend_rows(files: Iterable[SourceFile], out: Path) -> MendedCopy:
                 rows.write(line)
             if edits:
                 done.note(f"{file}:{number}", edits, not line)
-                mends = list(dict.fromkeys(edit.mend for edit in edits))
+                kinds = list(dict.fromkeys(edit.mend for edit in edits))
                 log.write(
-                    orjson.dumps({"file": file, "line": number, "mended": mends}, option=orjson.OPT_APPEND_NEWLINE)
+                    orjson.dumps({"file": file, "line": number, "mended": kinds}, option=orjson.OPT_APPEND_NEWLINE)
                 )
     return done
 
 
 def _line(record: dict[str, Any] | Breach, seen: set[bytes]) -> tuple[bytes, list[Edit]]:
-    """Return the line to be written, empty for a row that is left out, and what was done to it."""
+    """Return the line to be written (empty for a row that is left out) and its edits."""
     if isinstance(record, Breach):
         return b"", [Edit("unreadable", record.detail, "")]
-    mended, edits = _mended(record)
-    line = orjson.dumps(mended, option=orjson.OPT_APPEND_NEWLINE, default=str)
+    fixed, edits = _fixed(record)
+    line = orjson.dumps(fixed, option=orjson.OPT_APPEND_NEWLINE, default=str)
     digest = hashlib.blake2b(line, digest_size=16).digest()
     if digest in seen:
         return b"", [Edit("exact_duplicate", line.decode("utf-8", "replace").strip(), "")]
@@ -139,10 +139,10 @@ def _line(record: dict[str, Any] | Breach, seen: set[bytes]) -> tuple[bytes, lis
 
 
 def _shown(edit: Edit, place: str, is_left_out: bool) -> ShownEdit:
-    """Return an edit with the stretch of its texts where they begin to differ; what cannot be seen is written as JSON
-    writes it.
+    """Return an edit with the part of its texts where they begin to differ; invisible characters are escaped as in
+    JSON.
     """
-    before, after = veiled(edit.before), veiled(edit.after)
+    before, after = redacted(edit.before), redacted(edit.after)
     same = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
     start = max(0, same - SHOWN // 3)
     return ShownEdit(edit.mend, place, _visible(before, start), None if is_left_out else _visible(after, start))
@@ -160,14 +160,14 @@ def _records(files: Iterable[SourceFile]) -> Iterator[tuple[str, int, dict[str, 
         yield from ((path.name, number, record) for number, record in read_records(path, file.suffix))
 
 
-def _mended(record: dict[str, Any]) -> tuple[dict[str, Any], list[Edit]]:
+def _fixed(record: dict[str, Any]) -> tuple[dict[str, Any], list[Edit]]:
     edits: list[Edit] = []
-    mended = {name: _walk(value, edits) for name, value in record.items()}
-    given = mended.get("input")
+    fixed = {name: _walk(value, edits) for name, value in record.items()}
+    given = fixed.get("input")
     if isinstance(given, str) and NO_INPUT.match(given):
-        mended["input"] = ""
+        fixed["input"] = ""
         edits.append(Edit("placeholder_input", given, ""))
-    return mended, edits
+    return fixed, edits
 
 
 def _walk(value: Any, edits: list[Edit]) -> Any:
@@ -181,8 +181,8 @@ def _walk(value: Any, edits: list[Edit]) -> Any:
 def _text(text: str, edits: list[Edit]) -> str:
     for _ in range(ROUNDS):
         before = text
-        for name, mend in MENDS:
-            after = mend(text)
+        for name, fix in FIXES:
+            after = fix(text)
             if after != text:
                 edits.append(Edit(name, text, after))
                 text = after

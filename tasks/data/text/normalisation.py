@@ -1,4 +1,4 @@
-"""Texts as they would be said aloud: what has to be the same for two requests to be one."""
+"""Text normalisation: what has to be equal for two requests to count as the same."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import polars as pl
 
-CHUNK = 100_000  # texts changed at once, so that no step holds a second copy of them all
+CHUNK = 100_000  # texts changed at once, so that no step makes a second copy of all texts
 
 NON_ASCII = r"[^\x00-\x7F]"
 UNEVEN = r"\s{2,}|[^\S ]|^\s|\s$"
 SENTENCE = r"[.,;:!?…]+"
 QUOTES = "[\"'`´‘’“”„]+"
 JOINT = r"(\p{L})(?:[.,;:!?…'’/–—-]+|\s[-–—]+\s)(\p{L})"
-# What is dropped or becomes a space, in this order; joints twice, as those of "a-b-c" share a letter. Only marks that
-# end, frame or join words: "top-up?" is "top up", but "3 - 4" is not "3 + 4", "x != y" not "x = y", and "£1" not "$1".
+# What is dropped or becomes a space, in this order; joints twice, as those of "a-b-c" share a letter. Only punctuation
+# that ends, frames or joins words: "top-up?" is "top up", but "3 - 4" is not "3 + 4", "x != y" not "x = y", "£1" not
+# "$1".
 MARKS = (
     (rf"{SENTENCE}(\s|$)", "$1"),
     (rf"{QUOTES}(\s|$)", "$1"),
@@ -27,9 +28,9 @@ MARKS = (
 Change = Callable[[pl.Series], pl.Series]
 
 
-def spoken(texts: pl.Series) -> pl.Series:
-    """Return each text in lower case and single spaces, without marks that only end, frame or join words; itself where
-    nothing else is left.
+def normalised(texts: pl.Series) -> pl.Series:
+    """Return each text in lower case with single spaces and without punctuation that ends, frames or joins words; if
+    nothing would be left, the punctuation stays.
     """
     return _in_chunks(texts, _spoken)
 
@@ -39,24 +40,24 @@ def _spoken(texts: pl.Series) -> pl.Series:
     bare = plain
     for mark, instead in MARKS:
         bare = _replaced(bare, mark, instead)
-    bare = evened(bare)
-    return bare.zip_with(bare.is_null() | (bare != ""), evened(plain)) if (bare == "").any() else bare
+    bare = single_spaced(bare)
+    return bare.zip_with(bare.is_null() | (bare != ""), single_spaced(plain)) if (bare == "").any() else bare
 
 
-def evened(texts: pl.Series) -> pl.Series:
-    """Return each text with every run of white space as one space, and none around it."""
+def single_spaced(texts: pl.Series) -> pl.Series:
+    """Return each text stripped, with every run of white space as one space."""
     return _where(texts, UNEVEN, lambda some: some.str.replace_all(r"\s+", " ").str.strip_chars())
 
 
-def lettered(texts: pl.Series) -> pl.Series:
-    """Return spoken texts without any marks; a text with a digit in it as it is, as there marks may be signs, and so
-    one that has no letter.
+def without_punctuation(texts: pl.Series) -> pl.Series:
+    """Return normalised texts without any punctuation; a text with a digit or without a letter is left as it is, as its
+    marks may carry meaning ("3 - 4").
     """
     return _in_chunks(texts, lambda some: _where(some, r"^\P{N}*\p{L}\P{N}*$", _without_marks))
 
 
 def _without_marks(texts: pl.Series) -> pl.Series:
-    return evened(texts.str.replace_all(r"[^\p{L}\p{M}\s]+", " "))
+    return single_spaced(texts.str.replace_all(r"[^\p{L}\p{M}\s]+", " "))
 
 
 def _in_chunks(texts: pl.Series, change: Change) -> pl.Series:
@@ -66,7 +67,7 @@ def _in_chunks(texts: pl.Series, change: Change) -> pl.Series:
 
 
 def _where(texts: pl.Series, pattern: str, change: Change) -> pl.Series:
-    """Change only the texts that hold a pattern: looking is much cheaper than replacing."""
+    """Change only the texts that match a pattern: searching is much cheaper than replacing."""
     which = texts.str.contains(pattern).fill_null(False)
     if not which.any():
         return texts

@@ -1,9 +1,9 @@
-"""What looks like personal data or a secret is covered wherever a row is shown: in reports, samples and tables. Needs
+"""Redaction of what looks like personal data or a secret wherever a row is shown: in reports, samples and tables. Needs
 no library.
 
-A look is wide on purpose: a number that only looks like a card's is covered too, as nobody misses it in a sample. What
-truly is one is for tasks/data/checking/personal.py to say. Each pattern means the same to `re` and to polars, so that
-it serves as the quick first look at a column.
+The patterns are wide on purpose: a number that only looks like a card number is redacted too, as nobody misses it in a
+sample. tasks/data/checking/personal.py decides what really is one. Each pattern means the same to `re` and to polars,
+so that it also serves as a quick filter of a column.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 import polars as pl
 
 FEWEST_DIGITS = 13  # of a card number
-EXCERPT = 200  # characters of a text that are shown of a row that is out
-JUDGED = 20_000  # characters that are looked at for an excerpt: what begins in it ends in them
+EXCERPT = 200  # characters shown of a text of a row that was taken out
+JUDGED = 20_000  # characters examined for an excerpt: what begins within the excerpt ends within them
 SECRET = "|".join(
     (
         r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}",
@@ -55,28 +55,26 @@ _COMPILED = [(mask, re.compile(look)) for mask, look in LOOKS.values()]
 _ANY = "|".join(f"(?:{look})" for _, look in LOOKS.values())
 
 
-def veiled(text: str) -> str:
-    """Return a text with everything in it that looks like personal data or a secret replaced by its kind's name in
-    brackets.
-    """
+def redacted(text: str) -> str:
+    """Return a text with everything that looks like personal data or a secret replaced by its kind in brackets."""
     for mask, pattern in _COMPILED:
         text = pattern.sub(lambda match, mask=mask: match.group() if _is_short(match.group()) else mask, text)  # type: ignore[misc]
     return text
 
 
 def _is_short(run: str) -> bool:
-    """Tell whether a run of digits, spaces and dashes has fewer digits than any card number, such as a date with its
-    hour.
+    """Tell whether a run of digits, spaces and dashes has fewer digits than any card number, such as a date with a
+    time.
     """
     return not run.strip("0123456789 -") and sum(sign.isdigit() for sign in run) < FEWEST_DIGITS
 
 
 def excerpts(texts: pl.Series, longest: int = EXCERPT) -> pl.Series:
-    """Return the beginning of each text, veiled before it is cut, so that no half of a number is left to read."""
+    """Return the beginning of each text, redacted before it is cut, so that no part of a number stays readable."""
     heads = texts.str.head(JUDGED)
     suspect = heads.str.contains(_ANY).fill_null(False)
     if suspect.any():
-        heads = heads.scatter(suspect.arg_true(), heads.filter(suspect).map_elements(veiled, return_dtype=pl.String))
+        heads = heads.scatter(suspect.arg_true(), heads.filter(suspect).map_elements(redacted, return_dtype=pl.String))
     is_longer = (heads.str.len_chars() > longest) | (texts.str.len_chars() > JUDGED)
     return (
         heads.to_frame("text")

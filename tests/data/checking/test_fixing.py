@@ -1,4 +1,4 @@
-"""A mended copy holds every row that can be mended, says what was done, and leaves the source alone."""
+"""A fixed copy contains every row that can be fixed, says what was done, and leaves the source alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flows.command_line.terminal import mended_lines
 from schemas.artifacts import SourceFile
 from schemas.errors import DatasetRefused
-from tasks.data.checking.mending import _mended, mend_rows
+from tasks.data.checking.fixing import _fixed, fix_rows
 from tests.data.conftest import Room, sound_rows
 
 BAD = [
@@ -32,7 +32,7 @@ def sources(path: Path) -> list[SourceFile]:
 def test_what_can_be_mended_is_and_what_was_done_is_listed(room: Room) -> None:
     path = room.write(BAD)
     before = path.read_bytes()
-    done = mend_rows(sources(path), room.folder / "mended.jsonl")
+    done = fix_rows(sources(path), room.folder / "mended.jsonl")
     rows = [json.loads(line) for line in (room.folder / "mended.jsonl").read_text().splitlines()]
     assert [(row["instruction"], row["input"], row["output"]) for row in rows] == [
         ("Say it.", "", "it"),
@@ -55,7 +55,7 @@ def test_what_can_be_mended_is_and_what_was_done_is_listed(room: Room) -> None:
 
 
 def test_each_mend_is_shown_before_and_after_and_what_is_left_out_says_so(room: Room) -> None:
-    done = mend_rows(sources(room.write(BAD)), room.folder / "mended.jsonl")
+    done = fix_rows(sources(room.write(BAD)), room.folder / "mended.jsonl")
     assert mended_lines(done, Path("mended.jsonl"))[1:] == [
         "  placeholder_input            1",
         '    rows.jsonl:1  "< noinput >" -> ""',
@@ -75,14 +75,14 @@ def test_each_mend_is_shown_before_and_after_and_what_is_left_out_says_so(room: 
 def test_two_rows_of_each_mend_are_shown_around_the_place_and_without_secrets(room: Room) -> None:
     secret = "AKIA" + "IOSFODNN7EXAMPLE"
     rows = [{"instruction": f"{n} {secret} " + "word " * 40 + "a\x00b" + " more" * 40, "output": "x"} for n in range(5)]
-    done = mend_rows(sources(room.write(rows)), room.folder / "mended.jsonl")
+    done = fix_rows(sources(room.write(rows)), room.folder / "mended.jsonl")
     assert done.counts == {"control_characters": 5}
     assert [edit.place for edit in done.examples] == ["rows.jsonl:1", "rows.jsonl:2"]
     assert all(
         "a\\u0000b more" in edit.before and "ab more" in str(edit.after) and edit.before.startswith("…")
         for edit in done.examples
     )
-    beginning = mend_rows(
+    beginning = fix_rows(
         sources(room.write([{"instruction": f"a\x00b {secret}", "output": "x"}], "two.jsonl")),
         room.folder / "other.jsonl",
     )
@@ -93,7 +93,7 @@ def test_two_rows_of_each_mend_are_shown_around_the_place_and_without_secrets(ro
 def test_mended_rows_are_refused_no_more(room: Room) -> None:
     good = [{"instruction": row["prompt"], "input": "", "output": row["completion"]} for row in sound_rows(60)]
     path = room.write([*good, *BAD])
-    mend_rows(sources(path), room.folder / "mended.jsonl")
+    fix_rows(sources(path), room.folder / "mended.jsonl")
     assert room.validate(source="mended.jsonl").refused_rows == 0
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_written_over(room: Room, name: str) -> None:
     path = room.write(BAD)
     room.write("mine", name)
     with pytest.raises(DatasetRefused, match="exists already"):
-        mend_rows(sources(path), room.folder / "mended.jsonl")
+        fix_rows(sources(path), room.folder / "mended.jsonl")
     assert (room.folder / name).read_text() == "mine"
     assert {"rows.jsonl", name} == {path.name for path in room.folder.iterdir()}
 
@@ -113,6 +113,6 @@ def test_nothing_is_written_over(room: Room, name: str) -> None:
         st.text() | st.lists(st.text(max_size=3), max_size=2) | st.none() | st.integers(),
     )
 )
-def test_mending_twice_is_mending_once(record: dict[str, object]) -> None:
-    once, _ = _mended(record)
-    assert _mended(once) == (once, [])
+def test_fixing_twice_is_fixing_once(record: dict[str, object]) -> None:
+    once, _ = _fixed(record)
+    assert _fixed(once) == (once, [])

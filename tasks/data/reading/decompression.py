@@ -1,5 +1,5 @@
-"""Packed files as streams: what is unpacked is handed on at once, and an archive that is broken or cut short is said,
-never taken for its end.
+"""Compressed files as streams: data is decompressed as it is read, and a damaged or truncated file is an error, never
+taken for the end.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import BinaryIO
 
 import zstandard
 
-BLOCK = 1 << 20  # packed bytes read at once
+BLOCK = 1 << 20  # compressed bytes read at once
 
 
-class Unpacked(io.RawIOBase):
-    """A file without its packing, read from its beginning to its end."""
+class Decompressed(io.RawIOBase):
+    """A decompressed file, read from beginning to end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._left = chunks, memoryview(b"")
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return that it can be read."""
         return True
 
     def readinto(self, into: memoryview, /) -> int:  # type: ignore[override]
-        """Fill a buffer with what comes next; 0 at the end.
+        """Fill a buffer with the next bytes; return 0 at the end.
 
         Raises:
-            OSError: the archive is broken or cut short.
+            OSError: the file is damaged or truncated.
         """
         try:
             while not self._left:
@@ -38,20 +38,20 @@ class Unpacked(io.RawIOBase):
         except StopIteration:
             return 0
         except (zlib.error, zstandard.ZstdError, EOFError) as fault:
-            raise OSError(f"its packing is broken: {fault}") from fault
+            raise OSError(f"its compressed data is damaged: {fault}") from fault
         size = min(len(into), len(self._left))
         into[:size] = self._left[:size]
         self._left = self._left[size:]
         return size
 
 
-def unpacked(path: Path, suffix: str) -> io.BufferedReader:
-    """Open a file for reading without its packing (.gz, .zst, or none)."""
+def open_decompressed(path: Path, suffix: str) -> io.BufferedReader:
+    """Open a file for reading, decompressed if it is .gz or .zst."""
     stream = path.open("rb")
     if suffix.endswith(".gz"):
-        return io.BufferedReader(Unpacked(_gzip_chunks(stream)), BLOCK)
+        return io.BufferedReader(Decompressed(_gzip_chunks(stream)), BLOCK)
     if suffix.endswith(".zst"):
-        return io.BufferedReader(Unpacked(_zstandard_chunks(stream)), BLOCK)
+        return io.BufferedReader(Decompressed(_zstandard_chunks(stream)), BLOCK)
     return stream
 
 
@@ -62,9 +62,7 @@ def _gzip_chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _zstandard_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield what every frame of a file holds; the library's own reader takes a file that ends within a frame for a
-    whole one.
-    """
+    """Yield the content of every frame of a file; the library's own reader accepts a file that ends within a frame."""
     frame = None
     with stream:
         while block := stream.read(BLOCK):
@@ -73,4 +71,4 @@ def _zstandard_chunks(stream: BinaryIO) -> Iterator[bytes]:
                 yield frame.decompress(block)
                 block, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     if frame is not None:
-        raise EOFError("it ends in the middle")
+        raise EOFError("it ends within a frame")

@@ -1,9 +1,9 @@
 """Near-duplicates: pairs of texts that share most of their shingles.
 
 Candidates come from MinHash signatures (rensa) and locality-sensitive hashing: texts that agree in one whole band of
-their signature. Each candidate pair is then compared shingle by shingle, so that a pair that is told is one. Only the
-bands' hashes stay in memory: 4 bytes a band, 84 bytes a row at a threshold of 0.8; two texts that agree in one by
-chance are told apart when they are compared. Broder, "On the resemblance and containment of documents" (1997);
+their signature. Each candidate pair is then compared shingle by shingle, so that every reported pair is one. Only the
+bands' hashes stay in memory: 4 bytes per band, 84 bytes per row at a threshold of 0.8; hash collisions are sorted out
+by the comparison. Broder, "On the resemblance and containment of documents" (1997);
 Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3.
 """
 
@@ -25,11 +25,11 @@ Bands = NDArray[np.uint32]
 
 PERMUTATIONS = 128
 SEED = 42
-# Texts signed at once: rensa gives signatures as lists, which are twice as fast while they fit the processor's cache.
+# Texts signed at once: rensa returns signatures as lists, which is twice as fast while they fit the CPU cache.
 SIGNED = 500
-RECALL = 0.995  # chance that a pair exactly at the threshold becomes a candidate
-COMPARED = 5_000  # pairs compared at once: a text's shingles as a set take kilobytes
-FETCHED = 100_000  # pairs whose texts are fetched at once, as they may lie anywhere
+RECALL = 0.995  # probability that a pair exactly at the threshold becomes a candidate
+COMPARED = 5_000  # pairs compared at once: a text's set of shingles takes kilobytes
+FETCHED = 100_000  # pairs whose texts are fetched at once
 PAIRS = {"first": pl.Int64, "second": pl.Int64, "similarity": pl.Float64}
 
 
@@ -50,13 +50,12 @@ def near_pairs(
 ) -> pl.DataFrame:
     """Return pairs of positions (first < second) whose texts have a Jaccard similarity of at least `threshold`.
 
-    Of a cluster of n texts that are all alike, about n pairs are given, not all n * (n - 1) / 2; each of its texts is
-    in one at least.
+    A cluster of n similar texts gives about n pairs, not all n * (n - 1) / 2; each of its texts is in at least one.
 
     Args:
-        texts: spoken texts (tasks.data.text.speech.spoken).
+        texts: normalised texts (tasks.data.text.normalisation.normalised).
         threshold: above 0, at most 1.
-        advance: reporting (texts done, texts).
+        advance: called with (texts done, all texts).
     """
     count = len(texts)
     template = template_of(texts.gather(sampled(count)))
@@ -73,7 +72,7 @@ def near_pairs(
 
 
 def banding(threshold: float) -> tuple[int, int]:
-    """Return (bands, rows a band): the widest band that still finds a pair at the threshold with a chance of RECALL."""
+    """Return (bands, rows a band): the widest band that still finds a pair at the threshold with probability RECALL."""
     wide = [
         rows for rows in range(1, PERMUTATIONS + 1) if 1 - (1 - threshold**rows) ** (PERMUTATIONS // rows) >= RECALL
     ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tasks.data.text.speech import lettered, spoken
+from tasks.data.text.normalisation import normalised, without_punctuation
 
 
 def said(*texts: str) -> list[str]:
-    return spoken(pl.Series(texts)).to_list()
+    return normalised(pl.Series(texts)).to_list()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_marks_that_change_what_is_asked_count(one: str, other: str) -> None:
 
 
 def test_without_marks_only_texts_without_digits_become_the_same() -> None:
-    assert lettered(pl.Series(["find *.txt", "find .txt", "3 + 4", "3 - 4", "?!", ""])).to_list() == [
+    assert without_punctuation(pl.Series(["find *.txt", "find .txt", "3 + 4", "3 - 4", "?!", ""])).to_list() == [
         "find txt",
         "find txt",
         "3 + 4",
@@ -60,7 +60,7 @@ def test_without_marks_only_texts_without_digits_become_the_same() -> None:
 
 def test_many_texts_are_said_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["A-b-c?", None, "", "  x ", "Ünï  «c» ﬁ", "?", "\u3000", "plain"] * 5
-    alone = [spoken(pl.Series([text], dtype=pl.String))[0] for text in texts]
-    monkeypatch.setattr("tasks.data.text.speech.CHUNK", 7)
-    assert spoken(pl.Series(texts)).to_list() == alone
+    alone = [normalised(pl.Series([text], dtype=pl.String))[0] for text in texts]
+    monkeypatch.setattr("tasks.data.text.normalisation.CHUNK", 7)
+    assert normalised(pl.Series(texts)).to_list() == alone
     assert alone[:4] == ["a b c", None, "", "x"]

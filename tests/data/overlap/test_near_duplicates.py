@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.overlap.nearness import PERMUTATIONS, RECALL, banding, near_pairs
+from tasks.data.overlap.near_duplicates import PERMUTATIONS, RECALL, banding, near_pairs
 from tasks.data.text.shingles import shingles_of, template_of
 from tests.data.conftest import Room
 

@@ -1,4 +1,4 @@
-"""What MLflow is told about a verdict and a version: names and texts only, nothing of MLflow itself."""
+"""What is written to MLflow about a verdict and a version: names and texts only, without MLflow itself."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.reports import ArmReport, Verdict
-from tasks.registry.tracking import Story, read_curve, verdict_numbers
+from tasks.registry.tracking import RunContents, read_curve, verdict_numbers
 
 
-def tell(
+def verdict_run(
     page: Path,
     verdict: VerdictArtifact,
     report: ReportArtifact,
@@ -29,9 +29,9 @@ def tell(
     adapter: AdapterArtifact | None,
     benchmark: BenchmarkArtifact | None,
     log: Path | None,
-) -> Story:
-    """Return the story of one verdict; `page` is the report's folder, `log` the training log when there was a
-    training.
+) -> RunContents:
+    """Return what the MLflow run of one verdict contains; `page` is the report's folder, `log` the training log where
+    an adapter was trained.
     """
     whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
     digests: dict[str, Artifact | None] = {
@@ -60,7 +60,7 @@ def tell(
             for name in ("parameters", "steps", "train_tokens", "seconds")
         }
     files = tuple(path for path in (page / "report.html", page / "verdict.json") if path.exists())
-    return Story(params, tags | words, numbers, read_curve(log) if log else [], files)
+    return RunContents(params, tags | words, numbers, read_curve(log) if log else [], files)
 
 
 def _note(verdict: Verdict) -> str:
@@ -101,17 +101,17 @@ def version_tags(
     return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
 
 
-def asking_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that tell a later run how to measure this version again: how its arm asks, and how its rows were
-    split.
+def measuring_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a later run needs to measure this version again: the settings of its arm, and how its rows
+    were split.
     """
     found = {"arm_settings": settings.get(f"arm.{tuned_arm(verdict).arm}"), "split": settings.get("split")}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def describe(verdict: Verdict, carried: str) -> str:
-    """Return a version's description: the headline, what was forgotten, and what it carries to retrieve from (in words;
-    empty for nothing).
+    """Return a version's description: the headline, what was forgotten, and what it retrieves from (`carried`, "" for
+    nothing).
     """
     forgotten = f"{verdict.gate.in_words}." if verdict.gate else ""
     return " ".join(part for part in (verdict.headline, forgotten, carried) if part)

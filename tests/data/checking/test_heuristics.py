@@ -7,10 +7,10 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from schemas.config import DataConfig, Doubtful, Personal, Unreadable
-from tasks.data.checking.doubts import doubtful_rows
+from schemas.data_config import DataConfig, Doubtful, Personal, Unreadable
+from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.reasons import REASONS
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 from tests.data.conftest import Room, sound_rows
 
 LONG = "This sentence is long enough to be expected to end as a sentence does, " * 3
@@ -20,7 +20,7 @@ def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool
     row = {
         "row_id": [1],
         "prompt": [prompt],
-        "said": spoken(pl.Series([prompt])),
+        "normalised": normalised(pl.Series([prompt])),
         "completion": [completion],
         "given": [given],
         "system": [None],
@@ -30,7 +30,7 @@ def doubts(prompt: str, completion: str, given: str | None = None, is_text: bool
         row,
         schema_overrides={"history": pl.List(pl.String), "given": pl.String, "system": pl.String, "row_id": pl.Int64},
     )
-    return doubtful_rows(frame, is_text, "Answer.")["reason"].to_list()
+    return suspicious_rows(frame, is_text, "Answer.")["reason"].to_list()
 
 
 @pytest.mark.parametrize(

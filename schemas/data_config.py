@@ -1,0 +1,168 @@
+"""Where the rows are, how they are read, and what is checked on them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field, model_validator
+
+from schemas.addresses import BELONG, faults_of
+from schemas.section import NOT_IN_KEY, Section
+
+Action = Literal["refuse", "drop", "note", "mask"]
+Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
+# Reasons whose rows cannot be kept: there is no row, or no answer to learn.
+Unreadable = Literal[
+    "malformed_row",
+    "wrong_encoding",
+    "missing_field",
+    "not_text",
+    "wrong_roles",
+    "empty_turn",
+    "missing_group",
+    "empty_prompt",
+    "empty_answer",
+]
+Doubtful = Literal[
+    "control_characters",
+    "answer_too_long",
+    "answer_breaks_pattern",
+    "answer_not_a_label",
+    "answer_not_json",
+    "answer_breaks_schema",
+    "answer_does_not_run",
+    "answer_gives_no_rows",
+    "exact_duplicate",
+    "conflicting_answers",
+    "in_held_out",
+    "near_held_out",
+    "near_duplicate",
+    "label_doubt",
+    "own_system_message",
+    "placeholder_input",
+    "only_an_address",
+    "answer_repeats_prompt",
+    "speaks_as_ai",
+    "refusal",
+    "answer_cut_off",
+    "damaged_encoding",
+    "extra_key",
+    "duplicate_id",
+    "other_language",
+    "own_check",
+]
+
+
+class DataConfig(Section):
+    """Where the rows are, and what is required of them."""
+
+    source: str = Field(
+        min_length=1,
+        description="Files (path or glob relative to the config file: jsonl, csv, parquet), a database (SQLAlchemy URL "
+        "without password, with `query`), or a dataset on the Hugging Face hub (hub://OWNER/NAME, with `revision`).",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    query: str | None = Field(
+        None,
+        min_length=1,
+        description="SELECT that gives the rows, for a database. Its result is fetched whenever a run or a plan "
+        "starts, as only the rows themselves show whether they changed.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    password: str | None = Field(
+        None,
+        description="Where the database's password is kept: env:NAME (environment variable) or prefect:NAME (Secret "
+        "block). Never the password itself.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    revision: str | None = Field(
+        None,
+        description="Commit of the dataset on the hub, 40 hex digits; required for a dataset on the hub.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    split: str | None = Field(
+        None,
+        min_length=1,
+        description="Split of the dataset on the hub; train when left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    subset: str | None = Field(
+        None,
+        min_length=1,
+        description="Configuration of the dataset on the hub, where it has several.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
+        "detected",
+        description="How a row holds its request and answer; detected from the first rows of each file when left out.",
+    )
+    prompt: str = Field("prompt", min_length=1, description="Column that holds the request (layout prompt_completion).")
+    completion: str = Field(
+        "completion", min_length=1, description="Column that holds the expected answer (layout prompt_completion)."
+    )
+    group: str | None = Field(
+        None,
+        description="Column that names a row's group; a group is never on both sides of the split. Without it every "
+        "row is its own group.",
+    )
+    id: str | None = Field(
+        None, min_length=1, description="Column with the id of a row; a row with the id of an earlier one is refused."
+    )
+    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is held out for measuring.")
+    refuse_above: float = Field(
+        0.01, ge=0, le=1, description="Share of refused rows above which the whole dataset is refused."
+    )
+    near_duplicate: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Requests whose sets of word trigrams overlap this much (Jaccard) are near-duplicates; text that "
+        "many rows share is left out.",
+    )
+    checks: dict[Unreadable | Doubtful | Personal, Action] = Field(
+        default_factory=dict,
+        description="Reason -> refuse (taken out, counted against refuse_above), drop (taken out, not counted) or note "
+        "(kept, listed), instead of its default. Personal data (secret, card_number, iban, email_address, "
+        "phone_number) may be set to mask: a mark such as [EMAIL] replaces it, in train and held-out rows.",
+    )
+    checks_file: str | None = Field(
+        None,
+        min_length=1,
+        description="Checks of your own, as a pandera schema in YAML, on prompt, completion and any other column of "
+        "the records; relative to the config file.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    corpus: str | None = Field(
+        None,
+        description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training "
+        "examples.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+
+    @model_validator(mode="after")
+    def source_is_whole(self) -> DataConfig:
+        """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
+        source.
+        """
+        faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def actions_fit_their_reasons(self) -> DataConfig:
+        """Refuse to keep rows that cannot be used, and to mask anything but personal data."""
+        kept = sorted(
+            reason for reason, action in self.checks.items() if action == "note" and reason in get_args(Unreadable)
+        )
+        if kept:
+            raise ValueError(
+                f'checks: {", ".join(kept)} cannot be "note", as such a row cannot be used; set "drop" to have it '
+                "taken out without being counted"
+            )
+        whole = sorted(
+            reason for reason, action in self.checks.items() if action == "mask" and reason not in get_args(Personal)
+        )
+        if whole:
+            raise ValueError(f'checks: {", ".join(whole)} cannot be "mask"; only {", ".join(get_args(Personal))} can')
+        return self

@@ -1,0 +1,129 @@
+"""How the adapter is fitted, and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.section import NOT_IN_KEY, Section
+
+
+class TrainingConfig(Section):
+    """How the adapter is fitted. QLoRA by default; full fine-tuning is the exception."""
+
+    method: Literal["qlora", "lora", "full"] = Field(
+        "qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight."
+    )
+    adapter: Literal["auto", "lora", "dora", "rslora", "pissa", "loftq", "qera"] = Field(
+        "auto",
+        description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the main "
+        "part "
+        "of what 4 bits took from the "
+        "layers' outputs on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora only. lora: "
+        "starts at nothing. "
+        "rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
+        "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often "
+        "better at a low rank, slower. "
+        "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice "
+        "the rank; not with qlora. "
+        "loftq: starts from the main part of what 4 bits took from the weights; qlora only; no gain was measured on "
+        "a model of 135M.",
+    )
+    targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Ends of the names of the layers that get an adapter, such as q_proj; all linear layers when left "
+        "out, "
+        "which learns best.",
+    )
+    rank: int = Field(16, ge=1, le=1024, description="LoRA rank: higher learns more and forgets more, at more memory.")
+    alpha: float | None = Field(None, gt=0, description="LoRA scale; 2 x rank when left out.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the LoRA adapters.")
+    learning_rate: float = Field(
+        2e-4,
+        gt=0,
+        le=1,
+        description="Peak rate. LoRA wants about ten times the rate of full fine-tuning; a small model more still.",
+    )
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit"] = Field(
+        "adamw",
+        description="8bit: states in a quarter of the memory; paged: states go to main memory when the card is full. "
+        "Both "
+        "need a CUDA card.",
+    )
+    gradient_checkpointing: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Compute layers again in the backward pass instead of keeping them: about a third slower, a "
+        "fraction of "
+        "the memory, equal numbers. "
+        "auto: only where the longest row would not fit otherwise.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    epochs: float = Field(3, gt=0, le=1000, description="Passes over the train rows.")
+    tokens_per_step: int = Field(
+        2048, ge=16, le=4_000_000, description="Tokens that one optimiser step sees: the effective batch."
+    )
+    max_length: int = Field(
+        1024, ge=16, le=1_000_000, description="A row with more tokens than this is refused by name, never cut."
+    )
+    validation: float = Field(
+        0.1, ge=0, lt=0.5, description="Share of the train groups that picks the best adapter; 0 keeps the last."
+    )
+    patience: int = Field(
+        2, ge=1, le=1000, description="Epochs without a better validation loss before training stops."
+    )
+    where: str | None = Field(
+        None,
+        description="Deployment such as train/gpu that trains on its own worker, through a shared store; here when "
+        "left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    without_worker: Literal["wait", "fail"] = Field(
+        "wait",
+        description="What to do when no healthy worker serves that deployment's pool.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that train together, one a card; every step sees the rows that it sees on one. On a CPU "
+        "they "
+        "share its cores.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    checkpoint_minutes: float = Field(
+        5,
+        gt=0,
+        le=1440,
+        description="Minutes between checkpoints; a killed run goes on from the last one.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+
+    @property
+    def adapter_kind(self) -> str:
+        """The kind of adapter that `adapter` comes to with this method."""
+        return ("qera" if self.method == "qlora" else "lora") if self.adapter == "auto" else self.adapter
+
+    @model_validator(mode="after")
+    def adapter_fits_method(self) -> TrainingConfig:
+        """Refuse a kind of adapter, or a choice of layers, that the method cannot have."""
+        if self.method == "full" and (self.adapter not in ("auto", "lora") or self.targets is not None):
+            raise ValueError(
+                'adapter and targets choose adapters, and method "full" has none: leave both out, or set method '
+                '"qlora" or "lora"'
+            )
+        if self.method != "qlora" and self.adapter in ("loftq", "qera"):
+            raise ValueError(
+                f'adapter "{self.adapter}" makes up for what 4 bits take away, and method "{self.method}" has '
+                "nothing to make up for: "
+                'set method "qlora" or adapter "lora"'
+            )
+        if self.method == "qlora" and self.adapter == "pissa":
+            raise ValueError(
+                'adapter "pissa" changes the base before it is quantised, and the adapter could not be put beside '
+                "the sealed one: "
+                'set method "lora", or adapter "lora", "rslora", "dora", "loftq" or "qera"'
+            )
+        return self
