@@ -147,7 +147,7 @@ def _sql(answers: Sequence[str], folder: Path, wishes: Wishes, notes: Notes) -> 
         shown = "".join(f"\n       {path}: {share:.0%} of the queries run" for path, share in tried.items())
         notes.questions.append(
             f"The answers are SQL queries. On which SQLite database are they run? (--database FILE; or --answer text "
-            f"to compare them as text){shown or f' None lies in {folder}.'}"
+            f"to compare them as text){shown or f' None lies in {folder.absolute()}.'}"
         )
         return None
     database = Path(wishes.database) if wishes.database else running[0]

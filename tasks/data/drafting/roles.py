@@ -14,11 +14,11 @@ def _words(text: str) -> frozenset[str]:
 
 REQUESTS = _words(
     "prompt instruction question query input request text utterance problem sentence ticket message email body review "
-    "comment description document nl frage anfrage eingabe pregunta entrada demande domanda"
+    "comment description document nl frage anfrage eingabe pregunta entrada demande domanda вопрос 質問 问题"
 )
 ANSWERS = _words(
     "completion answer response output target reply solution sql cypher gold summary translation antwort ausgabe "
-    "respuesta salida réponse reponse risposta"
+    "respuesta salida réponse reponse risposta ответ 回答 答案"
 )
 LABELS = _words("label category intent class clas sentiment topic tag kategorie categoria étiquette")
 GROUPS = _words(
@@ -29,6 +29,7 @@ TELLING = _words("instruction system task")  # names of a column that says the s
 IDS = frozenset({"id", "uid", "uuid", "guid"})
 PROMPT = "The column with the request."
 COMPLETION = "The column with the answer wanted: what is learned, and what answers are compared with."
+GROUP = "Rows of one group never stand on both sides of the split."
 MOST_LISTED = 20  # columns in a question
 LARGEST_GROUP = 0.5  # share of the rows; a larger group leaves too little for the other side
 FEWEST_GROUPS = 5
@@ -71,7 +72,8 @@ def _wished(role: str, name: str | None, columns: list[Column], notes: Notes) ->
             f"There is no column {name!r}. Which one did you mean by --{role}? There are: "
             f"{quoted([column.name for column in columns])}."
         )
-    return Guess(f"data.{role}", name, f"named by --{role}")
+    effect = {"prompt": PROMPT, "completion": COMPLETION, "group": GROUP}[role]
+    return Guess(f"data.{role}", name, f"named by --{role}", effect)
 
 
 def _answer(texts: list[Column], is_request_known: bool) -> Guess | None:
@@ -79,7 +81,9 @@ def _answer(texts: list[Column], is_request_known: bool) -> Guess | None:
     exact = [column for column in texts if column.name.lower().strip() in ANSWERS]
     named = [column for column in texts if column.head in ANSWERS | LABELS]
     if len(machine) == 1:
-        return Guess("data.completion", machine[0].name, f"it holds {'SQL' if machine[0].is_sql else 'JSON objects'}")
+        return Guess(
+            "data.completion", machine[0].name, f"it holds {'SQL' if machine[0].is_sql else 'JSON objects'}", COMPLETION
+        )
     if len(exact) == 1 or len(named) == 1:
         found = (exact if len(exact) == 1 else named)[0]
         others = [column.name for column in named if column is not found]
@@ -87,7 +91,9 @@ def _answer(texts: list[Column], is_request_known: bool) -> Guess | None:
         return Guess("data.completion", found.name, f"by its name{could}", COMPLETION)
     labels = [column for column in texts if column.is_labels]
     if not named and len(labels) == 1 and len(texts) == (1 if is_request_known else 2):
-        return Guess("data.completion", labels[0].name, f"{labels[0].distinct} short values that come again: labels")
+        return Guess(
+            "data.completion", labels[0].name, f"{labels[0].distinct} short values that come again: labels", COMPLETION
+        )
     return _only(texts, "completion") if is_request_known else None
 
 
@@ -103,7 +109,8 @@ def _request(texts: list[Column], is_answer_known: bool) -> Guess | None:
 
 def _only(texts: list[Column], role: str) -> Guess | None:
     able = [column for column in texts if not column.is_mark]
-    return Guess(f"data.{role}", able[0].name, "the only other column of text") if len(able) == 1 else None
+    effect = PROMPT if role == "prompt" else COMPLETION
+    return Guess(f"data.{role}", able[0].name, "the only other column of text", effect) if len(able) == 1 else None
 
 
 def _question(role: str, columns: list[Column], known: list[Guess | None]) -> str:
@@ -137,12 +144,7 @@ def find_group(columns: list[Column], wishes: Wishes, rows: int, notes: Notes) -
         )
     if len(able) != 1:
         return None
-    return Guess(
-        "data.group",
-        able[0].name,
-        f"by its name; {able[0].distinct:,} groups in {rows:,} rows",
-        "Rows of one group never stand on both sides of the split.",
-    )
+    return Guess("data.group", able[0].name, f"by its name; {able[0].distinct:,} groups in {rows:,} rows", GROUP)
 
 
 def _is_group(column: Column, rows: int) -> bool:

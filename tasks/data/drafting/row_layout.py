@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from schemas.data_config import DataConfig
 from tasks.answers.contract import Breach
@@ -26,11 +27,13 @@ class Reading:
     Attributes:
         guesses: settings of data.
         rows: those that can be read so and have an answer.
+        unread: why the others cannot -> how many.
         instruction: what the rows bring as one, or None.
     """
 
     guesses: list[Guess]
     rows: list[Turns]
+    unread: Counter[str]
     instruction: Guess | None
 
     @property
@@ -51,17 +54,20 @@ def read_rows(sample: Sample, columns: list[Column], wishes: Wishes, notes: Note
     guesses, data = found
     convert = converter(data.layout, data)
     read = [convert(record) for record in sample.records]
-    rows = [row for row in read if isinstance(row, Turns) and (row.completion or "").strip()]
+    rows = [row for row in read if _is_whole(row)]
+    unread = Counter(row.detail if isinstance(row, Breach) else "has no answer" for row in read if not _is_whole(row))
     if 2 * len(rows) < len(read):
-        details = Counter(row.detail if isinstance(row, Breach) else "" for row in read)
-        told = "; ".join(f"{count:,} rows: {detail}" for detail, count in details.most_common(4) if detail)
-        told = told or f"{len(read) - len(rows):,} rows have no answer"
+        told = "; ".join(f"{count:,} rows: {detail}" for detail, count in unread.most_common(3))
         notes.questions.append(
             f"The rows look like the layout {data.layout}, but most cannot be read: {told}. {WAY_OUT}"
         )
         return None
     guesses += _own_messages(rows, wishes, notes)
-    return Reading(guesses, rows, _one_message(rows) or _one_column(sample, columns, data))
+    return Reading(guesses, rows, unread, _one_message(rows) or _one_column(sample, columns, data))
+
+
+def _is_whole(row: Turns | Breach) -> TypeGuard[Turns]:
+    return isinstance(row, Turns) and bool((row.completion or "").strip())
 
 
 def _layout(

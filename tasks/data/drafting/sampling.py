@@ -17,7 +17,7 @@ from tasks.reuse.sources import suffix_of
 MOST = 100_000  # records that are looked at
 WAY_OUT = (
     'Write the rows as JSON Lines, such as {"prompt": "the request", "completion": "the answer wanted"}, one a line, '
-    "and name that file."
+    "answers that are JSON as text too, and name that file."
 )
 
 
