@@ -34,6 +34,7 @@ def generate(
 
     The prompts' common prefix is read once; finished rows leave their batch. A model whose attention cannot
     be shared in this way is answered by transformers' own `generate` (`tasks.inference.prefix_support` tells why).
+    Threads that share a model take turns.
 
     Args:
         loaded: the model.
@@ -49,8 +50,9 @@ def generate(
             on_progress(len(answers), len(prompts))
 
     if prompts:
-        answer = by_shared_prefix if why_unsupported(loaded) is None else by_transformers
-        answer(loaded, prompts, max_new_tokens, finish)
+        with loaded.lock:
+            answer = by_shared_prefix if why_unsupported(loaded) is None else by_transformers
+            answer(loaded, prompts, max_new_tokens, finish)
     return [answers[row] for row in range(len(prompts))]
 
 

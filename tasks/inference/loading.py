@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,9 @@ class AdapterFolder:
 class LoadedModel:
     """A model in evaluation mode with its tokenizer; `reason` says which precision was chosen and why, and `stop_ids`
     end an answer.
+
+    A forward pass changes settings of the model itself (which attention it uses, whether its adapter is on), so its
+    caller holds `lock` (reentrant), and threads that share a model take turns.
     """
 
     model: Any
@@ -40,6 +45,7 @@ class LoadedModel:
     dtype: Any
     reason: str
     stop_ids: frozenset[int]
+    lock: AbstractContextManager[bool] = field(default_factory=threading.RLock, repr=False)
 
     @property
     def template(self) -> TemplateFacts:

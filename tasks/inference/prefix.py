@@ -205,7 +205,10 @@ AttentionInterface.register(NAME, shared_attention)
 
 @contextlib.contextmanager
 def reading(model: Any, memory: SharedMemory) -> Iterator[None]:
-    """Let a model read into `memory` within this block; afterwards it attends as before."""
+    """Let a model read into `memory` within this block; afterwards it attends as before.
+
+    The switch is the model's own, for every thread: call this under `LoadedModel.lock`.
+    """
     before = model.config._attn_implementation
     token = _reading.set(memory)
     try:

@@ -17,9 +17,10 @@ _found: weakref.WeakKeyDictionary[LoadedModel, str | None] = weakref.WeakKeyDict
 
 def why_unsupported(loaded: LoadedModel) -> str | None:
     """Return why a model does not support a shared prefix, or None if it does; computed once per loaded model."""
-    if loaded not in _found:
-        _found[loaded] = _by_config(loaded.model.config.get_text_config()) or _by_trial(loaded)
-    return _found[loaded]
+    with loaded.lock:
+        if loaded not in _found:
+            _found[loaded] = _by_config(loaded.model.config.get_text_config()) or _by_trial(loaded)
+        return _found[loaded]
 
 
 def _by_config(config: Any) -> str | None:

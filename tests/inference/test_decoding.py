@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,27 @@ def test_the_model_attends_as_before_once_the_answers_are_there(tiny: LoadedMode
         generate(tiny, prompts_of(3, 3), 4, lambda done, total: (_ for _ in ()).throw(RuntimeError("heard enough")))
     assert tiny.model.config._attn_implementation == before
     assert not torch.is_inference_mode_enabled()
+
+
+def test_answers_that_are_asked_for_while_others_are_decoded_are_those_of_one_after_the_other(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short, long = prompts_of(2, 6, seed=1), prompts_of(2, 6, seed=2)
+    alone = [ids_of(generate(tiny, prompts, tokens)) for prompts, tokens in ((short, 8), (long, 160))]
+    has_begun = threading.Event()
+    forward = tiny.model.forward
+
+    def told(*given: object, **named: object) -> object:
+        has_begun.set()
+        return forward(*given, **named)
+
+    monkeypatch.setattr(tiny.model, "forward", told)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(generate, tiny, short, 8)
+        assert has_begun.wait(60)
+        second = threads.submit(generate, tiny, long, 160)  # begins while the first is decoded, and ends after it
+        together = [ids_of(first.result(60)), ids_of(second.result(60))]
+    assert together == alone
 
 
 def like(tiny: LoadedModel, model: PreTrainedModel) -> LoadedModel:

@@ -54,7 +54,7 @@ class AdaptedModel:
         """Return the answer to every request: a list of texts, or a frame whose first column holds them.
 
         `params["history"]` holds the turns before each of these requests: requests and answers alternating, oldest
-        first.
+        first. Threads take turns: they share the model, and the retrieval index, which takes one caller at a time too.
 
         Raises:
             ConfigRefused: the history does not end with an answer.
@@ -65,9 +65,10 @@ class AdaptedModel:
                 f"params.history: has {len(history)} turns; requests and answers have to alternate and end with an "
                 'answer, such as ["hi", "hello", "who?", "me"].'
             )
-        conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
-        prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
-        return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
+        with self.loaded.lock:
+            conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
+            prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
+            return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any]) -> AdaptedModel:
