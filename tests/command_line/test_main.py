@@ -28,7 +28,7 @@ def completed(*words: str) -> list[str]:
     ("line", "says"),
     [
         (["rnu", "a.yaml"], "No such command 'rnu'. Did you mean 'run'? See tuneworthy --help."),
-        (["store", "vrify"], "No such command 'vrify'. Did you mean 'verify'? See tuneworthy store --help."),
+        (["store", "gcc"], "No such command 'gcc'. Did you mean 'gc'? See tuneworthy store --help."),
         (["run", "a.yaml", "--jsno"], "No such option: --jsno. Did you mean --json? See tuneworthy run --help."),
         (["zzzzzz"], "No such command 'zzzzzz'. See tuneworthy --help."),
         (["plan"], "Missing argument 'CONFIG'. See tuneworthy plan --help."),

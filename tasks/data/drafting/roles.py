@@ -18,7 +18,7 @@ REQUESTS = _words(
 )
 ANSWERS = _words(
     "completion answer response output target reply solution sql cypher gold summary translation antwort ausgabe "
-    "respuesta salida réponse reponse risposta ответ 回答 答案"
+    "respuesta salida réponse risposta ответ 回答 答案"
 )
 LABELS = _words("label category intent class clas sentiment topic tag kategorie categoria étiquette")
 GROUPS = _words(
