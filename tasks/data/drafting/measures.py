@@ -13,6 +13,7 @@ from tasks.data.drafting.guesses import Guess, Notes
 from tasks.data.reading.layouts import Turns
 
 PROSE, DENSE = 3, 2  # bytes a token: text in Latin letters (about 4 in fact), and code, labels or other scripts
+LETTERS = 0.9  # share of letters and spaces from which a text is prose; digits and signs are a token each
 MARGIN = 1.25  # answers that a model makes may be longer than those in the rows
 STEP = 16
 TEMPLATE = 48  # tokens of a chat template around a row
@@ -25,7 +26,8 @@ MEASURED = 1000  # held-out rows beyond which an interval gets little narrower
 def token_estimate(text: str, is_prose: bool) -> int:
     """Return about how many tokens a text has, rather too many than too few."""
     size = len(text.encode(errors="replace"))
-    return size // (PROSE if is_prose and size < 1.2 * len(text) else DENSE) + 1
+    letters = sum(map(str.isalpha, text)) + sum(map(str.isspace, text))
+    return size // (PROSE if is_prose and letters >= LETTERS * len(text) and size < 1.2 * len(text) else DENSE) + 1
 
 
 def guess_lengths(rows: Sequence[Turns], instruction: str, is_prose: bool, notes: Notes) -> list[Guess]:
