@@ -56,7 +56,8 @@ def columns_of(layout: str, data: DataConfig) -> dict[str, str]:
     """Return setting or part -> column, for every column that a layout requires."""
     if layout == "prompt_completion":
         return {"data.prompt": data.prompt, "data.completion": data.completion}
-    return {f"data.layout {layout}": column for column in COLUMNS[layout]}
+    names = COLUMNS[layout]
+    return {f"data.layout {layout}" + (f", {name}" if len(names) > 1 else ""): name for name in names}
 
 
 def detected(records: Iterable[dict[str, Any]], data: DataConfig) -> str:
