@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from schemas.errors import MachineLacks
 from tasks.benchmark.task_files import TaskFile, library_root, read_task_file
-from tasks.reuse.progress import reporter
+from tasks.reuse.progress import current_reporter
 
 HUB_SECONDS = 5
 
@@ -58,7 +58,7 @@ def _index_path(root: Path) -> Path:
 
 
 def _built_index(root: Path) -> Library:
-    reporter.get().say("lm-eval indexes its task library: about 15 seconds, once for each installed version")
+    current_reporter.get().say("lm-eval indexes its task library: about 15 seconds, once for each installed version")
     from lm_eval.tasks import TaskManager
 
     entries = TaskManager(include_path=root, include_defaults=False).task_index
