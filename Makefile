@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick check lint types imports spelling sizes reference format reference-write lock clean install
+.PHONY: help demo test test-all quick check lint types imports spelling sizes words reference format reference-write lock clean install
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -29,7 +29,7 @@ test-all: install ## run every test
 quick: install ## run the tests that take less than 5 seconds each and need no real model
 	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -q -m "not slow and not model and not real" $(ARGS)
 
-check: lint types imports spelling sizes reference ## ruff, mypy --strict, import-linter, codespell, sizes, docs/config.md
+check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md
 
 lint: install
 	@echo "ruff" && $(BIN)/ruff check --quiet --output-format concise . && $(BIN)/ruff format --quiet --check .
@@ -45,6 +45,9 @@ spelling: install
 
 sizes: install
 	@$(BIN)/python tools/sizes.py
+
+words: install
+	@$(BIN)/python tools/words.py
 
 reference: install
 	@$(BIN)/python tools/config_reference.py --check
