@@ -154,5 +154,5 @@ def test_training_stops_before_its_first_step_when_rows_are_rendered_otherwise(
     rendering = RenderingArtifact.model_construct(digest=workdir.store.seal("rendering", golden))
     base = sealed_base(workdir.store, tampered(tiny_model, tmp_path / "other", how))
     data = DataArtifact(digest="d" * 64, train_rows=24, held_out_rows=1, refused_rows=0, reasons={}, documents=0)
-    with pytest.raises(TuneworthyError, match="1 of 1 golden rows are rendered otherwise"):
+    with pytest.raises(TuneworthyError, match="1 of 1 golden rows are rendered differently"):
         train_adapter(TrainingConfig(), rendering, base, data, 7)
