@@ -7,14 +7,14 @@ TEMPLATE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ page.name }}: {{ verdict.verdict }}</title>
+<title>{{ page.name }}: {{ verdict.verdict|replace("_", " ") }}</title>
 <style>{{ style }}</style>
 </head>
 <body>
 <main>
 <header class="top {{ mood }}">
   <p class="over">{{ page.name }}</p>
-  <span class="badge {{ mood }}">{{ verdict.verdict }}</span>
+  <span class="badge {{ mood }}">{{ verdict.verdict|replace("_", " ") }}</span>
   <h1>{{ headline }}</h1>
 {%- if numbers %}
   <p class="lead">{{ numbers }}</p>
@@ -41,7 +41,7 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 </div>
 <div class="wide"><table>
-<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over best untrained arm</th><th>valid</th><th>ended by stop token</th><th>tokens in</th><th>tokens out</th></tr></thead>
+<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over best untrained arm</th><th>valid</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th></tr></thead>
 <tbody>
 {%- for arm in verdict.arms %}
 <tr><td>{{ arm.arm }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
@@ -91,7 +91,7 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 
 {%- if page.samples %}
-<h2>{{ page.samples|length }} answers side by side</h2>
+<h2>Answers side by side</h2>
 <p class="quiet">Evenly spaced rows of the held-out set, not picked by their outcome. The number is the row's number in the source.</p>
 {%- for sample in page.samples %}
 <article class="sample">

@@ -76,7 +76,7 @@ def _log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _training_facts(adapter: AdapterArtifact) -> tuple[str, ...]:
-    size = f"{adapter.parameters / 1e6:.1f} million trained parameters"
+    size = f"{adapter.parameters:,} trained parameters"
     validation = () if adapter.validation_loss is None else (f"validation loss {adapter.validation_loss:.3f}",)
     return (adapter.method, size, f"{adapter.steps} steps", f"{adapter.train_tokens:,} tokens", *validation)
 
@@ -112,9 +112,9 @@ def _champion_lines(verdict: Verdict) -> list[str]:
 
 def summary(name: str, verdict: Verdict) -> str:
     """Return the verdict as markdown for the flow run's page."""
-    lines = [f"# {name}: {verdict.verdict}", "", f"**{verdict.headline}**", ""]
+    lines = [f"# {name}: {verdict.verdict.replace('_', ' ')}", "", f"**{verdict.headline}**", ""]
     lines += [
-        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in | out | gain |",
+        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in / row | tokens out / row | gain |",
         "|---|---:|---|---:|---:|---:|---:|",
     ]
     for arm in verdict.arms:

@@ -171,5 +171,5 @@ def test_a_file_that_is_no_database_refuses_the_config(tmp_path: Path, content: 
 
 
 def test_a_contract_without_its_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(TuneworthyError, match=r"answer\.sqlite is not there"):
+    with pytest.raises(TuneworthyError, match=r"answer\.sqlite is missing"):
         check_of({"format": "sql", "database": "c.sqlite"}, tmp_path)

@@ -140,7 +140,7 @@ def test_a_train_row_that_asks_what_a_held_out_row_asks_is_taken_out(room: Room)
     room.write([*rows, copied])
     room.validate(group="group", checks={"exact_duplicate": "note"})
     assert room.table("refused").select("row_id", "reason", "detail").rows() == [
-        (101, "in_held_out", f"has the request of held-out row {held['row_id']} asks")
+        (101, "in_held_out", f"has the request of held-out row {held['row_id']}")
     ]
     assert room.table("notes").is_empty()
 
@@ -215,7 +215,7 @@ def test_an_empty_side_is_refused_with_the_number_of_groups_needed(room: Room) -
 def test_few_rows_are_advised_against_and_not_refused(room: Room) -> None:
     room.write(sound_rows(60))
     room.validate()
-    assert any("below 500" in line for line in room.listener.lines)
+    assert any("fewer than 500" in line for line in room.listener.lines)
 
 
 def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:

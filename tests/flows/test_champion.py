@@ -225,7 +225,7 @@ def test_the_untrained_arms_alone_ask_no_registry(folder: Path) -> None:
 
 def test_no_row_is_told_in_the_reason_why_a_champion_was_not_measured() -> None:
     told = (
-        "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
+        "1 of 20 golden rows are rendered differently, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
         "tokens\nTake other versions."
     )
-    assert first_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"
+    assert first_line(told) == "1 of 20 golden rows are rendered differently, first row 7 (train)"

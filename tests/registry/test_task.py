@@ -292,7 +292,7 @@ def test_a_version_refuses_to_load_where_rows_are_rendered_otherwise_than_they_w
 ) -> None:
     other = sealed_base(made.store, tampered(tiny_model, tmp_path / "other", how))
     facts = ServedFacts("x", "lora", 8, "tiny", other.digest, other.template_digest)
-    with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
+    with pytest.raises(TuneworthyError, match=r"golden rows are rendered differently.*\n  sealed: .*\n  now: "):
         AdaptedModel(packed(made, tmp_path), facts)
 
 
@@ -301,7 +301,7 @@ def test_an_adapter_whose_rows_are_rendered_otherwise_is_not_registered(
     how: str, made: Made, tiny_model: Path, tmp_path: Path
 ) -> None:
     other = sealed_base(made.store, tampered(tiny_model, tmp_path / "other", how))
-    with pytest.raises(TuneworthyError, match="golden rows are rendered otherwise"):
+    with pytest.raises(TuneworthyError, match="golden rows are rendered differently"):
         made.register(a_verdict(0.85), sealed_adapter(made.store, other, tmp_path / "adapter2"))
     with open_registry("", made.store, "") as registry:
         assert registry.client.search_model_versions(f"name = '{MODEL}'") == []

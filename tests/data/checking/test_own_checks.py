@@ -41,12 +41,12 @@ def rows(*more: dict[str, Any]) -> list[dict[str, Any]]:
         ({"prompt": "p?"}, "prompt: length_of_a_question"),
         ({"prompt": "Say hello."}, "prompt: str_endswith"),
         ({"score": 1.5}, "score: in_range"),
-        ({"score": "high"}, "score: is no Float64"),
-        ({"score": [0.5]}, "score: is no Float64"),
-        ({"score": True}, "score: is no Float64"),
+        ({"score": "high"}, "score: is not a Float64"),
+        ({"score": [0.5]}, "score: is not a Float64"),
+        ({"score": True}, "score: is not a Float64"),
         ({"language": "fr"}, "language: isin"),
         ({"language": None}, "language: not_nullable"),
-        ({"language": 3}, "language: is no String; language: not_nullable"),
+        ({"language": 3}, "language: is not a String; language: not_nullable"),
         ({"prompt": "p", "score": -1}, "prompt: length_of_a_question; prompt: str_endswith; score: in_range"),
     ],
 )
@@ -117,7 +117,7 @@ PROBLEMS = {
         "line 3  columns.prompt.str_lenght: no such check or setting; did you mean str_length?"
     ),
     "columns:\n  prompt:\n    str_length: {minimum: 1}": (
-        "line 3  columns.prompt.str_length: has no 'minimum'; known are min_value, max_value, exact_value"
+        "line 3  columns.prompt.str_length: has no argument 'minimum'; allowed are min_value, max_value, exact_value"
     ),
     "columns:\n  prompt:\n    str_length: {}": "line 3  columns.prompt.str_length: At least a minimum or a maximum",
     'columns:\n  prompt:\n    str_matches: "("': (
@@ -133,7 +133,7 @@ PROBLEMS = {
     ),
     "columns:\n  score:\n    dtype: Float64\n    isin: 3": "line 4  columns.score.isin",
     "columns:\n  score: {dtype: Float64, nullable: perhaps}": "line 2  columns.score.nullable: must be true or false",
-    "columns:\n  prompt: {str_endswith: x, str_endswith: y}": "line 2  columns.prompt.str_endswith: stands twice",
+    "columns:\n  prompt: {str_endswith: x, str_endswith: y}": "line 2  columns.prompt.str_endswith: appears twice",
     "columns:\n  prompt: {str_endswith: x}\nstrict: true": "line 3  strict: no such check or setting",
     "columns:\n  1: {dtype: String}\n  true: 3": "line 3  columns.true: has no checks",
     "columns:\n  prompt: {from_builtin_check_name: x}": (

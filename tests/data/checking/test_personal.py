@@ -181,7 +181,7 @@ def test_without_the_extra_it_is_said_once_that_nothing_was_looked_for(room: Roo
             [
                 line
                 for line in room.listener.lines
-                if "not searched for personal data and secrets: no-such-library" in line
+                if "not searched for personal data and secrets: not installed: no-such-library" in line
             ]
         )
         == 1

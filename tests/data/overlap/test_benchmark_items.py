@@ -112,7 +112,7 @@ def test_what_cannot_be_looked_at_is_said(room: Room) -> None:
         room, [{"prompt": "p"}], "items.jsonl", "items.parquet", "items.arrow", "task.yaml", hub={"ybisk/piqa": "1"}
     )
     assert found.unread == ("hub:ybisk/piqa", "items.parquet", "items.arrow")
-    assert any("not looked at: hub:ybisk/piqa" in line for line in room.listener.lines)
+    assert any("not examined: hub:ybisk/piqa" in line for line in room.listener.lines)
 
 
 def test_hub_data_that_is_cached_here_is_looked_at(room: Room) -> None:

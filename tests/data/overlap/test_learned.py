@@ -85,7 +85,7 @@ def test_where_neither_rows_nor_split_are_known_no_row_counts(was: SplitRule | N
         write(tmp_path / "today", "held_out", [("Where?", "a")]), None, None, HowSplit(was, None, 0.8), tmp_path
     )
     assert made.unseen == 0
-    assert "does not tell" in made.problem
+    assert "does not show which" in made.problem
 
 
 def test_only_the_rows_that_are_measured_are_looked_at(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_row_of_another_layout_is_refused_by_what_it_looks_like(room: Room) ->
     room.write([*LAYOUTS["messages"], LAYOUTS["alpaca"][0]])
     room.validate(refuse_above=0.1)
     assert room.table("refused")["detail"].to_list() == [
-        "has no 'messages'; it looks like alpaca, the file is messages"
+        "has no 'messages'; it looks like alpaca, but the file is messages"
     ]
 
 

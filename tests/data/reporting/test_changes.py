@@ -113,7 +113,7 @@ def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(ma
             current_reporter.reset(heard)
 
     def said() -> list[str]:
-        return [line for line in listener.lines if "since the last time" in line]
+        return [line for line in listener.lines if "since the last run" in line]
 
     rows = sound_rows(40)
     first = validated("one", rows)
@@ -122,7 +122,7 @@ def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(ma
     assert said() == []
     validated("one", [*rows[1:39], {**rows[39], "completion": "another"}, *sound_rows(43)[40:]])
     assert said() == [
-        "data: since the last time: 3 rows added, 1 removed, 1 with another answer, 0 moved to the other side"
+        "data: since the last run: 3 rows added, 1 removed, 1 with another answer, 0 moved to the other side"
     ]
     assert all(
         "last time" not in path.read_text(errors="ignore") for path in room.workdir.store.open(first.digest).iterdir()

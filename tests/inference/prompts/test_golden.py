@@ -55,5 +55,5 @@ def test_without_golden_rows_nobody_says_that_all_is_well(tmp_path: Path, tiny_m
         lambda: verify_golden(tmp_path, tokenizer_of(tiny_model)),
         lambda: copy_golden(tmp_path, tmp_path / "other"),
     ):
-        with pytest.raises(ArtifactBroken, match=r"holds no golden\.json"):
+        with pytest.raises(ArtifactBroken, match=r"contains no golden\.json"):
             check()
