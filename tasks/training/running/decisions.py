@@ -13,7 +13,6 @@ import torch
 
 from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
-from tasks.training.running.base_shape import read_shape
 from tasks.training.running.machine_notes import known_limit, note_floor, note_limit, size_key
 from tasks.training.running.memory import (
     Estimate,
@@ -26,13 +25,14 @@ from tasks.training.running.memory import (
     room_for_packs,
     token_bytes,
 )
+from tasks.training.running.shape import read_shape
 from tasks.training.step.kernels import kernels_line
 from tasks.training.step.packing import TrainingDataset, own_length
 
 if TYPE_CHECKING:
     from schemas.training_config import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
-    from tasks.training.running.base_shape import Shape
+    from tasks.training.running.shape import Shape
 
 DECISIONS = "decisions.json"
 

@@ -22,9 +22,9 @@ from tasks.reuse.store import ArtifactStore
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow
 from tasks.training.running import decisions as deciding
-from tasks.training.running.base_shape import read_shape
 from tasks.training.running.machine_notes import known_floor, known_limit, note_limit, size_key
 from tasks.training.running.memory import Pack, estimate, pack_capacity, trained_parameters
+from tasks.training.running.shape import read_shape
 from tasks.training.running.trainer import PackedTrainer
 from tasks.training.step.loss import answering, pack_loss
 from tasks.training.step.packing import collate
