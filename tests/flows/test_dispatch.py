@@ -24,7 +24,7 @@ from tasks.base.task import fetch_base
 from tasks.benchmark.task import gather_benchmark
 from tasks.data.task import check_rendering, validate_data
 from tests.flows.conftest import ROOT, small_config, write_rows
-from tests.flows.team import gpu_worker, on_machine, run, servers, wait_until
+from tests.flows.team import on_machine, pool_worker, run, servers, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -64,7 +64,7 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
     ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert (ordered.returncode, "no healthy worker serves pool 'gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
-    with gpu_worker(there, tmp_path / "there"):
+    with pool_worker("gpu", there, tmp_path / "there"):
         ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert ordered.returncode == 0, ordered.stderr + (tmp_path / "there" / "worker.log").read_text()
     assert "training was sent to train/gpu" in ordered.stderr
@@ -83,7 +83,7 @@ def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(
     settings = yaml.safe_load(small_run.read_text())
     settings["training"] |= {"epochs": 30, "patience": 1000, "checkpoint_minutes": 0.01}
     small_run.write_text(yaml.safe_dump(settings))
-    with gpu_worker(there, tmp_path / "there") as worker:
+    with pool_worker("gpu", there, tmp_path / "there") as worker:
         command = [sys.executable, "-m", "flows.command_line.main", "run", str(small_run), "--json"]
         ordered = subprocess.Popen(
             command, env=here, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
