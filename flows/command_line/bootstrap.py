@@ -131,12 +131,12 @@ def _crash_automation() -> str:
 
 
 def _silence_of_ours() -> EventTrigger:
-    """Return what fires the automation: a run of a tagged deployment that sent heartbeats and sends none any more."""
+    """Return what fires the automation: a run of a tagged deployment that has started and sends no heartbeat any more."""
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
     return EventTrigger(
-        after={HEARTBEAT},
+        after={"prefect.flow-run.Running", HEARTBEAT},
         expect={f"prefect.flow-run.{sign}" for sign in SIGNS_OF_LIFE},
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
         match_related=ResourceSpecification(

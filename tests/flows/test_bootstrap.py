@@ -18,7 +18,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.actions import ChangeFlowRunState
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.server.events.schemas.automations import EventTrigger as ServerTrigger
+from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
 
@@ -93,11 +96,24 @@ def test_a_run_of_ours_that_falls_silent_is_marked_crashed_and_nobody_elses(
             deployment = deployed(client, who, tags[who])
             runs[who] = client.create_flow_run_from_deployment(deployment, parameters={"note": str(note)})
             wait_until(note.exists)
+            wait_until(lambda run=runs[who]: bootstrapping._has_heartbeat(client, run, run.created))
         assert [note.read_text() for note in notes.values()] == [str(bootstrapping.HEARTBEAT_SECONDS)] * 2
         for process in [worker, *worker.children(recursive=True)]:  # the machine is gone, and says nothing any more
             process.send_signal(signal.SIGKILL)
     wait_until(lambda: state_of(client, runs["ours"]) is StateType.CRASHED)
     assert state_of(client, runs["theirs"]) is StateType.RUNNING
+    assert [is_sign_of_life(client, run) for run in runs.values()] == [False, True]
+
+
+def is_sign_of_life(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Tell whether the server takes a run's heartbeat for one that the automation waits for."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=[bootstrapping.HEARTBEAT]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+    )
+    heartbeat = client.read_events(filter=wanted, limit=1).events[0]
+    trigger = ServerTrigger.model_validate(bootstrapping._silence_of_ours().model_dump(mode="json"))
+    return trigger.covers(ReceivedEvent.model_validate(heartbeat.model_dump(mode="json")))
 
 
 def test_three_heartbeats_fit_into_the_silence_that_is_taken_for_death() -> None:
