@@ -131,7 +131,7 @@ def _crash_automation() -> str:
 
 
 def _silence_of_ours() -> EventTrigger:
-    """Return what fires the automation: a run of a tagged deployment that has started and sends no heartbeat any more."""
+    """Return what fires the automation: a tagged deployment's run that has started and sends no heartbeat any more."""
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
