@@ -115,7 +115,7 @@ def test_what_cannot_be_gone_back_to_is_told_with_what_there_is(made: Made) -> N
 @pytest.mark.parametrize(
     ("lost", "error", "told"),
     [
-        ("base", ModelMissing, r"stands on tiny with digest .* not in .*champion was not changed"),
+        ("base", ModelMissing, r"needs tiny with digest .* not in .*champion was not changed"),
         ("files", ArtifactBroken, "MLflow does not have the files of version 1"),
         ("altered", ArtifactBroken, "not the ones that were registered"),
     ],

@@ -138,11 +138,11 @@ def test_what_is_not_installed_or_not_known_is_said(room: Room) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("postgresql://jo:hunter2@host/db", "source holds a password"),
-        ("postgresql://jo:hunter2/@host/db", "source holds a password"),
-        ("postgresql://jo@host/db?password=hunter2", "source holds a password"),
-        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D1%3BPWD%3Dhunter2", "source holds a password"),
-        ("snowflake://jo@host/db?role=x&token=hunter2", "source holds a password"),
+        ("postgresql://jo:hunter2@host/db", "source contains a password"),
+        ("postgresql://jo:hunter2/@host/db", "source contains a password"),
+        ("postgresql://jo@host/db?password=hunter2", "source contains a password"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D1%3BPWD%3Dhunter2", "source contains a password"),
+        ("snowflake://jo@host/db?role=x&token=hunter2", "source contains a password"),
     ],
 )
 def test_a_password_in_the_url_is_refused_and_not_repeated(room: Room, source: str, words: str) -> None:
