@@ -1,8 +1,5 @@
-"""For every setting: the stages that `plan` names are the stages that `run` runs.
-
-The flow body, the keys, the look at the sources and the store are the real ones. The engines are stood in for by one
-that seals the digest of its arguments: a whole run takes a moment, and a changed input always changes the output, so
-that "depends" has to come true too.
+"""For every setting: the stages that `plan` names are the stages that `run` runs. Flow body, keys, sources and store
+are the real ones; a stand-in for every engine seals the digest of its arguments, so "depends" has to come true too.
 """
 
 from __future__ import annotations
