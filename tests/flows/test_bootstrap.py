@@ -13,20 +13,24 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.runtime import flow_run
 from prefect.server.events.schemas.automations import EventTrigger as ServerTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
 
 from flows.command_line import bootstrap as bootstrapping
-from flows.dispatch import _standing
+from flows.dispatch import _say, _standing
+from tests.before_registry import listening
 from tests.flows.conftest import ROOT
 from tests.flows.team import free_port, pool_worker, prefect_server, wait_until
 
@@ -69,10 +73,10 @@ def bootstrap() -> int:
 
 def deployed(client: SyncPrefectClient, name: str, tags: list[str], pool: str = "cpu") -> UUID:
     """Deploy the flow of tests/flows/sleeping_flow.py as prefect.yaml deploys ours."""
-    flow = client.create_flow_from_name("sleep")
+    made = client.create_flow_from_name("sleep")
     entrypoint = "tests.flows.sleeping_flow.sleep"
     return client.create_deployment(
-        flow, name, work_pool_name=pool, entrypoint=entrypoint, tags=tags, pull_steps=[], enforce_parameter_schema=False
+        made, name, work_pool_name=pool, entrypoint=entrypoint, tags=tags, pull_steps=[], enforce_parameter_schema=False
     )
 
 
@@ -188,6 +192,23 @@ def test_a_place_on_the_card_outlives_the_server_and_is_free_when_its_run_ends(t
         client.set_flow_run_state(first.id, Completed())
         assert given() == ["second"]
         assert _standing(client, waiting, waiting.state) == "worker's run second: Scheduled"
+
+
+def test_what_dispatch_says_is_heard_in_the_terminal_and_stands_in_the_flow_runs_log(
+    bootstrapped: tuple[dict[str, str], SyncPrefectClient],
+) -> None:
+    heard: list[str] = []
+    line = "waits for the card: pool gpu runs 1 at a time, now first"
+
+    @flow(persist_result=False)
+    def sending() -> UUID:
+        with listening(heard):
+            _say(line)
+        return UUID(flow_run.id)
+
+    mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[sending()]))
+    wait_until(lambda: line in [log.message for log in bootstrapped[1].read_logs(log_filter=mine)])
+    assert heard == [line]
 
 
 def test_bootstrap_frees_a_place_whose_run_shows_no_life(
