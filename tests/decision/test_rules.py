@@ -16,11 +16,12 @@ DECISION = DecisionConfig(target=0.8, worth=0.05, confidence=0.95)
 
 
 def an_arm(arm: str, score: float, half: float = 0.05, gain: tuple[float, float, float] | None = None) -> ArmReport:
-    interval = Interval(score, score - half, score + half)
+    interval = Interval(score, score - half, score + half, 80)
     mean, low, high = gain or (None, None, None)
     return ArmReport(
         arm=arm,
         rows=80,
+        groups=80,
         score=score,
         low=interval.low,
         high=interval.high,
@@ -151,4 +152,4 @@ def test_a_big_gain_short_of_the_target_is_registered_but_is_no_verdict_for_tuni
 
 @pytest.mark.parametrize(("score", "expected"), [(0.9, "good"), (0.8, "unclear"), (0.7, "short")])
 def test_standing_needs_the_whole_interval(score: float, expected: str) -> None:
-    assert standing(Interval(score, score - 0.05, score + 0.05), 0.8) == expected
+    assert standing(Interval(score, score - 0.05, score + 0.05, 80), 0.8) == expected
