@@ -92,8 +92,17 @@ def test_an_arm_whose_interval_reaches_below_the_target_is_not_sufficient() -> N
 
 def test_undecided_says_how_many_rows_are_needed() -> None:
     verdict = judge([an_arm("prompt", 0.82, half=0.04)], None, DECISION, 0.05)
-    assert verdict.rows_needed == 320  # half the distance needs four times the rows
-    assert "about 320" in verdict.reasons[-1]
+    # half the distance needs four times the groups, and 8 of 10 cases instead of 5 another 2.15 times
+    assert (verdict.groups_needed, verdict.rows_needed) == (688, 688)
+    assert "about 688" in verdict.reasons[-1]
+
+
+def test_seven_groups_decide_nothing_however_clear_the_numbers_are() -> None:
+    few = Interval(0.95, 0.9, 1.0, 7)
+    assert standing(few, 0.8) == standing(Interval(0.3, 0.2, 0.4, 7), 0.8) == "unclear"
+    tuned = an_arm("tuned", 0.9, gain=(0.4, 0.3, 0.5)).model_copy(update={"groups": 7, "standing": "unclear"})
+    verdict = judge([an_arm("prompt", 0.5), tuned], None, DECISION, 0.05)
+    assert (verdict.verdict, verdict.tuned_arm) == ("undecided", None)
 
 
 def test_a_tuned_arm_that_earned_its_place_is_the_verdict_and_promotes() -> None:
