@@ -104,9 +104,7 @@ def compare_with_champion(
         problem = scored.problem
     if problem:
         return Compared(why_not=f"{who} was not measured: {first_line(problem)}")
-    return Compared(
-        compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms)
-    )
+    return Compared(compare_champion(config.decision, champion.version, arm.name, scored, learned, verdict, arms))
 
 
 def rival(look: RegistryLookup, adapter: AdapterArtifact | None) -> Champion | None:

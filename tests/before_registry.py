@@ -90,7 +90,7 @@ def an_arm(name: str, score: float, gain: float | None = None) -> ArmReport:
         "output_tokens": 5.0,
         "standing": "good",
     }
-    return ArmReport(arm=name, rows=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
+    return ArmReport(arm=name, rows=50, groups=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
 
 
 def a_verdict(score: float, name: str = "finetune") -> Verdict:
@@ -148,7 +148,15 @@ def a_comparison(outcome: str, version: str = "1") -> ChampionReport:
         "reasons": ("It stands.", f"tuned is {outcome}."),
     }
     return ChampionReport(
-        version=version, rows=45, left_out=5, prompt_tokens=40.0, output_tokens=5.0, **numbers, **against, **words
+        version=version,
+        rows=45,
+        groups=45,
+        left_out=5,
+        prompt_tokens=40.0,
+        output_tokens=5.0,
+        **numbers,
+        **against,
+        **words,
     )
 
 

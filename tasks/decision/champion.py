@@ -8,7 +8,7 @@ docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,20 +20,13 @@ from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.comparison import TRAINED, ArmScores, standing
 from tasks.decision.wording import challenger_sentence, champion_sentence, lead_sentence
-from tasks.intervals import Interval, mean_interval, paired_interval, rows_to_tell_apart
+from tasks.intervals import Interval, mean_interval, paired_interval
+from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
 
 Outcome = Literal["better", "not_worse", "unclear", "worse", "no_challenger"]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The settings of a comparison: target, worth and confidence, and the bootstrap's seed."""
-
-    decision: DecisionConfig
-    seed: int
 
 
 def compare_with_champion(
@@ -43,7 +36,7 @@ def compare_with_champion(
     arms: list[ArmScores],
     learned: Path,
     verdict: Verdict,
-    rules: Rules,
+    decision: DecisionConfig,
 ) -> ChampionReport:
     """Return the champion's numbers, its lead over the best untrained arm, and how the challenger compares with it.
 
@@ -54,7 +47,7 @@ def compare_with_champion(
         arms: today's arms, on all held-out rows in the order of their ids.
         learned: learned.parquet, the rows to leave out.
         verdict: of today; names the tuned arm that earned its place.
-        rules: the settings of the comparison.
+        decision: target, worth and confidence of the comparison.
 
     Raises:
         TuneworthyError: the champion was not measured on the arms' rows.
@@ -68,7 +61,7 @@ def compare_with_champion(
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
     champion = ArmScores(facts, answers["score"].to_numpy().astype(np.float64), tuple(answers["group"]))
     unseen = {one.artifact.arm: _only(one, is_unseen) for one in [*arms, champion]}
-    return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, rules)
+    return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, decision)
 
 
 def _only(one: ArmScores, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> ArmScores:
@@ -78,25 +71,25 @@ def _only(one: ArmScores, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> A
 
 
 def _report(
-    version: str, asks: str, unseen: dict[str, ArmScores], left_out: int, verdict: Verdict, rules: Rules
+    version: str, asks: str, unseen: dict[str, ArmScores], left_out: int, verdict: Verdict, decision: DecisionConfig
 ) -> ChampionReport:
-    decision = rules.decision
     champion = unseen["champion"]
     untrained = max(
         (one for name, one in unseen.items() if name not in (*TRAINED, "champion")), key=lambda one: one.scores.mean()
     )
     challenger = _challenger(unseen, verdict)
-    how = {"confidence": decision.confidence, "seed": rules.seed, "clusters": champion.groups}
+    how = {"confidence": decision.confidence, "clusters": champion.groups}
     own = mean_interval(champion.scores, **how)  # type: ignore[arg-type]
     lead = paired_interval(untrained.scores, champion.scores, **how)  # type: ignore[arg-type]
     difference = paired_interval(champion.scores, challenger.scores, **how) if challenger else None  # type: ignore[arg-type]
     outcome = outcome_of(difference, decision.worth)
     rows = champion.scores.size
-    needed = rows_to_tell_apart(rows, difference, 0.0) if difference and outcome == "unclear" else None
+    needed = _rows_needed(rows, difference, decision) if difference and outcome == "unclear" else None
     return ChampionReport(
         version=version,
         arm=asks,
         rows=rows,
+        groups=own.groups,
         left_out=left_out,
         **_flat("", own) | {"score": own.mean},
         **champion.artifact.model_dump(include={"valid_rate", "prompt_tokens", "output_tokens"}),
@@ -121,6 +114,14 @@ def _report(
     )
 
 
+def _rows_needed(rows: int, difference: Interval, decision: DecisionConfig) -> int | None:
+    """Return about the rows at which a difference that stays as it is would be told from none in 8 of 10 cases."""
+    groups = groups_to_tell_apart(
+        difference.mean, difference.low, difference.high, difference.groups, 0.0, decision.confidence
+    )
+    return None if groups is None else math.ceil(groups * rows / difference.groups)
+
+
 def _flat(before: str, interval: Interval) -> dict[str, float]:
     return {f"{before}low": interval.low, f"{before}high": interval.high}
 
@@ -137,6 +138,8 @@ def outcome_of(difference: Interval | None, worth: float) -> Outcome:
     """Return what a paired difference (challenger minus champion) says of the challenger."""
     if difference is None:
         return "no_challenger"
+    if not difference.is_conclusive:
+        return "unclear"
     if difference.low > 0:
         return "better"
     if difference.high < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.reports import GateReport, GateTask, MarginStanding
+from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
@@ -17,7 +18,10 @@ def judge_forgetting(benchmark: BenchmarkArtifact, margin: float) -> GateReport:
     adapter is refused on a task with a probability of at most (1 - confidence) / 2. A task that passes is within the
     margin only if the lower end does not lie below -margin either; otherwise it is inconclusive.
     """
-    standings = [against_margin(task.low, task.high, margin) for task in benchmark.tasks]
+    standings = [
+        against_margin(task.low, task.high, margin) if task.items >= FEWEST_GROUPS else "unclear"
+        for task in benchmark.tasks
+    ]
     tasks = tuple(
         GateTask(**task.model_dump(), standing=standing, is_passed=standing != "beyond")
         for task, standing in zip(benchmark.tasks, standings, strict=True)

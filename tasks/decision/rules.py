@@ -14,12 +14,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from schemas.reports import ArmReport, GateReport, Verdict, VerdictName
 from tasks.decision.gate import judge_forgetting
 from tasks.decision.wording import arm_sentence, gate_sentence, headline, undecided_sentence
-from tasks.intervals import Interval, rows_to_tell_apart
+from tasks.statistics.clusters import FEWEST_GROUPS
+from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
@@ -45,7 +47,8 @@ def judge(
     tuned = next((arm for arm in earned if arm.standing == "good"), earned[0] if earned else None)
     winner = sufficient or (tuned if tuned and tuned.standing == "good" and is_open else None)
     name = VERDICT_OF[winner.arm] if winner else _without_winner(arms, is_open)
-    needed = _rows_needed(arms, decision) if name == "undecided" else None
+    groups = _groups_needed(arms, decision) if name == "undecided" else None
+    needed = math.ceil(groups * arms[0].rows / arms[0].groups) if groups else None
     return Verdict(
         verdict=name,
         headline=headline(name, arms, winner, tuned, is_open, decision),
@@ -54,6 +57,7 @@ def judge(
         worth=decision.worth,
         confidence=decision.confidence,
         rows=arms[0].rows,
+        groups_needed=groups,
         rows_needed=needed,
         arms=tuple(arms),
         gate=gate,
@@ -66,7 +70,13 @@ def judge(
 
 def has_earned(arm: ArmReport, worth: float) -> bool:
     """Tell whether a tuned arm's gain over the best untrained arm is at least `worth`, and above zero at confidence."""
-    return arm.gain is not None and arm.gain_low is not None and arm.gain >= worth and arm.gain_low > 0
+    return (
+        arm.gain is not None
+        and arm.gain_low is not None
+        and arm.gain >= worth
+        and arm.gain_low > 0
+        and arm.groups >= FEWEST_GROUPS
+    )
 
 
 def _without_winner(arms: list[ArmReport], is_open: bool) -> VerdictName:
@@ -75,13 +85,13 @@ def _without_winner(arms: list[ArmReport], is_open: bool) -> VerdictName:
     return "none_good_enough" if all(arm.standing == "short" for arm in allowed) else "undecided"
 
 
-def _rows_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
-    """Return about how many rows would decide the best inconclusive arm, if that can be estimated."""
+def _groups_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
+    """Return the groups at which the best arm that cannot be told from the target could be, if it can be estimated."""
     unclear = [arm for arm in arms if arm.standing == "unclear"]
     if not unclear:
         return None
     best = max(unclear, key=lambda arm: arm.score)
-    return rows_to_tell_apart(best.rows, Interval(best.score, best.low, best.high), decision.target)
+    return groups_to_tell_apart(best.score, best.low, best.high, best.groups, decision.target, decision.confidence)
 
 
 def _reasons(

@@ -32,7 +32,7 @@ def an_arm(name: str, score: float, **more: Any) -> ArmReport:
         "output_tokens": 5.0,
         "standing": "short",
     } | more
-    return ArmReport(arm=name, rows=20, score=score, low=score - 0.1, high=score + 0.1, **rest)
+    return ArmReport(arm=name, rows=20, groups=20, score=score, low=score - 0.1, high=score + 0.1, **rest)
 
 
 def a_page(**changes: Any) -> ReportPage:
@@ -225,6 +225,7 @@ def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_o
         version="12",
         arm="tuned",
         rows=18,
+        groups=18,
         left_out=2,
         score=0.7,
         low=0.6,
