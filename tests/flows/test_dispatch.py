@@ -56,14 +56,11 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
     assert (ordered.returncode, "there is no deployment 'train/gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
     assert run(["flows.command_line.main", "bootstrap"], here, tmp_path).returncode == 0
-    assert "made" not in run(["flows.command_line.main", "bootstrap"], here, tmp_path).stdout
+    assert "created" not in run(["flows.command_line.main", "bootstrap"], here, tmp_path).stdout
     # What an older bootstrap and a server that restarted in mid-training left behind: a slot that nobody gives back.
     slot = ["--limit", "1", "--active-slots", "1"]
     assert run(["prefect", "gcl", "create", "gpu", *slot], here, tmp_path).returncode == 0
-    deployed = run(
-        ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")], here, ROOT
-    )
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    deploy(here)
     ordered = run(["flows.command_line.main", "run", str(small_run), "--json"], here, tmp_path)
     assert (ordered.returncode, "no healthy worker serves pool 'gpu'" in ordered.stderr) == (5, True), ordered.stderr
 
@@ -77,12 +74,20 @@ def test_without_a_deployment_or_a_worker_it_says_so_at_once_and_with_one_it_tra
         assert list((tmp_path / "there" / "copies").glob(f"*/records/{stage}/*.json")), f"{stage} did not run there"
 
 
+def deploy(machine: dict[str, str]) -> None:
+    """Deploy prefect.yaml from a machine."""
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")]
+    deployed = run(command, machine, ROOT)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+
+
 @pytest.mark.long
 def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(
     team: dict[str, str], small_run: Path, tmp_path: Path
 ) -> None:
-    """Needs the deployments of the test before, as the server is the module's."""
     here, there = on_machine(team, tmp_path / "here"), on_machine(team, tmp_path / "there")
+    assert run(["flows.command_line.main", "bootstrap"], here, tmp_path).returncode == 0
+    deploy(here)
     settings = yaml.safe_load(small_run.read_text())
     settings["training"] |= {"epochs": 30, "patience": 1000, "checkpoint_minutes": 0.01}
     small_run.write_text(yaml.safe_dump(settings))
@@ -101,7 +106,7 @@ def test_a_worker_killed_in_mid_training_costs_a_try_and_the_next_one_goes_on(
     worker_log = (tmp_path / "there" / "worker.log").read_text()
     assert ordered.returncode == 0, told + worker_log
     assert "Try 2 of 4" in told
-    assert "goes on after step" in worker_log
+    assert "resumes after step" in worker_log
     assert [arm["arm"] for arm in json.loads(answer)["verdict"]["arms"]][-1] == "tuned_retrieval"
 
 
