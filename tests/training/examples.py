@@ -21,24 +21,24 @@ INSTRUCTION = "Translate the question to one query."
 STATES = ["texas", "ohio", "new mexico", "utah", "maine", "iowa", "south dakota", "nevada"]
 
 
-class Heard(Reporter):
-    """Remembers what was said and how far training came."""
+class RecordingReporter(Reporter):
+    """Records the lines and the steps that a fit reports."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.steps: list[float] = []
 
     def say(self, line: str) -> None:
-        """Remember a line."""
+        """Record a line."""
         self.lines.append(line)
 
     def advance(self, done: float, total: float, note: str = "") -> None:
-        """Remember a step."""
+        """Record a step."""
         self.steps.append(done)
 
 
 def token_rows(count: int = 9, seed: int = 1, shared: int = 6) -> list[TokenRow]:
-    """Return rows of uneven length in a vocabulary of 384, whose prompts begin with the same tokens."""
+    """Return rows of different lengths in a vocabulary of 384, whose prompts begin with the same tokens."""
     draw = random.Random(seed)
     prefix = [draw.randrange(3, 384) for _ in range(shared)]
 
@@ -71,18 +71,26 @@ def write_rows(folder: Path, count: int = 24, groups: int = 8) -> Path:
     return folder / "train.parquet"
 
 
-def fit(base: Path, folder: Path, reporter: Reporter | None = None, rows: Path | None = None, **settings: Any) -> Any:
-    """Fit in fp32 in `folder` and return what came out; sealed files are in folder/out."""
+def fit(
+    base: Path,
+    folder: Path,
+    reporter: Reporter | None = None,
+    rows: Path | None = None,
+    dtype: Any = None,
+    **settings: Any,
+) -> Any:
+    """Fit in `folder`, in fp32 unless `dtype` says otherwise, and return the result; sealed files are in folder/out."""
     import torch
 
     from tasks.inference.precision import Precision
-    from tasks.training.fitting import BaseModel, fit_adapter
+    from tasks.training.adapters.sealing import BaseModel
+    from tasks.training.fitting import fit_adapter
 
     (folder / "out").mkdir(parents=True, exist_ok=True)
     usual = {"method": "lora", "rank": 4, "learning_rate": 5e-3, "epochs": 3, "tokens_per_step": 400, "validation": 0.2}
     training = TrainingConfig(**(usual | settings))
     workdir = WorkDirectory(folder, ArtifactStore(folder.parent / "store"), reporter or Reporter())
-    precision = Precision("cpu", torch.float32, "test")
+    precision = Precision("cpu", dtype or torch.float32, "test")
     return fit_adapter(
         training, INSTRUCTION, BaseModel(base, "tiny", "r1"), rows or write_rows(folder.parent), 7, workdir, precision
     )
@@ -99,7 +107,7 @@ def sealed_digest(folder: Path) -> dict[str, str]:
 
 
 def padded(model: Any, rows: list[TokenRow]) -> Any:
-    """The plain way: one row a line, padded, all logits, the library's own attention and cross entropy."""
+    """Return the loss the usual way: rows padded, all logits, the library's own attention and cross entropy."""
     import torch
 
     longest = max(row.tokens for row in rows)
@@ -130,8 +138,8 @@ def plainly(model: Any) -> Iterator[None]:
             module.forward = forward
 
 
-class Spoken(Reporter):
-    """Prints what is said and each step, so that another process can wait for it."""
+class PrintingReporter(Reporter):
+    """Prints lines and steps, so that another process can wait for them."""
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -149,7 +157,7 @@ def main(base: str, folder: str, rows: str, dropout: str, minutes: str, devices:
     torch.set_num_threads(1)
     try:
         settings = {"checkpoint_minutes": float(minutes), "dropout": float(dropout), "devices": int(devices)}
-        fit(Path(base), Path(folder), Spoken(), Path(rows), epochs=10, patience=99, **settings)
+        fit(Path(base), Path(folder), PrintingReporter(), Path(rows), epochs=10, patience=99, **settings)
     except TrainingStopped as stopped:
         print(stopped)
         return stopped.exit_code

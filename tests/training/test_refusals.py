@@ -19,11 +19,11 @@ from tests.training.examples import fit, sealed_digest, write_rows
 
 
 def test_rows_above_max_length_are_refused_by_name_and_never_cut(tiny_model: Path, tmp_path: Path) -> None:
-    told = (
+    message = (
         r"of 24 train rows are too long: training.max_length allows 60 tokens, the longest has \d+ \(rows? .*set "
         r"training.max_length to \d+"
     )
-    with pytest.raises(DatasetRefused, match=told):
+    with pytest.raises(DatasetRefused, match=message):
         fit(tiny_model, tmp_path / "workdir", max_length=60)
     assert not (tmp_path / "workdir" / "checkpoints").exists()
 
@@ -132,11 +132,11 @@ def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_check
         return loss * float("nan") if self.state.global_step == 4 else loss
 
     monkeypatch.setattr(PackedTrainer, "pack_loss", poisoned)
-    told = (
+    message = (
         r"loss of step 5 is not a finite number \(nan\), at rows \d+.*last good checkpoint is "
         r"step-000004.*training.learning_rate \(now 0.005\)"
     )
-    with pytest.raises(TrainingStopped, match=told):
+    with pytest.raises(TrainingStopped, match=message):
         fit(tiny_model, tmp_path / "workdir", checkpoint_minutes=1e-9)
     monkeypatch.setattr(PackedTrainer, "pack_loss", step)
     fit(tiny_model, tmp_path / "workdir", checkpoint_minutes=1e-9)

@@ -47,9 +47,8 @@ OPTIMIZERS = {
 def load_model(
     folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str, *, is_checkpointed: bool = False
 ) -> Any:
-    """Return the base of a sealed folder, ready to be trained by the method, with attention for packed rows;
-    `is_checkpointed`: layers
-    are computed again in the backward pass.
+    """Return the base of a sealed folder, ready to be trained by the method, with attention for packed rows; if
+    `is_checkpointed`, layers are computed again in the backward pass.
 
     Raises:
         ConfigRefused: the base is already quantised, or has no linear layer for an adapter, or none of the named ones.

@@ -101,9 +101,8 @@ def _run_processes(work: Callable[..., object], devices: int, device: str, workd
 def _environment(devices: int) -> dict[str, str]:
     # Processes on one CPU share its cores.
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
-    return {"OMP_NUM_THREADS": threads} | (
-        spread_environment(os.environ[ACCELERATE], devices) if ACCELERATE in os.environ else {}
-    )
+    config = os.environ.get(ACCELERATE)
+    return {"OMP_NUM_THREADS": threads} | (spread_environment(config, devices) if config else {})
 
 
 def spread_environment(config: str, devices: int) -> dict[str, str]:
@@ -112,9 +111,9 @@ def spread_environment(config: str, devices: int) -> dict[str, str]:
     from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
     command = ["--config_file", config, "--num_processes", str(devices), "--main_process_port", "0", "-m", __name__]
-    arguments, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(command))
+    arguments, given, _ = _validate_launch_command(launch_command_parser().parse_args(command))
     if arguments.use_deepspeed:
-        arguments.deepspeed_fields_from_accelerate_config = ",".join([*defaults.deepspeed_config, "mixed_precision"])
+        arguments.deepspeed_fields_from_accelerate_config = ",".join(given.deepspeed_config)
         return dict(prepare_deepspeed_cmd_env(arguments)[1])
     return dict(prepare_multi_gpu_env(arguments))
 
@@ -171,8 +170,8 @@ def _process(
     if device == "cuda":
         torch.cuda.set_device(rank)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    place = f"file://{(folder / RENDEZVOUS).resolve()}"
-    torch.distributed.init_process_group(backend, init_method=place, rank=rank, world_size=devices)
+    rendezvous = torch.distributed.FileStore(str(folder / RENDEZVOUS), devices)
+    torch.distributed.init_process_group(backend, store=rendezvous, rank=rank, world_size=devices)
     workdir = WorkDirectory(folder, ArtifactStore(store), QueueReporter(messages) if rank == 0 else SILENT)
     try:
         work(workdir=workdir, stop=asked)

@@ -1,6 +1,4 @@
-"""One forward and backward pass of the largest pack before the first step: what was estimated to fit is shown to
-fit.
-"""
+"""One forward and backward pass of the largest pack before the first step shows that what was estimated does fit."""
 
 from __future__ import annotations
 

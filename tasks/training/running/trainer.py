@@ -161,8 +161,7 @@ class PackedTrainer(Trainer):
         step, before = self.state.global_step + 1, self.train_dataset.capacity
         self.reporter.say(
             f"out of memory at step {step}: continuing with packs of at most {capacity:,} tokens instead of "
-            f"{before:,}, "
-            "the same rows in every step"
+            f"{before:,}, the same rows in every step"
         )
         self.train_dataset.capacity = capacity
         self.held_out = self.train_dataset.packs_of(self.dataset.validation)

@@ -17,7 +17,7 @@ from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.reuse.stage import WorkDirectory
 from tests.random_adapter import sealed_base
 from tests.tampered_base import tampered
-from tests.training.examples import Heard, fit, padded, sealed_digest, write_rows
+from tests.training.examples import RecordingReporter, fit, padded, sealed_digest, write_rows
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -68,6 +68,13 @@ def test_training_lowers_the_held_out_loss(tiny_model: Path, tmp_path: Path, met
     assert min(losses) < 0.9 * losses[0]
 
 
+def test_full_fine_tuning_in_bf16_lowers_the_train_loss(tiny_model: Path, tmp_path: Path) -> None:
+    fit(tiny_model, tmp_path / "workdir", method="full", dtype=torch.bfloat16, learning_rate=1e-3, epochs=2)
+    log = [json.loads(line) for line in (tmp_path / "workdir" / "out" / "log.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers by an old name
 def test_the_sealed_adapter_gives_the_validation_loss_it_was_kept_for(tiny_model: Path, tmp_path: Path) -> None:
     from peft import PeftModel
@@ -96,15 +103,15 @@ def test_without_validation_the_last_weights_are_the_best(tiny_model: Path, tmp_
 
 
 def test_one_group_alone_is_trained_without_validation_and_that_is_said(tiny_model: Path, tmp_path: Path) -> None:
-    heard = Heard()
-    fit(tiny_model, tmp_path / "workdir", heard, epochs=1, rows=write_rows(tmp_path, groups=1))
-    assert any("validation: off" in line for line in heard.lines)
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "workdir", recorded, epochs=1, rows=write_rows(tmp_path, groups=1))
+    assert any("validation: off" in line for line in recorded.lines)
 
 
 def test_decisions_are_said_with_their_reasons(tiny_model: Path, tmp_path: Path) -> None:
-    heard = Heard()
-    fit(tiny_model, tmp_path / "workdir", heard, epochs=1)
-    said = "\n".join(heard.lines)
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "workdir", recorded, epochs=1)
+    said = "\n".join(recorded.lines)
     for expected in (
         "lora in fp32 on cpu: test",
         "micro-batch: packs of at most",

@@ -1,4 +1,4 @@
-"""What is told while training goes on is true, and does not disturb it."""
+"""What a fit reports after each step is true."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasks.training.adapters.methods import load_model
 from tasks.training.running.callback import time_left
 from tasks.training.step import roofline
 from tasks.training.step.roofline import matmul_roofline
-from tests.training.examples import Heard, fit, token_rows
+from tests.training.examples import RecordingReporter, fit, token_rows
 
 
-class Listening(Heard):
-    """Remembers notes and measurements."""
+class MeasurementReporter(RecordingReporter):
+    """Records notes and measurements too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,33 +26,33 @@ class Listening(Heard):
         self.numbers: list[tuple[int, dict[str, float]]] = []
 
     def advance(self, done: float, total: float, note: str = "") -> None:
-        """Remember a note."""
+        """Record a note."""
         super().advance(done, total, note)
         self.notes.append(note)
 
     def measured(self, step: int, numbers: dict[str, float]) -> None:
-        """Remember numbers."""
+        """Record numbers."""
         self.numbers.append((step, numbers))
 
 
-def test_each_step_tells_loss_speed_share_of_the_limit_and_time_left(tiny_model: Path, tmp_path: Path) -> None:
-    heard = Listening()
-    fitted = fit(tiny_model, tmp_path / "workdir", heard, epochs=2)
+def test_each_step_reports_loss_speed_share_of_the_roofline_and_time_left(tiny_model: Path, tmp_path: Path) -> None:
+    recorded = MeasurementReporter()
+    fitted = fit(tiny_model, tmp_path / "workdir", recorded, epochs=2)
     assert all(
         re.fullmatch(r"loss \d+\.\d\d · [\d,]+ tokens/s \(\d+% of the matmul roofline\) · \d+ s left", note)
-        for note in heard.notes
+        for note in recorded.notes
     )
-    assert heard.notes[-1].endswith(" 0 s left")
-    losses = {step: numbers["loss"] for step, numbers in heard.numbers if "loss" in numbers}
+    assert recorded.notes[-1].endswith(" 0 s left")
+    losses = {step: numbers["loss"] for step, numbers in recorded.numbers if "loss" in numbers}
     assert sorted(losses) == list(range(1, fitted.steps + 1))
     assert min(
-        numbers["validation_loss"] for _, numbers in heard.numbers if "validation_loss" in numbers
+        numbers["validation_loss"] for _, numbers in recorded.numbers if "validation_loss" in numbers
     ) == pytest.approx(fitted.validation_loss, abs=1e-6)
-    assert all(numbers["tokens_per_s"] > 0 for _, numbers in heard.numbers if "tokens_per_s" in numbers)
+    assert all(numbers["tokens_per_s"] > 0 for _, numbers in recorded.numbers if "tokens_per_s" in numbers)
 
 
 @pytest.mark.parametrize(("method", "passes"), [("lora", 4), ("qlora", 4), ("full", 6)])
-def test_the_limit_is_the_rate_of_products_over_what_a_token_needs(
+def test_the_roofline_is_the_rate_of_products_over_the_operations_of_a_token(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, method: Any, passes: int
 ) -> None:
     rows = token_rows()
@@ -70,7 +70,7 @@ def test_the_limit_is_the_rate_of_products_over_what_a_token_needs(
     )
 
 
-def test_time_left_is_told_as_coarsely_as_it_is_known() -> None:
+def test_time_left_is_in_seconds_minutes_or_hours() -> None:
     assert [time_left(seconds) for seconds in (0.2, 89, 600, 7200)] == [
         "0 s left",
         "89 s left",

@@ -1,4 +1,4 @@
-"""Nothing is lost, whatever happens to the process."""
+"""A fit that was interrupted at any moment ends in the bytes of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.errors import TrainingStopped
 from tasks.training.running.checkpoints import is_whole, newest_whole, put_in_place, read_state
 from tasks.training.running.stopping import is_out_of_patience, stoppable
 from tasks.training.running.trainer import PackedTrainer
-from tests.training.examples import Heard, fit, sealed_digest, write_rows
+from tests.training.examples import RecordingReporter, fit, sealed_digest, write_rows
 
 
 class PowerCut(Exception):
@@ -47,11 +47,11 @@ def test_a_resumed_fit_seals_the_bytes_of_an_uninterrupted_one(
     with pytest.raises(PowerCut):
         fit(tiny_model, tmp_path / "cut", checkpoint_minutes=1e-9, **settings)
     monkeypatch.setattr(PackedTrainer, "training_step", step)
-    heard = Heard()
-    fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9, **settings)
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "cut", recorded, checkpoint_minutes=1e-9, **settings)
 
-    assert heard.steps[0] == 6
-    assert any("resumes after step 5" in line for line in heard.lines)
+    assert recorded.steps[0] == 6
+    assert any("resumes after step 5" in line for line in recorded.lines)
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 
@@ -59,9 +59,9 @@ def test_a_fit_that_was_done_but_not_sealed_is_sealed_without_training(tiny_mode
     fit(tiny_model, tmp_path / "workdir", epochs=1)
     before = sealed_digest(tmp_path / "workdir")
     shutil.rmtree(tmp_path / "workdir" / "out")
-    heard = Heard()
-    fit(tiny_model, tmp_path / "workdir", heard, epochs=1)
-    assert heard.steps == []
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "workdir", recorded, epochs=1)
+    assert recorded.steps == []
     assert sealed_digest(tmp_path / "workdir") == before
 
 
@@ -74,11 +74,11 @@ def test_going_on_with_other_rows_another_base_or_other_settings_is_refused_and_
     before = sealed_digest(tmp_path / "workdir")
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
     other = write_rows(tmp_path, count=23)
-    told = (
+    message = (
         r"belong to another fit; 3 of \d+ inputs differ: base '\w+' there, '\w+' now; data '\w+' there, '\w+' now; "
         r"training.rank 4 there, 8 now\."
     )
-    with pytest.raises(TrainingStopped, match=told):
+    with pytest.raises(TrainingStopped, match=message):
         fit(base, tmp_path / "workdir", **usual | {"rows": other, "rank": 8})
     shutil.copytree(tiny_model, base, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "workdir" / "out")
@@ -175,8 +175,8 @@ def test_sigterm_saves_and_stops_and_the_same_command_ends_in_the_bytes_of_an_un
     assert f"training stopped after step {step} of" in _said(tmp_path / "cut")
     assert not sealed_digest(tmp_path / "cut")
     assert _run(tiny_model, tmp_path / "cut", rows, minutes=1000).wait(100) == 0
-    heard = _said(tmp_path / "cut")
-    assert f"step {step + 1}\n" in heard and f"step {step}\n" not in heard
+    recorded = _said(tmp_path / "cut")
+    assert f"step {step + 1}\n" in recorded and f"step {step}\n" not in recorded
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from schemas.errors import StoreUnwritable
 from tasks.training.running.checkpoints import is_whole, put_in_place, write_whole
-from tests.training.examples import Heard, fit, sealed_digest
+from tests.training.examples import RecordingReporter, fit, sealed_digest
 
 
-class FullDisk(Heard):
+class FullDisk(RecordingReporter):
     """From a step on, no file may grow beyond `most` bytes: the kernel refuses to write more, as a full disk does."""
 
     def __init__(self, step: int, most: int) -> None:
@@ -41,19 +41,19 @@ def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing_and_says_what_is_kept
     tiny_model: Path, tmp_path: Path, step: int, most: int, refused: str
 ) -> None:
     fit(tiny_model, tmp_path / "whole", checkpoint_minutes=1e-9)
-    former, heard = resource.getrlimit(resource.RLIMIT_FSIZE), FullDisk(step, most)
-    told = (
+    former, recorded = resource.getrlimit(resource.RLIMIT_FSIZE), FullDisk(step, most)
+    message = (
         rf"{refused} could not be written into .* MB free there\. The last good checkpoint is step-{step - 1:06d}, "
         r"and it is kept: free space and run again"
     )
-    with pytest.raises(StoreUnwritable, match=told):
-        fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)
+    with pytest.raises(StoreUnwritable, match=message):
+        fit(tiny_model, tmp_path / "cut", recorded, checkpoint_minutes=1e-9)
     resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    assert any("deleting the checkpoints before the last good one to make room" in line for line in heard.lines)
+    assert any("deleting the checkpoints before the last good one to make room" in line for line in recorded.lines)
     assert not (tmp_path / "cut" / "aside").exists()
-    heard = Heard()
-    fit(tiny_model, tmp_path / "cut", heard, checkpoint_minutes=1e-9)
-    assert heard.steps[0] == step
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "cut", recorded, checkpoint_minutes=1e-9)
+    assert recorded.steps[0] == step
     assert sealed_digest(tmp_path / "cut") == sealed_digest(tmp_path / "whole")
 
 

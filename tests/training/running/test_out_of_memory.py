@@ -1,4 +1,4 @@
-"""Memory that runs out in the middle makes packs smaller; rows, steps and numbers stay."""
+"""Running out of memory makes packs smaller; rows, steps and numbers stay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from schemas.errors import MachineLacks
 from tasks.training.running.out_of_memory import is_out_of_memory
 from tasks.training.running.trainer import PackedTrainer
-from tests.training.examples import Heard, fit
+from tests.training.examples import RecordingReporter, fit
 
 CPU = (
     "[enforce fail at alloc_cpu.cpp:123] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
@@ -56,19 +56,19 @@ def test_a_fit_that_ran_out_of_memory_ends_as_an_undisturbed_one(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
     undisturbed = fit(tiny_model, tmp_path / "whole")
-    sizes, heard = run_short(monkeypatch, fault, (3, True)), Heard()
-    shrunk = fit(tiny_model, tmp_path / "short", heard)
+    sizes, recorded = run_short(monkeypatch, fault, (3, True)), RecordingReporter()
+    shrunk = fit(tiny_model, tmp_path / "short", recorded)
     assert losses(tmp_path / "short") == pytest.approx(losses(tmp_path / "whole"), abs=2e-6)  # the log rounds to 1e-6
     assert (shrunk.steps, shrunk.train_tokens) == (undisturbed.steps, undisturbed.train_tokens)
     capacity = json.loads((tmp_path / "short" / "decisions.json").read_text())["capacity"]
     assert capacity == sizes[0] // 2 and max(sizes[1:]) <= capacity
     assert any(
         f"out of memory at step 4: continuing with packs of at most {capacity} tokens instead of" in line
-        for line in heard.lines
+        for line in recorded.lines
     )
 
 
-def test_memory_that_runs_out_in_validation_is_met_the_same_way(
+def test_running_out_of_memory_in_validation_makes_packs_smaller_too(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(tiny_model, tmp_path / "whole", epochs=2)
@@ -88,12 +88,12 @@ def test_a_row_that_does_not_fit_alone_ends_training_with_its_number(
         raise RuntimeError(CPU)
 
     monkeypatch.setattr(PackedTrainer, "pack_loss", never)
-    heard = Heard()
+    recorded = RecordingReporter()
     with pytest.raises(
         MachineLacks, match=r"a single row in a pass: row \d+ of \d+ tokens does not fit into memory with the model"
     ):
-        fit(tiny_model, tmp_path / "workdir", heard)
-    assert sum("out of memory at step 1" in line for line in heard.lines) > 1
+        fit(tiny_model, tmp_path / "workdir", recorded)
+    assert sum("out of memory at step 1" in line for line in recorded.lines) > 1
 
 
 def test_an_error_of_another_kind_is_not_taken_for_a_lack_of_memory(

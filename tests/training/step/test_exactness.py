@@ -16,7 +16,7 @@ from tasks.training.step.loss import answer_loss, answering, pack_loss
 from tasks.training.step.packing import pack_rows
 from tests.training.examples import padded, token_rows
 
-METHODS = ["lora", "qlora", "full", "qlora qera", "lora dora", "lora rslora", "qlora dora", "qlora rslora"]
+METHODS = ["lora", "qlora", "full", "lora dora", "lora rslora", "qlora dora", "qlora rslora"]
 
 
 @pytest.fixture(params=METHODS)

@@ -14,7 +14,7 @@ import torch
 from schemas.training_config import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.step.kernels import fuse_norms_and_gates, has_liger, kernels_line
-from tests.training.examples import Heard, fit
+from tests.training.examples import RecordingReporter, fit
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_on_a_card_liger_takes_norms_and_gates_and_neither_the_loss_nor_what_is_
     assert "Liger's norms" in kernels_line("cuda")
 
 
-def test_without_liger_the_decisions_say_what_stands_in_and_why(tiny_model: Path, tmp_path: Path) -> None:
+def test_without_liger_the_decisions_name_our_own_norms_and_why(tiny_model: Path, tmp_path: Path) -> None:
     assert not has_liger("cpu") and "not installed" in kernels_line("cuda")
-    heard = Heard()
-    fit(tiny_model, tmp_path / "workdir", heard, epochs=0.3)
-    assert "kernels: our own norms, as Liger's kernels need a CUDA card" in heard.lines
+    recorded = RecordingReporter()
+    fit(tiny_model, tmp_path / "workdir", recorded, epochs=0.3)
+    assert "kernels: our own norms, as Liger's kernels need a CUDA card" in recorded.lines

@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_formula(dtype: torch.dtype, apart: float) ->
     assert torch.allclose(states.grad.double(), exact.grad, rtol=apart, atol=apart)
 
 
-def test_every_norm_of_a_frozen_base_is_joined(tiny_model: Path) -> None:
+def test_every_norm_of_a_frozen_base_is_fused(tiny_model: Path) -> None:
     model = load_model(tiny_model, TrainingConfig(method="lora", rank=4), torch.float32, "cpu")
     layers = model.config.num_hidden_layers
     assert (
@@ -55,7 +55,7 @@ def test_every_norm_of_a_frozen_base_is_joined(tiny_model: Path) -> None:
     )
 
 
-def test_a_norm_of_another_formula_or_one_that_is_trained_keeps_its_own_way() -> None:
+def test_a_norm_of_another_formula_or_a_trained_one_is_not_fused() -> None:
     gemma = GemmaRMSNorm(48).requires_grad_(False)
     assert fuse_norms(torch.nn.ModuleList([gemma, LlamaRMSNorm(48)])) == 0
     assert fuse_norms(torch.nn.ModuleList([frozen_norm(torch.float32)])) == 1
