@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
+from schemas.errors import DatasetRefused
 from tasks.data.locating import locate_data
 from tasks.data.task import validate_data
 from tasks.reuse.current_store import current_store
-from tasks.reuse.store import ArtifactStore, sha256_of
 from tests.data.conftest import Room, sound_rows
 
 
@@ -216,58 +214,6 @@ def test_few_rows_are_advised_against_and_not_refused(room: Room) -> None:
     room.write(sound_rows(60))
     room.validate()
     assert any("below 500" in line for line in room.listener.lines)
-
-
-def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:
-    room.write("x", "docs/a.pdf")
-    config = room.config(
-        {"answer": {"format": "sql", "database": "none.sqlite"}, "metric": "sql_execution"},
-        source="none.jsonl",
-        corpus="docs/*",
-    )
-    with pytest.raises(ConfigRefused) as refused:
-        locate_data(config, room.workdir.store)
-    for part in (
-        "data.source: no file matches 'none.jsonl'",
-        "data.corpus: a.pdf is of no kind",
-        "task.answer.database: no file matches 'none.sqlite'",
-    ):
-        assert part in str(refused.value)
-
-
-def test_a_database_with_changes_outside_its_file_is_refused(room: Room) -> None:
-    room.write(sound_rows(3))
-    database = sqlite3.connect(room.folder / "d.sqlite")
-    database.executescript("pragma journal_mode = wal; create table t(a); insert into t values (1);")
-    config = room.config({"answer": {"format": "sql", "database": "d.sqlite"}})
-    with pytest.raises(ConfigRefused, match="wal_checkpoint"):
-        locate_data(config, room.workdir.store)
-    database.close()
-
-
-def test_a_source_that_changed_since_it_was_located_is_an_error(room: Room) -> None:
-    room.write(sound_rows(60))
-    config = room.config()
-    sources = locate_data(config, room.workdir.store)
-    room.write(sound_rows(61))
-    with pytest.raises(TuneworthyError, match="changed or went away"):
-        validate_data.function(config.task, config.data, config.seed, sources, workdir=room.workdir)
-
-
-def test_an_unchanged_source_is_not_read_again_and_a_changed_one_is_read_once(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
-    monkeypatch.setattr("tasks.reuse.store.sha256_of", lambda path: (read.append(path.name), sha256_of(path))[1])
-    path = room.write(sound_rows(60))
-    first = locate_data(room.config(), room.workdir.store).rows[0].digest
-    again = locate_data(room.config(), ArtifactStore(room.workdir.store.root)).rows[0].digest
-    assert (read, again) == (["rows.jsonl"], first)
-    stat = path.stat()
-    path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 2"))
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as long, and as old by its own account
-    assert locate_data(room.config(), room.workdir.store).rows[0].digest != first
-    assert read == ["rows.jsonl", "rows.jsonl"]
 
 
 def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:

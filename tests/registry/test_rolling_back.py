@@ -115,7 +115,7 @@ def test_what_cannot_be_gone_back_to_is_told_with_what_there_is(made: Made) -> N
 @pytest.mark.parametrize(
     ("lost", "error", "told"),
     [
-        ("base", ModelMissing, r"stands on tiny with digest .* not in .*champion was not changed"),
+        ("base", ModelMissing, r"needs tiny with digest .* not in .*champion was not changed"),
         ("files", ArtifactBroken, "MLflow does not have the files of version 1"),
         ("altered", ArtifactBroken, "not the ones that were registered"),
     ],
@@ -145,7 +145,7 @@ def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champi
     with open_registry("", two.store, "") as registry:
         registry.client.set_model_version_tag(MODEL, "1", "base_digest", other.digest)
         registry.client.set_model_version_tag(MODEL, "1", "template_digest", other.template_digest)
-    with pytest.raises(TuneworthyError, match="golden rows are rendered otherwise"):
+    with pytest.raises(TuneworthyError, match="golden rows are rendered"):
         roll_back("", MODEL, None, two.store)
 
 
