@@ -22,8 +22,8 @@ from tests.random_adapter import sealed_adapter
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that MLflow was asked about."""
     models: list[str] = []
-    ask = looking._look
-    monkeypatch.setattr(looking, "_look", lambda registry, model: models.append(model) or ask(registry, model))
+    ask = looking._look_up
+    monkeypatch.setattr(looking, "_look_up", lambda registry, model: models.append(model) or ask(registry, model))
     monkeypatch.setattr(looking, "_did_not_answer", {})
     return models
 
