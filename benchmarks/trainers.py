@@ -88,7 +88,7 @@ def with_engine(contest: Contest) -> Figures:
     from tasks.reuse.stage import WorkDirectory
     from tasks.reuse.store import ArtifactStore
     from tasks.training.fitting import train
-    from tasks.training.running.resuming import read_state
+    from tasks.training.running.checkpoints import read_state
 
     timed = Timed()
     workdir = WorkDirectory(contest.folder, ArtifactStore(contest.folder / "store"), timed)

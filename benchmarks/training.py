@@ -32,12 +32,11 @@ import itertools
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +45,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from machine import processor  # noqa: E402 - found on the path above
 from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402
+from training_table import TRL, table  # noqa: E402
 
 if TYPE_CHECKING:
     from tasks.training.rows import TokenRow
 
 INSTRUCTION = "Answer the request. Answer with one line and nothing else."
 TICKETS = ROOT / "configs" / "demo" / "tickets.jsonl"
-TRL = ("trl-padded", "trl-padding-free", "trl-packing")
 LINES = [
     f"{trainer}/{method}/{dtype}"
     for method, dtype, trainer in itertools.product(("lora", "qlora"), ("fp32", "bf16"), ("engine", "plain", *TRL))
@@ -191,16 +190,11 @@ def random_base(folder: Path, base: Path) -> Path:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    shape = {
-        "hidden_size": 960,
-        "intermediate_size": 2560,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 15,
-        "num_key_value_heads": 5,
-    }
+    shape = {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32}
+    heads = {"num_attention_heads": 15, "num_key_value_heads": 5}
     torch.manual_seed(SEED)
     model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape)
+        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape, **heads)
     )
     model.to(torch.bfloat16).save_pretrained(folder / "random")
     tokenizer.save_pretrained(folder / "random")
@@ -208,55 +202,13 @@ def random_base(folder: Path, base: Path) -> Path:
 
 
 def geoquery(folder: Path) -> list[Path]:
-    """Return GeoQuery as rows, where the shared data is to be had."""
+    """Return GeoQuery as rows, where the shared data is available."""
     from tests.real.geoquery import ROWS, SOURCE, convert
 
     if not (SOURCE / ROWS).exists():
         return []
     convert(folder / "rows")
     return [folder / "rows" / "geoquery.jsonl"]
-
-
-def table(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """Yield a table's lines, and what the bars ask for."""
-    yield (
-        f"{'line':28}{'tokens/s':>9}{'loss, first':>12}{'loss, last':>11}{'held out':>9}{'peak GiB':>9}"
-        f"{'GFLOP/s':>8}{'of limit':>9}"
-    )
-    for line in rounds[0]:
-        losses, held_out = rounds[0][line]["losses"], rounds[0][line]["held_out"]
-        speed, rate, share, peak = (middle(rounds, line, name) for name in ("tokens_per_s", "rate", "share", "peak"))
-        yield (
-            f"{line:28}{speed:>9.0f}{losses[0]:>12.4f}{losses[-1]:>11.4f}{held_out:>9.4f}{peak / 2**30:>9.2f}"
-            f"{rate / 1e9:>8.0f}{share:>9.0%}"
-        )
-    yield from bars(rounds)
-
-
-def middle(rounds: Sequence[dict[str, dict[str, Any]]], line: str, name: str) -> float:
-    """Return the median of the rounds."""
-    return statistics.median(measured[line][name] for measured in rounds)
-
-
-def bars(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """Yield the comparisons with trl that the lines at hand allow."""
-    first = rounds[0]
-    for method in ("lora", "qlora"):
-        ours, others = f"engine/{method}/bf16", [f"{name}/{method}/bf16" for name in TRL]
-        if ours not in first or not all(line in first for line in others):
-            continue
-        speeds = {line: middle(rounds, line, "tokens_per_s") for line in [ours, *others]}
-        best = max(others, key=speeds.__getitem__)
-        peak, loss = (middle(rounds, ours, name) / middle(rounds, others[1], name) for name in ("peak", "held_out"))
-        versus = (
-            f"{speeds[ours] / speeds[best]:.2f}x trl's best ({best}), {speeds[ours] / speeds[others[0]]:.2f}x its "
-            "padded one"
-        )
-        yield f"{method}, bf16: {versus}; peak {peak:.2f}x and held-out loss {loss:.3f}x padding-free's"
-    pair = [line for line in ("engine/lora/fp32", "trl-padded/lora/fp32", "plain/lora/fp32") if line in first][:2]
-    if len(pair) == 2:
-        apart = max(abs(one - other) for one, other in zip(*(first[line]["losses"] for line in pair), strict=True))
-        yield f"fp32: {pair[0]} and {pair[1]} are at most {apart:.1e} apart in a step's loss"
 
 
 def curve(arguments: argparse.Namespace, bases: dict[str, Path], rows: Path) -> Iterable[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.arms_config import ArmsConfig
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
 from schemas.task_config import TaskConfig
-from tasks.arms.slicing import arm_slice
+from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
 
 
@@ -22,7 +22,7 @@ def score_arms(
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
     return tuple(
-        score_arm(arm_slice(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
+        score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
         for arm in arms
     )
 

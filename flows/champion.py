@@ -22,7 +22,7 @@ from schemas.artifacts import (
 from schemas.champion import Champion, RegistryLookup, SplitRule
 from schemas.config import RunConfig
 from schemas.errors import RegistryUnreachable
-from tasks.arms.slicing import ArmSlice, arm_slice
+from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_champion
 from tasks.base.task import fetch_base
 from tasks.data.task import find_learned_rows
@@ -59,7 +59,8 @@ def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
     and how the rows were split.
     """
     settings = {
-        f"arm.{arm}": arm_slice(arm, config.arms, has_documents(data)).model_dump_json() for arm in config.arms.trained
+        f"arm.{arm}": arm_settings(arm, config.arms, has_documents(data)).model_dump_json()
+        for arm in config.arms.trained
     }
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
     return settings | {"split": split.model_dump_json()}
@@ -103,9 +104,7 @@ def compare_with_champion(
         problem = scored.problem
     if problem:
         return Compared(why_not=f"{who} was not measured: {first_line(problem)}")
-    return Compared(
-        compare_champion(config.decision, config.seed, champion.version, arm.name, scored, learned, verdict, arms)
-    )
+    return Compared(compare_champion(config.decision, champion.version, arm.name, scored, learned, verdict, arms))
 
 
 def rival(look: RegistryLookup, adapter: AdapterArtifact | None) -> Champion | None:
@@ -136,10 +135,10 @@ def _destination() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", "")
 
 
-def _arm_settings(champion: Champion, config: RunConfig) -> ArmSlice | None:
-    """Return the settings of the champion's arm, with today's limit of rows; None if they cannot be read."""
+def _arm_settings(champion: Champion, config: RunConfig) -> ArmSettings | None:
+    """Return how the champion asks, on as many rows as today's arms."""
     try:
-        return ArmSlice.model_validate({**json.loads(champion.arm_settings), "limit": config.arms.limit})
+        return ArmSettings.model_validate({**json.loads(champion.arm_settings), "limit": config.arms.limit})
     except (ValueError, ValidationError):
         return None
 

@@ -12,12 +12,13 @@ import time
 from typing import TYPE_CHECKING, cast
 
 import schemas.errors
+from flows.pools import places_held
 from schemas.config import RunConfig, StageLimits
 from schemas.errors import TrainingStopped, TransientFault, TuneworthyError, WorkerMissing
 from schemas.orders import TrainOrder
 from tasks.reuse.planning import Pending, current_plan
-from tasks.reuse.prefect_tasks import page_of, publish_link
-from tasks.reuse.progress import current_reporter
+from tasks.reuse.prefect_tasks import FlowRunPage, in_flow_run, page_of, publish_link
+from tasks.reuse.progress import Reporters, current_reporter
 from tasks.training.task import train_adapter
 
 if TYPE_CHECKING:
@@ -73,8 +74,14 @@ def send_training(
             if tried == retries:
                 raise
             pause = SECONDS_BEFORE_ANOTHER_TRY * 2**tried * (1 + random.random() / 2)
-            current_reporter.get().say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
+            _say(f"{fault} Try {tried + 2} of {retries + 1} in {pause:.0f} s.")
             time.sleep(pause)
+
+
+def _say(line: str) -> None:
+    """Report a line, also in the flow run's log: on a worker there is no terminal."""
+    pages = [FlowRunPage("send_training")] if in_flow_run() else []
+    Reporters(current_reporter.get(), *pages).say(line)
 
 
 def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -> FlowRun:
@@ -95,7 +102,7 @@ def _submit(order: TrainOrder, deployment: str, without_worker: str, key: str) -
         )
         run = cast("FlowRun", submitted)  # a coroutine only inside an event loop, where this never runs
         if run.state is None or not run.state.is_final() or run.state.is_completed():
-            current_reporter.get().say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")
+            _say(f"training was sent to {deployment}: flow run {run.name} ({run.id})")
             publish_link(LINK, page_of(run.id), f"Flow run {run.name} on {deployment}: its log and progress.")
             return run
         attempt = f"{key}-{run.id}"
@@ -116,8 +123,8 @@ def _check_worker(client: SyncPrefectClient, deployment: str, without_worker: st
         return
     problem = f"no healthy worker serves pool {pool!r} of {deployment!r}; start one: prefect worker start --pool {pool}"
     if without_worker == "fail":
-        raise WorkerMissing(f"training.where: {problem}, or set training.without_worker: wait.")
-    current_reporter.get().say(f"waiting: {problem}")
+        raise WorkerMissing(f"training.where: {problem}. Or set training.without_worker: wait.")
+    _say(f"waiting: {problem}")
 
 
 def _watch(run: FlowRun) -> None:
@@ -130,13 +137,24 @@ def _watch(run: FlowRun) -> None:
             state = client.read_flow_run(run.id).state
             if state is not None and state.is_final():
                 break
-            if state is not None and state.name != last:
-                last = state.name or ""
-                current_reporter.get().say(f"worker's run {run.name}: {last}")
+            standing = _standing(client, run, state) if state is not None else last
+            if standing != last:
+                last = standing
+                _say(last)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if not state.is_completed():
         ended = f"The worker's run {run.name} ended as {state.name}: {state.message}. See flow run {run.id}"
         raise _fault_of(state)(f"{ended}; run again to resume from its last checkpoint.")
+
+
+def _standing(client: SyncPrefectClient, run: FlowRun, state: State) -> str:
+    """Return how a run stands; while every place of its pool is taken, by whom."""
+    pool = run.work_pool_name
+    limit = client.read_work_pool(pool).concurrency_limit if pool and state.is_scheduled() else None
+    if pool and limit is not None and len(holders := places_held(client, pool)) >= limit:
+        named = ", ".join(f"{holder.name} ({holder.id})" for holder in holders)
+        return f"waits for the card: pool {pool} runs {limit} at a time, now {named}"
+    return f"worker's run {run.name}: {state.name}"
 
 
 def _fault_of(state: State) -> type[TuneworthyError]:

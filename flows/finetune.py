@@ -41,7 +41,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     report_data(config, data, rendering, check_leakage(data, sources.benchmark, sources.cached_items))
 
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(config.decision, None, config.seed, untrained, None, subject="untrained")
+    first = decide(config.decision, None, untrained, None, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
@@ -53,5 +53,5 @@ def finetune(config: RunConfig) -> ReportArtifact:
     benchmark = benchmark_adapter(
         config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(config.decision, config.benchmark.margin, config.seed, untrained + trained, benchmark)
+    verdict = decide(config.decision, config.benchmark.margin, untrained + trained, benchmark)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

@@ -111,7 +111,7 @@ class RunConfig(Section):
         max_length=60,
         description="Lower-case name of the run; also the MLflow experiment.",
     )
-    seed: int = Field(7, ge=0, le=2**31 - 1, description="Seeds the split, the shots, the training and the bootstrap.")
+    seed: int = Field(7, ge=0, le=2**31 - 1, description="Seeds the split, the shots and the training.")
     task: TaskConfig = Field(description="What is asked and how it is scored.")
     data: DataConfig = Field(description="The rows.")
     base: BaseConfig = Field(description="The base model.")

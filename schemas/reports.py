@@ -26,6 +26,7 @@ class ArmReport(Report):
 
     arm: str
     rows: int
+    groups: int = Field(description="Groups of rows that the intervals rest on.")
     score: float
     low: float
     high: float
@@ -94,6 +95,7 @@ class ChampionReport(Report):
     version: str
     arm: str = Field(description="The arm it was registered as: tuned or tuned_retrieval, with its own settings.")
     rows: int = Field(description="Held-out rows that are compared.")
+    groups: int = Field(description="Groups of rows that the intervals rest on.")
     left_out: int = Field(description="Held-out rows that it was trained on, or may have been.")
     score: float
     low: float
@@ -129,9 +131,10 @@ class Verdict(Report):
     worth: float
     confidence: float
     rows: int
-    rows_needed: int | None = Field(
-        None, description="For `undecided`: held-out rows at which the same difference would be conclusive."
+    groups_needed: int | None = Field(
+        None, description="For `undecided`: groups at which the same difference is conclusive in 8 of 10 cases."
     )
+    rows_needed: int | None = Field(None, description="About the held-out rows that so many groups have.")
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")

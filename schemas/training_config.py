@@ -15,54 +15,43 @@ class TrainingConfig(Section):
     method: Literal["qlora", "lora", "full"] = Field(
         "qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight."
     )
-    adapter: Literal["auto", "lora", "dora", "rslora", "pissa", "loftq", "qera"] = Field(
+    adapter: Literal["auto", "lora", "dora", "rslora", "qera"] = Field(
         "auto",
-        description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the main "
-        "part "
-        "of what 4 bits took from the "
-        "layers' outputs on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora only. lora: "
-        "starts at nothing. "
-        "rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with the default alpha "
-        "root-of-rank times as strong as lora, so lower the rate. dora: also trains each output's length; often "
-        "better at a low rank, slower. "
-        "pissa: starts from each layer's main directions and learns faster at first; its sealed adapter has twice "
-        "the rank; not with qlora. "
-        "loftq: starts from the main part of what 4 bits took from the weights; qlora only; no gain was measured on "
-        "a model of 135M.",
+        description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the "
+        "output error that 4 bits make on the first train rows, so that a 4-bit base learns like a 16-bit one; qlora "
+        "only. lora: starts at zero. rslora: scaled by alpha / root of rank, so that high ranks learn as fast; with "
+        "the default alpha root-of-rank times as strong as lora, so lower the rate. dora: also trains each "
+        "output's length; often better at a low rank, slower.",
     )
     targets: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None,
         min_length=1,
         description="Ends of the names of the layers that get an adapter, such as q_proj; all linear layers when left "
-        "out, "
-        "which learns best.",
+        "out, which learns best.",
     )
     rank: int = Field(16, ge=1, le=1024, description="LoRA rank: higher learns more and forgets more, at more memory.")
     alpha: float | None = Field(None, gt=0, description="LoRA scale; 2 x rank when left out.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the LoRA adapters.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the inputs of the LoRA adapters.")
     learning_rate: float = Field(
         2e-4,
         gt=0,
         le=1,
-        description="Peak rate. LoRA wants about ten times the rate of full fine-tuning; a small model more still.",
+        description="Peak rate. LoRA needs about ten times the rate of full fine-tuning; a small model even more.",
     )
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit"] = Field(
         "adamw",
-        description="8bit: states in a quarter of the memory; paged: states go to main memory when the card is full. "
-        "Both "
-        "need a CUDA card.",
+        description="8bit: states in a quarter of the memory; paged: states move to main memory when the card is full. "
+        "Both need a CUDA card.",
     )
     gradient_checkpointing: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Compute layers again in the backward pass instead of keeping them: about a third slower, a "
-        "fraction of "
-        "the memory, equal numbers. "
-        "auto: only where the longest row would not fit otherwise.",
+        "fraction of the memory, equal numbers. auto: only where the longest row would not fit otherwise.",
         json_schema_extra=NOT_IN_KEY,
     )
     epochs: float = Field(3, gt=0, le=1000, description="Passes over the train rows.")
     tokens_per_step: int = Field(
-        2048, ge=16, le=4_000_000, description="Tokens that one optimiser step sees: the effective batch."
+        2048, ge=16, le=4_000_000, description="Tokens of one optimiser step: the effective batch."
     )
     max_length: int = Field(
         1024, ge=16, le=1_000_000, description="A row with more tokens than this is refused by name, never cut."
@@ -88,22 +77,21 @@ class TrainingConfig(Section):
         1,
         ge=1,
         le=64,
-        description="Processes that train together, one a card; every step sees the rows that it sees on one. On a CPU "
-        "they "
-        "share its cores.",
+        description="Processes that train together, one a card; every step has the rows that it has on one. On a CPU "
+        "they share its cores.",
         json_schema_extra=NOT_IN_KEY,
     )
     checkpoint_minutes: float = Field(
         5,
         gt=0,
         le=1440,
-        description="Minutes between checkpoints; a killed run goes on from the last one.",
+        description="Minutes between checkpoints; a killed run resumes from the last one.",
         json_schema_extra=NOT_IN_KEY,
     )
 
     @property
     def adapter_kind(self) -> str:
-        """The kind of adapter that `adapter` comes to with this method."""
+        """The kind of adapter: what "auto" stands for with this method, else `adapter`."""
         return ("qera" if self.method == "qlora" else "lora") if self.adapter == "auto" else self.adapter
 
     @model_validator(mode="after")
@@ -114,16 +102,9 @@ class TrainingConfig(Section):
                 'adapter and targets choose adapters, and method "full" has none: leave both out, or set method '
                 '"qlora" or "lora"'
             )
-        if self.method != "qlora" and self.adapter in ("loftq", "qera"):
+        if self.method != "qlora" and self.adapter == "qera":
             raise ValueError(
-                f'adapter "{self.adapter}" makes up for what 4 bits take away, and method "{self.method}" has '
-                "nothing to make up for: "
-                'set method "qlora" or adapter "lora"'
-            )
-        if self.method == "qlora" and self.adapter == "pissa":
-            raise ValueError(
-                'adapter "pissa" changes the base before it is quantised, and the adapter could not be put beside '
-                "the sealed one: "
-                'set method "lora", or adapter "lora", "rslora", "dora", "loftq" or "qera"'
+                f'adapter "qera" corrects the error of a 4-bit base, and method "{self.method}" has none: set method '
+                '"qlora" or adapter "lora"'
             )
         return self

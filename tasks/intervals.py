@@ -1,9 +1,8 @@
-"""Confidence intervals of means and of paired differences, by bootstrap over clusters.
+"""Confidence intervals and one-sided tests of mean scores and of paired differences, over groups of rows.
 
-Rows of one group (one phrasing, one document) rise and fall together, so whole groups are drawn, not rows; otherwise an
-interval is too narrow and a null result promotes by luck. Percentile bootstrap: Efron and Tibshirani, An Introduction
-to the Bootstrap (1993), ch. 13; drawing whole clusters: Davison and Hinkley, Bootstrap Methods and their Application
-(1997), 3.8.
+Closed form: the same rows give the same numbers, without a seed. An interval's low end lies at or above a bound exactly
+when the claim "above the bound" has a p-value of at most (1 - confidence) / 2. The formula and its reasons:
+tasks/statistics/clusters.py.
 """
 
 from __future__ import annotations
@@ -12,107 +11,88 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-RESAMPLES = 10_000
-BLOCK = 2_000_000  # counts held at once: 16 MB
+from tasks.statistics.clusters import FEWEST_GROUPS, Clusters, bounds_of, chance_not_above, chance_not_below, gathered
+from tasks.statistics.tail import Floats
+
+Rows = Sequence[float] | Floats
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the bounds that hold it with the confidence asked for."""
+    """A mean, the bounds that hold it with the confidence asked for, and the groups that it rests on."""
 
     mean: float
     low: float
     high: float
+    groups: int
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether there are groups enough to claim anything at a confidence."""
+        return self.groups >= FEWEST_GROUPS
+
+    def is_above(self, bound: float) -> bool:
+        """Tell whether the mean is at least the bound, at the interval's confidence."""
+        return self.is_conclusive and self.low >= bound
+
+    def is_below(self, bound: float) -> bool:
+        """Tell whether the mean is below the bound, at the interval's confidence."""
+        return self.is_conclusive and self.high < bound
 
 
-def mean_interval(
-    values: Sequence[float] | Floats, *, confidence: float, seed: int, clusters: Sequence[str] | None = None
-) -> Interval:
-    """Return the mean of scores in 0..1 with its interval.
+def scores_of(values: Rows, clusters: Sequence[str] | None = None) -> Clusters:
+    """Return scores in 0..1 as a sample to ask.
 
     Args:
         values: one score a row, shape (rows,).
-        confidence: such as 0.95.
-        seed: of the bootstrap.
         clusters: the group of each row; without it every row is its own.
 
     Raises:
-        ValueError: there are no values.
+        ValueError: there are no values, or one lies outside 0..1.
     """
-    interval = _bootstrap(np.asarray(values, dtype=np.float64), confidence, seed, clusters)
-    return Interval(interval.mean, max(interval.low, 0.0), min(interval.high, 1.0))
+    return gathered(np.asarray(values, dtype=np.float64)[None, :], clusters, floor=0.0, ceiling=1.0)
 
 
-def paired_interval(
-    before: Sequence[float] | Floats,
-    after: Sequence[float] | Floats,
-    *,
-    confidence: float,
-    seed: int,
-    clusters: Sequence[str] | None = None,
-) -> Interval:
-    """Return the mean of (after - before), row by row on the same rows, with its interval.
+def differences_of(before: Rows, after: Rows, clusters: Sequence[str] | None = None, *, limit: float = 1.0) -> Clusters:
+    """Return (after - before), row by row on the same rows, as a sample to ask.
+
+    Args:
+        before: one score a row, shape (rows,).
+        after: of the same rows, in the same order.
+        clusters: the group of each row; without it every row is its own.
+        limit: the largest difference that a row can have, either way; 1 for scores in 0..1.
 
     Raises:
-        ValueError: the two do not have the same length, or are empty.
+        ValueError: the two do not have the same length, are empty, or differ by more than the limit.
     """
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != second.shape:
         raise ValueError(f"a paired difference needs the same rows on both sides, not {first.size} and {second.size}")
-    interval = _bootstrap(second - first, confidence, seed, clusters)
-    return Interval(interval.mean, max(interval.low, -1.0), min(interval.high, 1.0))
+    return gathered((second - first)[None, :], clusters, floor=-limit, ceiling=limit)
 
 
-def _bootstrap(values: Floats, confidence: float, seed: int, clusters: Sequence[str] | None) -> Interval:
-    if values.size == 0:
-        raise ValueError("an interval needs at least one row")
-    sums, sizes = _by_cluster(values, clusters)
-    mean = float(values.mean())
-    if np.ptp(sums / sizes) == 0.0:
-        return _without_spread(mean, len(sums), confidence)
-    means = _resampled_means(sums, sizes, seed)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(mean, float(low), float(high))
+def interval_of(sample: Clusters, confidence: float) -> Interval:
+    """Return the sample's mean with its two-sided interval."""
+    low, high = bounds_of(sample, confidence)
+    return Interval(float(sample.means[0]), float(low[0]), float(high[0]), sample.groups)
 
 
-def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, Floats]:
-    if clusters is None:
-        return values, np.ones_like(values)
-    _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
+def p_above(sample: Clusters, bound: float) -> float:
+    """Return the one-sided p-value of the claim that the mean is above the bound; 1 where groups are too few."""
+    return float(chance_not_above(sample, bound)[0]) if sample.groups >= FEWEST_GROUPS else 1.0
 
 
-def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:
-    """Draw as many clusters as there are, with replacement, RESAMPLES times; return each draw's mean over its rows."""
-    random = np.random.default_rng(seed)
-    count = len(sums)
-    even = np.full(count, 1 / count)
-    means = []
-    for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
-        draws = random.multinomial(count, even, size=min(step, RESAMPLES - start))
-        means.append((draws @ sums) / (draws @ sizes))
-    return np.concatenate(means)
+def p_below(sample: Clusters, bound: float) -> float:
+    """Return the one-sided p-value of the claim that the mean is below the bound; 1 where groups are too few."""
+    return float(chance_not_below(sample, bound)[0]) if sample.groups >= FEWEST_GROUPS else 1.0
 
 
-def _without_spread(mean: float, count: int, confidence: float) -> Interval:
-    """Return bounds for rows that all say the same, where a bootstrap would claim certainty.
-
-    With n equal outcomes, an outcome that was not seen may still have a rate of up to 1 - (1 - confidence)**(1/n): the
-    "rule of three" (Hanley and Lippman-Hand 1983, JAMA 249:1743).
-    """
-    unseen = 1 - (1 - confidence) ** (1 / count)
-    return Interval(mean, mean - unseen, mean + unseen)
+def mean_interval(values: Rows, *, confidence: float, clusters: Sequence[str] | None = None) -> Interval:
+    """Return the mean of scores in 0..1 with its interval; arguments and errors as in scores_of."""
+    return interval_of(scores_of(values, clusters), confidence)
 
 
-def rows_to_tell_apart(rows: int, interval: Interval, target: float) -> int | None:
-    """Return about how many rows would tell the mean from the target, or None when they are equal: half-widths shrink
-    with the root of rows.
-    """
-    distance = abs(interval.mean - target)
-    half_width = max(interval.high - interval.mean, interval.mean - interval.low)
-    if distance < 1e-9:
-        return None
-    return max(rows + 1, int(np.ceil(round(rows * (half_width / distance) ** 2, 6))))
+def paired_interval(before: Rows, after: Rows, *, confidence: float, clusters: Sequence[str] | None = None) -> Interval:
+    """Return the mean of (after - before) with its interval; arguments and errors as in differences_of."""
+    return interval_of(differences_of(before, after, clusters), confidence)

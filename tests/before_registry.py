@@ -90,7 +90,7 @@ def an_arm(name: str, score: float, gain: float | None = None) -> ArmReport:
         "output_tokens": 5.0,
         "standing": "good",
     }
-    return ArmReport(arm=name, rows=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
+    return ArmReport(arm=name, rows=50, groups=50, score=score, low=score - 0.05, high=score + 0.05, **rest, **gains)
 
 
 def a_verdict(score: float, name: str = "finetune") -> Verdict:
@@ -148,7 +148,15 @@ def a_comparison(outcome: str, version: str = "1") -> ChampionReport:
         "reasons": ("It stands.", f"tuned is {outcome}."),
     }
     return ChampionReport(
-        version=version, rows=45, left_out=5, prompt_tokens=40.0, output_tokens=5.0, **numbers, **against, **words
+        version=version,
+        rows=45,
+        groups=45,
+        left_out=5,
+        prompt_tokens=40.0,
+        output_tokens=5.0,
+        **numbers,
+        **against,
+        **words,
     )
 
 
@@ -234,28 +242,31 @@ def serving(database: Path, folder: Path) -> Iterator[str]:
     """A real MLflow server on a copy of the database."""
     folder.mkdir()
     shutil.copy(database, folder / "mlflow.db")
+    places = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    places += ["--artifacts-destination", str(folder / "artifacts")]
+    with answering(["server", "--workers", "1", *places], folder) as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def answering(command: list[str], folder: Path, **environment: str) -> Iterator[str]:
+    """A command of MLflow that answers on a port, once it does; its log is in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'mlflow.db'}",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "mlflow", *command, "--port", str(port)],
             cwd=folder,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **environment},
         )
     try:
         uri = f"http://127.0.0.1:{port}"
-        for _ in range(120):
+        for _ in range(180):
+            assert server.poll() is None, (folder / "log").read_text()
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=1):
                 break
             time.sleep(0.5)

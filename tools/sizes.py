@@ -1,4 +1,5 @@
-"""Sizes to feel: functions with a median of at most 12 lines, none over 60, and no Python file over 300 lines.
+"""Sizes to feel: functions with a median of at most 12 lines, none over 60; no Python file over 300 lines; no folder of
+more than 14 Python files.
 
     python tools/sizes.py [FOLDER ...]
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from pathlib import Path
 MEDIAN_LINES = 12
 FUNCTION_LINES = 60
 FILE_LINES = 300
+FOLDER_FILES = 14
 FOLDERS = ("flows", "tasks", "schemas", "tools", "tests", "configs", "benchmarks")
 
 
@@ -33,7 +36,7 @@ def main(folders: list[str]) -> int:
     """Print the sizes and every breach; return 1 when there is one."""
     paths = sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
     functions = [function for path in paths for function in functions_in(path)]
-    problems = [*_long_files(paths), *_long_functions(functions)]
+    problems = [*_full_folders(paths), *_long_files(paths), *_long_functions(functions)]
     lines = [function.lines for function in functions]
     median = statistics.median(lines)
     if median > MEDIAN_LINES:
@@ -49,6 +52,12 @@ def functions_in(path: Path) -> Iterator[Function]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield Function(f"{path}:{node.lineno} {node.name}", (node.end_lineno or node.lineno) - node.lineno + 1)
+
+
+def _full_folders(paths: list[Path]) -> Iterator[str]:
+    for folder, files in Counter(path.parent for path in paths).items():
+        if files > FOLDER_FILES:
+            yield f"{folder} has {files} Python files, over {FOLDER_FILES}"
 
 
 def _long_files(paths: list[Path]) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""Words that a stranger would have to learn first: each has a standard term, which is used instead.
+"""Words that the field has a better one for, and phrases that a stranger reads twice, in messages and names.
 
     python tools/words.py [FOLDER ...]
 
-Looks at identifiers and at string literals (messages, docstrings, templates), not at comments. configs/ is left out, as
-its Python writes the demo's tickets, and so are tests/, which quote what people write.
+Prints where each stands and what to write instead; exits with 1 when there is one.
 """
 
 from __future__ import annotations
@@ -15,76 +14,65 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDERS = ("flows", "tasks", "schemas", "tools", "benchmarks")
-# Pattern -> the better word; a space in a pattern also matches a line break.
-WORDS = {
-    "surely": 'at 95% confidence, or for "not surely" inconclusive',
-    "not to be had": "unavailable",
-    "otherwise than": "differently from",
-    "is at it": "is running it",
-    "unfold(s|ed|ing)?": "dequantise",
-    "lessons?": "dataset, examples",
-    "crews?": "process group",
-    "bench(es)?": "work directory",
-    "speakers?": "prompt builder",
-    "audiences?": "reporter",
-    "hears|heard": "receives; a reporter, a callback",
-    "shelves": "index",
-    "(lora|adapter|low-rank|fp32) branch(es)?": "adapter",
+# Pattern -> what to write instead.
+PHRASES = {
+    r"\bsurely\b": "at 95% confidence",
+    r"\bnot to be had\b": "is unavailable",
+    r"\botherwise than\b": "differently from",
+    r"\bnot surely\b": "inconclusive",
+    r"\bwhat products allow\b": "of the matmul roofline",
+    r"\bgoes? on after step\b": "resumes after step",
+    r"\blow-rank branch(es)?\b": "adapter",
+    r"\bunfolded\b": "dequantised",
+    r"\blesson\b": "dataset",
+    r"\b(whole )?audience\b": "reporter",
+    r"\bon (its|the|a) bench\b": "in its work directory",
+    r"\bprompt speaker\b": "prompt builder",
 }
-IDENTIFIERS_ONLY = {"branch(es)?": "adapter"}  # in a text it may be one of Git, or of code
-
-
-def compiled(words: dict[str, str]) -> list[tuple[re.Pattern[str], str]]:
-    """Return the patterns, each for whole words in any case, with their better words."""
-    spaced = {word.replace(" ", r"\s+"): better for word, better in words.items()}
-    return [(re.compile(rf"\b({word})\b", re.IGNORECASE), better) for word, better in spaced.items()]
-
-
-IN_TEXTS, IN_IDENTIFIERS = compiled(WORDS), compiled(WORDS | IDENTIFIERS_ONLY)
+NAMES = {
+    r"^(un)?branch(es|ed)?$|_branch(es|ed)?$": "adapter",
+    r"unfold(ed)?": "dequantised",
+    r"(^|_)(lesson|crew|audience|hears|shelves|speaker|bench|benches)s?(_|$)": (
+        "dataset, process group, reporter, index, prompt builder, work directory"
+    ),
+}
+ITSELF = Path(__file__).resolve()
 
 
 def main(folders: list[str]) -> int:
-    """Print every banned word with its place and the better one; return 1 when there is one."""
-    problems: list[str] = []
-    for folder in folders:
-        for path in sorted(Path(folder).rglob("*.py")):
-            if path.resolve() != Path(__file__).resolve():  # it has to name them
-                problems += problems_in(path)
+    """Print every banned word; return 1 when there is one."""
+    paths = sorted(path for folder in folders for path in Path(folder).rglob("*.py") if path.resolve() != ITSELF)
+    problems = [problem for path in paths for problem in problems_in(path)]
     for problem in problems:
         print(f"words: {problem}", file=sys.stderr)
-    print(f"words: {len(problems) or 'no'} banned words")
+    print(f"words: {len(paths)} files, {len(problems)} banned words")
     return 1 if problems else 0
 
 
-def problems_in(path: Path) -> list[str]:
-    """Return every banned word of a file with its line and the better word, in the order of the lines."""
-    found: set[tuple[int, str]] = set()
+def problems_in(path: Path) -> Iterator[str]:
+    """Yield every banned word of a file with its line and what to write instead."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= set(_banned(node.value, node.lineno, IN_TEXTS))
+            yield from _found(path, node.lineno, node.value, PHRASES)
         for name in _names(node):
-            found |= set(_banned(_spaced(name), getattr(node, "lineno", 1), IN_IDENTIFIERS))
-    return [f"{path}:{line} {message}" for line, message in sorted(found)]
+            yield from _found(path, getattr(node, "lineno", 1), name, NAMES)
 
 
 def _names(node: ast.AST) -> Iterator[str]:
-    """Yield the identifiers that stand in a node itself."""
-    for field in ("id", "attr", "arg", "name", "asname", "module"):
-        name = getattr(node, field, None)
-        if isinstance(name, str):
-            yield name
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name.lower()
+    elif isinstance(node, ast.arg):
+        yield node.arg.lower()
+    elif isinstance(node, ast.Name):
+        yield node.id.lower()
 
 
-def _spaced(name: str) -> str:
-    """Return the words of a snake_case, CamelCase or dotted name with spaces in between."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|[_.]+", " ", name)
-
-
-def _banned(text: str, line: int, words: list[tuple[re.Pattern[str], str]]) -> Iterator[tuple[int, str]]:
-    for pattern, better in words:
-        for match in pattern.finditer(text):
-            place = line + text.count("\n", 0, match.start())
-            yield place, f'"{" ".join(match[0].split())}"; better: {better}'
+def _found(path: Path, line: int, text: str, banned: dict[str, str]) -> Iterator[str]:
+    for pattern, better in banned.items():
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match:
+            below = text[: match.start()].count("\n")
+            yield f"{path}:{line + below} {match.group()!r}: write {better!r}"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ from schemas.config import RunConfig
 from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_mended_copy, write_refused_report
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import changed_ingredients, digest_of, flatten
 from tasks.reuse.planning import Plan, current_run, planning
@@ -104,7 +104,7 @@ def validate(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.config, arguments.set)
     current_run.set(config.name)
     sources = locate(config)
-    mended = write_mended_copy(sources.data, arguments.fix) if arguments.fix else None
+    mended = write_fixed_copy(sources.data, arguments.fix) if arguments.fix else None
     if mended is not None and not arguments.json:  # printed before the rows are checked, as they may be refused
         print("\n".join(mended_lines(mended, arguments.fix)))
     token = current_reporter.set(TerminalReporter(_stderr()))

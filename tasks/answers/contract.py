@@ -1,7 +1,7 @@
 """The contract of an answer: the same check for a training answer and for a model's answer.
 
-A check is strict: white space around the answer does not count, anything else does. An answer inside a code fence, or
-with a sentence in front of it, breaks the contract, because the program that reads answers would break on it too.
+A check is strict: only white space around the answer is ignored. An answer inside a code fence, or after an
+introductory sentence, breaks the contract, because a program that reads answers would fail on it too.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
     """Return the check of a task's answers.
 
     Args:
-        task: its `answer` says what an answer has to look like.
-        folder: holds answer.sqlite or answer.schema.json where the answer's format stands on one.
+        task: its `answer` defines the contract.
+        folder: contains answer.sqlite or answer.schema.json if the answer's format needs one.
 
     Raises:
-        ConfigRefused: the contract itself cannot be used: a JSON Schema that is none, a file that is no SQLite
+        ConfigRefused: the contract itself cannot be used: an invalid JSON Schema, a file that is not a SQLite
             database.
         TuneworthyError: the file is not in the folder.
     """
@@ -57,7 +57,7 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
 def _present(path: Path) -> Path:
     if not path.is_file():
         raise TuneworthyError(
-            f"{path} is not there, and answers cannot be checked without it. Run again: the data stage copies it "
+            f"{path} is missing, and answers cannot be checked without it. Run again: the data stage copies it "
             "into its artifact."
         )
     return path
@@ -69,11 +69,11 @@ def _check_text(answer: TextAnswer) -> Check:
     def check(output: str) -> Breach | None:
         text = output.strip()
         if not text:
-            return Breach("empty_answer", "nothing but white space")
+            return Breach("empty_answer", "only white space")
         if len(text) > answer.max_characters:
-            return Breach("answer_too_long", f"{len(text)} characters, at most {answer.max_characters} allowed")
+            return Breach("answer_too_long", f"{len(text)} characters, at most {answer.max_characters} are allowed")
         if pattern is not None and not pattern.fullmatch(text):
-            return Breach("answer_breaks_pattern", "does not match task.answer.pattern as a whole")
+            return Breach("answer_breaks_pattern", "does not fully match task.answer.pattern")
         return None
 
     return check
@@ -85,8 +85,8 @@ def _check_choice(answer: ChoiceAnswer) -> Check:
     def check(output: str) -> Breach | None:
         text = output.strip()
         if not text:
-            return Breach("empty_answer", "nothing but white space")
-        return None if text in labels else Breach("answer_not_a_label", f"is none of the {len(labels)} labels")
+            return Breach("empty_answer", "only white space")
+        return None if text in labels else Breach("answer_not_a_label", f"is not one of the {len(labels)} labels")
 
     return check
 
@@ -100,7 +100,7 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
 
     def check(output: str) -> Breach | None:
         if not output.strip():
-            return Breach("empty_answer", "nothing but white space")
+            return Breach("empty_answer", "only white space")
         try:
             value = read_object(output)
             problem = next(iter(validator.iter_errors(value)), None)
@@ -111,7 +111,7 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
         except Unresolvable as fault:
             where = f"task.answer.json_schema: {answer.json_schema}"
             raise ConfigRefused(
-                f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is fetched."
+                f"{where} refers to {fault.ref!r}, which is not in the file. Put it under $defs: nothing is downloaded."
             ) from fault
         if problem is None:
             return None
@@ -148,11 +148,11 @@ def _check_sql(answer: SqlAnswer, file: Path) -> Check:
 
     def check(output: str) -> Breach | None:
         if not output.strip():
-            return Breach("empty_answer", "nothing but white space")
+            return Breach("empty_answer", "only white space")
         try:
             rows = database.rows(output)
         except QueryFailed as fault:
             return Breach("answer_does_not_run", str(fault))
-        return None if rows else Breach("answer_gives_no_rows", "runs, but gives no row")
+        return None if rows else Breach("answer_gives_no_rows", "runs, but returns no row")
 
     return check

@@ -1,7 +1,7 @@
-"""A SQLite database that answers are run against: read only, one query at a time, within a fixed amount of work.
+"""A SQLite database that answers are run on: read-only, one query at a time, with a limit on the work.
 
-The limit counts SQLite's own steps, not seconds, so that a slow machine judges an answer as a fast one does. Functions
-that answer differently each time are refused for the same reason.
+The limit counts SQLite's own steps, not seconds, so that the result does not depend on the machine's speed.
+Nondeterministic functions are refused for the same reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Row = tuple[object, ...]
 STEPS_A_CALL = 100_000
 CALLS = 200  # 20 million steps: a fifth of a second to a second
 MOST_ROWS = 100_000
-LONGEST_VALUE = 1_000_000  # bytes; a larger text or blob is made only to fill memory
+LONGEST_VALUE = 1_000_000  # bytes; a larger text or blob only serves to fill memory
 REFUSED_FUNCTIONS = frozenset({"load_extension", "random", "randomblob", "fts3_tokenizer"})
 START = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*(?:select|with)\b", re.IGNORECASE | re.DOTALL)
 LITERAL_OR_MARK = re.compile(
@@ -28,20 +28,20 @@ LITERAL_OR_MARK = re.compile(
 
 
 class QueryFailed(Exception):
-    """Raised when a query is refused or fails; the message quotes nothing of the query."""
+    """Raised if a query is refused or fails; the message quotes nothing of the query."""
 
 
 class Database:
-    """A database that is only ever read."""
+    """A database that is only read."""
 
     def __init__(self, file: Path, name: str) -> None:
         """Open `file`; `name` is what the user calls it.
 
         Raises:
-            ConfigRefused: it is no SQLite database, or has no table.
+            ConfigRefused: it is not a SQLite database, or has no table.
         """
         try:
-            # immutable: the file lies in a sealed folder, where SQLite could not make a lock or a journal beside it.
+            # immutable: the file is in a sealed folder, where SQLite could not create a lock or a journal.
             self._connection = sqlite3.connect(
                 f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None
             )
@@ -53,7 +53,7 @@ class Database:
                 f"task.answer.database: {name} cannot be read as a SQLite database: {fault}."
             ) from fault
         if not tables:
-            raise ConfigRefused(f"task.answer.database: {name} has no table, so no query can be answered by it.")
+            raise ConfigRefused(f"task.answer.database: {name} has no table, so no query can be run on it.")
         self._guard()
 
     def _guard(self) -> None:
@@ -71,7 +71,7 @@ class Database:
         """Return the rows of one query.
 
         Raises:
-            QueryFailed: it is not one SELECT (or WITH), does more than reading, fails, or takes too much work.
+            QueryFailed: it is not one SELECT (or WITH), does more than read, fails, or takes too much work.
         """
         if not START.match(query):
             raise QueryFailed("is not a SELECT")
@@ -85,7 +85,7 @@ class Database:
                 "takes more than 20 million steps" if self._calls > CALLS else _without_quotes(str(fault))
             ) from fault
         if len(rows) > MOST_ROWS:
-            raise QueryFailed(f"gives more than {MOST_ROWS} rows")
+            raise QueryFailed(f"returns more than {MOST_ROWS} rows")
         return rows
 
 
@@ -98,12 +98,12 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
 
 
 def _without_quotes(message: str) -> str:
-    """Return SQLite's message without what it quotes of the query, which may be anybody's data."""
+    """Return SQLite's message without its quotations from the query, which may be private data."""
     return re.sub(r'"[^"]*"', '"…"', message).split(": ")[0 if message.startswith("no such") else -1]
 
 
 def is_ordered(query: str) -> bool:
-    """Tell whether the outermost SELECT has an ORDER BY; one inside brackets, a text or a comment does not count."""
+    """Tell whether the outermost SELECT has an ORDER BY; one in parentheses, a literal or a comment does not count."""
     depth = 0
     for found in LITERAL_OR_MARK.finditer(query):
         depth += 1 if found["open"] else -1 if found["close"] else 0
@@ -113,8 +113,8 @@ def is_ordered(query: str) -> bool:
 
 
 def comparable(row: Row) -> Row:
-    """Return a row whose equal numbers are equal: 3.0 is 3, and a float counts to ten digits, as sums depend on their
-    order.
+    """Return a row with comparable numbers: 3.0 becomes 3, and floats are rounded to ten digits, as sums depend on
+    their order.
     """
     return tuple(_rounded(value) if isinstance(value, float) else value for value in row)
 

@@ -1,4 +1,4 @@
-"""JSON answers, read strictly: one object, no key twice, no NaN."""
+"""Strict reading of JSON answers: one object, no repeated key, no NaN."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class NotAnObject(ValueError):
-    """Raised when a text is not one JSON object; the message quotes nothing of it."""
+    """Raised if a text is not one JSON object; the message quotes nothing of it."""
 
 
 def read_object(text: str) -> dict[str, Any]:
     """Return the one JSON object that a text is.
 
     Raises:
-        NotAnObject: it is not JSON, or JSON of another kind, or a key stands in it twice.
+        NotAnObject: it is not JSON, not an object, or repeats a key.
     """
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refused_constant)
@@ -39,7 +39,7 @@ def _kind(message: str) -> str:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise NotAnObject("a key stands twice")
+        raise NotAnObject("a key appears twice")
     return made
 
 
@@ -48,7 +48,7 @@ def _refused_constant(name: str) -> Any:
 
 
 def leaves(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted field, value) of an object; nested objects are opened, lists and empty objects are values."""
+    """Yield (dotted field, value) of an object; nested objects are flattened, lists and empty objects are values."""
     for key, inner in value.items():
         name = f"{above}.{key}" if above else key
         if isinstance(inner, dict) and inner:

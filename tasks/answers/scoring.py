@@ -1,9 +1,8 @@
-"""How one answer is scored, from 0 to 1, and whether it met the contract.
+"""The score of one answer, from 0 to 1, and whether it meets the contract.
 
-The two are told apart on purpose. The score says whether the content is right: `json_fields` and `sql_execution` read
-through one code fence around the answer, `exact` and `token_f1` through white space, so that an arm that was never
-trained is not judged by its manners. `is_valid` says whether a program could use the answer as it stands
-(tasks/answers/contract.py).
+The two are separate on purpose. The score says whether the content is right: `json_fields` and `sql_execution` ignore
+one code fence around the answer, `exact` and `token_f1` ignore differences in white space, so that an untrained arm is
+not judged by its form. `is_valid` says whether a program could use the answer as it is (tasks/answers/contract.py).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @dataclass(frozen=True)
 class Scored:
-    """One answer judged: its score from 0 to 1, and whether it met the contract."""
+    """The score of one answer, from 0 to 1, and whether it meets the contract."""
 
     score: float
     is_valid: bool
@@ -52,7 +51,7 @@ class Scorer:
 
         Args:
             task: its metric and its contract.
-            folder: the opened DataArtifact, which holds answer.sqlite or answer.schema.json where the task has one.
+            folder: the opened DataArtifact, with answer.sqlite or answer.schema.json if the task has one.
 
         Raises:
             ConfigRefused: the contract cannot be used.
@@ -61,7 +60,7 @@ class Scorer:
         return cls(_measure_of(task, folder), contract_of(task, folder))
 
     def score(self, output: str, gold: str) -> Scored:
-        """Judge a model's answer against the answer wanted."""
+        """Score a model's answer against the reference answer."""
         return Scored(self._measure(output, gold), self._check(output) is None)
 
 
@@ -80,16 +79,16 @@ def _measure_of(task: TaskConfig, folder: Path) -> Measure:
 
 
 def without_fence(text: str) -> str:
-    """Return what stands inside the code fence, where the whole text is one; else the text."""
+    """Return the content of the code fence if the whole text is one, otherwise the text."""
     found = FENCE.fullmatch(text)
     return found[1] if found else text
 
 
 def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
-    """Return 1 when both say the same: Unicode in its composed form, any run of white space as one space.
+    """Return 1 if both are equal after Unicode NFC normalisation, with any run of white space as one space.
 
-    Case counts in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ in nothing
-    else.
+    Case matters in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ only in
+    case.
     """
     one, other = _spaced(output), _spaced(gold)
     return float(one.casefold() == other.casefold() if folds_case else one == other)
@@ -100,10 +99,9 @@ def _spaced(text: str) -> str:
 
 
 def json_fields(output: str, gold: str) -> float:
-    """Return the share of fields that are equal, of all fields that stand in either object; 0 for what is no JSON
-    object.
+    """Return the share of equal fields among the fields of both objects; 0 if the output is not a JSON object.
 
-    A nested object counts field by field, a list as one value. A field too many costs as much as one that is missing.
+    A nested object counts field by field, a list as one value. An extra field costs as much as a missing one.
     """
     from tasks.answers.objects import NotAnObject, is_same, leaves, read_object
 
@@ -120,8 +118,8 @@ def json_fields(output: str, gold: str) -> float:
 
 
 def token_f1(output: str, gold: str) -> float:
-    """Return the F1 of the words in common, as SQuAD counts them: lower case, no punctuation, no articles (Rajpurkar et
-    al. 2016, 4.1).
+    """Return the F1 of the common words as in SQuAD: lower case, no punctuation, no articles (Rajpurkar et al. 2016,
+    4.1).
     """
     given, wanted = _words(output), _words(gold)
     if not given or not wanted:
@@ -135,11 +133,10 @@ def _words(text: str) -> list[str]:
 
 
 def _sql_execution(file: Path) -> Measure:
-    """Return a measure that is 1 when both queries give the same rows, in the same order where the gold query orders
-    them.
+    """Return a metric that is 1 if both queries return the same rows, in the same order if the gold query orders them.
 
-    Rows are compared as a multiset otherwise; the columns' order counts, their names do not. A result that is empty or
-    fails gets no point, also where the gold query's own is.
+    Otherwise rows are compared as a multiset; the order of columns matters, their names do not. An empty or failed
+    result scores 0, even if the gold query's result is empty too.
     """
     from tasks.answers.database import Database, QueryFailed, comparable, is_ordered
 

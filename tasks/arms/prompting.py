@@ -1,44 +1,45 @@
-"""What each arm shows: fixed examples, passages of the corpus, or the train rows that are nearest to the request."""
+"""The context of each arm's prompts: fixed examples, passages of the corpus, or the nearest train rows."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from schemas.errors import ConfigRefused
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.settings import ArmSettings
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.retrieval_index import TrainRow, read_train, retrieved_from
-from tasks.inference.prompts.showing import Shown
 
 
-def shown_by(arm: ArmSlice, data: Path, seed: int) -> Shown:
-    """Return what an arm shows; nothing is read that it does not.
+def context_of(arm: ArmSettings, data: Path, seed: int) -> PromptContext:
+    """Return the context that an arm builds its prompts from; only what the arm uses is read.
 
     Args:
-        arm: the arm's own settings.
+        arm: the settings that the arm reads.
         data: opened data artifact.
         seed: picks the fixed examples.
 
     Raises:
-        ConfigRefused: more examples or passages are wanted than there are.
+        ConfigRefused: more examples or passages are requested than there are.
     """
-    shown = Shown()
+    context = PromptContext()
     if arm.top_k is not None:
-        shown = retrieved_from(data, arm.top_k, arm.passage_words)
-        what = "passages in the corpus" if shown.passages else "train rows"
-        _check_enough("arms.retrieval.top_k", arm.top_k, len(shown.passages or shown.examples), what)
+        context = retrieved_from(data, arm.top_k, arm.passage_words)
+        what = "passages in the corpus" if context.passages else "train rows"
+        _check_enough("arms.retrieval.top_k", arm.top_k, len(context.passages or context.examples), what)
     if not arm.shots:
-        return shown
+        return context
     train = read_train(data)
     _check_enough(f"arms.{arm.name}.shots", arm.shots, len(train), "train rows")
-    return replace(shown, shots=tuple(spread(train, arm.shots, seed)))
+    return replace(context, shots=tuple(spread(train, arm.shots, seed)))
 
 
 def spread(train: Sequence[TrainRow], shots: int, seed: int) -> list[TrainRow]:
-    """Pick examples with the seed: one from each of as many groups as possible before a group gives a second one; fewer
-    are the first of more.
+    """Pick examples with the seed: one from each of as many groups as possible before any group gives a second one;
+    the same seed with fewer shots picks the first of them.
     """
     chance = random.Random(seed)
     groups: dict[str, list[TrainRow]] = {}
@@ -46,13 +47,13 @@ def spread(train: Sequence[TrainRow], shots: int, seed: int) -> list[TrainRow]:
         groups.setdefault(row.group, []).append(row)
     stacks = [chance.sample(rows, len(rows)) for rows in groups.values()]
     chance.shuffle(stacks)
-    in_turn = [stack[turn] for turn in range(max(map(len, stacks))) for stack in stacks if turn < len(stack)]
+    in_turn = [row for turn in itertools.zip_longest(*stacks) for row in turn if row is not None]
     return in_turn[:shots]
 
 
-def _check_enough(setting: str, wanted: int, there: int, what: str) -> None:
-    if wanted > there:
+def _check_enough(setting: str, requested: int, available: int, what: str) -> None:
+    if requested > available:
         raise ConfigRefused(
-            f"{setting}: {wanted} wanted, but there are only {there} {what}. Set it to {there} or less, or leave the "
-            "arm out of `arms`."
+            f"{setting}: {requested} requested, but there are only {available} {what}. Set it to {available} or less, "
+            "or remove the arm from `arms`."
         )

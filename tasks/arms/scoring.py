@@ -1,10 +1,9 @@
-"""One arm on the held-out rows: ask, answer, score, write down."""
+"""One arm on the held-out rows: build the prompts, decode, score, write answers.parquet."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +12,16 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
-from tasks.arms.prompting import shown_by
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.prompting import context_of
+from tasks.arms.settings import ArmSettings
 from tasks.inference.batching import common_prefix
 from tasks.inference.decoding import Generated, generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
+from tasks.inference.prefix_support import why_unsupported
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
-from tasks.inference.prompts.retrieval_file import FILE, overweight, unpacked
-from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
-from tasks.inference.suiting import unsuited
+from tasks.inference.prompts.retrieval_file import FILE, deserialised, why_too_large
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
@@ -35,20 +34,8 @@ LOWER = {
 }
 
 
-@dataclass(frozen=True)
-class ArmInputs:
-    """The opened folders that an arm reads; `method` is the adapter's, whose golden rows are rendered again before it
-    answers.
-    """
-
-    base: Path
-    data: Path
-    adapter: Path | None
-    method: str | None
-
-
-def check_kinship(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifact) -> None:
-    """Refuse an adapter that was fitted on other weights or through another chat template.
+def check_base_matches(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifact) -> None:
+    """Refuse an adapter that was fitted on other weights or with another chat template.
 
     Raises:
         TuneworthyError: it was.
@@ -60,68 +47,80 @@ def check_kinship(adapter: AdapterArtifact | ChampionArtifact, base: ModelArtifa
         if had != has:
             raise TuneworthyError(
                 f"The adapter {adapter.digest[:12]} was fitted with {what} {had[:12]}, not {has[:12]}: its answers "
-                "would mean nothing. "
-                "Train it again on this one."
+                "would be meaningless. Train it again on this base."
             )
 
 
 def measure_arm(
-    arm: ArmSlice, task: TaskConfig, inputs: ArmInputs, seed: int, out: Path, reporter: Reporter
+    arm: ArmSettings,
+    task: TaskConfig,
+    base: Path,
+    data: Path,
+    adapter: AdapterFolder | None,
+    seed: int,
+    out: Path,
+    reporter: Reporter,
 ) -> ArmArtifact:
     """Answer every held-out row greedily, score the answers, and write answers.parquet.
 
+    Args:
+        arm: what the arm reads of the config.
+        task: its instruction, metric and answer contract.
+        base: opened base model.
+        data: opened data artifact.
+        adapter: inside its opened artifact, whose golden rows are rendered again before it answers; None for an
+            untrained arm.
+        seed: picks the fixed examples.
+        out: where answers.parquet goes.
+        reporter: receives the progress.
+
     Raises:
-        ConfigRefused: a prompt does not fit the model's window, or more examples are wanted than there are.
-        TuneworthyError: a tuned arm without an adapter, or an untrained one with it; or rows are rendered otherwise
-            than the adapter learned them.
+        ConfigRefused: a prompt does not fit the model's context window, or more examples are requested than there are.
+        TuneworthyError: a tuned arm has no adapter, or an untrained arm has one; or rows are rendered differently from
+            how the adapter learned them.
     """
-    if arm.is_tuned != (inputs.adapter is not None):
+    if arm.is_tuned != (adapter is not None):
         raise TuneworthyError(f"Arm {arm.name} was called {'without' if arm.is_tuned else 'with'} an adapter.")
-    rows = held_out_rows(inputs.data, arm.limit)
-    shown = _carried(arm, inputs.adapter) or shown_by(arm, inputs.data, seed)
-    if arm.top_k and (problem := overweight(shown)):
+    rows = held_out_rows(data, arm.limit)
+    context = _carried(arm, adapter) or context_of(arm, data, seed)
+    if arm.top_k and (problem := why_too_large(context)):
         reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
-    builder = PromptBuilder(task.instruction, shown)
+    builder = PromptBuilder(task.instruction, context)
     messages = [
         builder.build(Request(prompt, tuple(history)))
         for prompt, history in rows.select("prompt", "history").iter_rows()
     ]
-    adapter = AdapterFolder(inputs.adapter / "best", inputs.method or "") if inputs.adapter else None
-    loaded = load_model(inputs.base, adapter=adapter)
-    if inputs.adapter is not None:
-        verify_golden(inputs.adapter, loaded.tokenizer)
+    loaded = load_model(base, adapter=adapter)
+    if adapter is not None:
+        verify_golden(adapter.artifact, loaded.tokenizer)
     prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
     check_window(arm, prompts, rows["row_id"].to_list(), loaded)
     reporter.say(
-        f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens a prompt, "
+        f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens per prompt, "
         f"{decoder_in_words(loaded, prompts)}; {loaded.reason}"
     )
     started = time.monotonic()
     answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
     seconds = (time.monotonic() - started) / rows.height
-    table = scored(rows, prompts, answers, Scorer.for_task(task, inputs.data))
+    table = scored(rows, prompts, answers, Scorer.for_task(task, data))
     table.write_parquet(out / "answers.parquet")
-    return facts(arm, table, seconds)
+    return arm_artifact(arm, table, seconds)
 
 
-def _carried(arm: ArmSlice, adapter: Path | None) -> Shown | None:
-    """Return what a champion retrieves from by itself; an adapter that is not served yet has nothing of the kind."""
-    path = adapter / FILE if adapter else None
-    return (
-        unpacked(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
-        if path and path.exists()
-        else None
-    )
+def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext | None:
+    """Return what a champion carries to retrieve from; an adapter that was never registered carries nothing."""
+    path = adapter.artifact / FILE if adapter else None
+    if path is None or not path.exists():
+        return None
+    return deserialised(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
-    """Say how the prompts are answered, and why when it is the slower way."""
-    reason = unsuited(loaded)
-    return (
-        f"the first {common_prefix(prompts)} read once for all"
-        if reason is None
-        else f"answered by transformers' own search, as {reason}"
-    )
+    """Return how the prompts are decoded, and for the slower way why."""
+    reason = why_unsupported(loaded)
+    if reason is None:
+        return f"the first {common_prefix(prompts)} shared by all and read once"
+    return f"decoded by transformers' own generate, because {reason}"
 
 
 def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
@@ -130,11 +129,11 @@ def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
     return rows if limit is None else rows.head(limit)
 
 
-def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
-    """Refuse an arm whose prompts and answers together do not fit what the model can look at; nothing is ever cut off.
+def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
+    """Refuse an arm whose prompts and answers together exceed the model's context window; nothing is ever cut off.
 
     Raises:
-        ConfigRefused: some do not; the message names the arm, the rows, the tokens and what to lower.
+        ConfigRefused: some do; the message names the arm, the rows, the tokens and what to lower.
     """
     room = loaded.window - arm.max_new_tokens
     too_long = sorted(
@@ -146,9 +145,8 @@ def check_window(arm: ArmSlice, prompts: list[list[int]], row_ids: list[int], lo
         )
         raise ConfigRefused(
             f"Arm {arm.name} does not fit the model: {len(too_long)} of {len(prompts)} prompts are too long (rows "
-            f"{named}). The longest has "
-            f"{-too_long[0][0]} tokens; the model looks at {loaded.window}, of which max_new_tokens takes "
-            f"{arm.max_new_tokens}. "
+            f"{named}). The longest has {-too_long[0][0]} tokens; the model's context window is {loaded.window} "
+            f"tokens, of which max_new_tokens reserves {arm.max_new_tokens}. "
             f"Lower {LOWER.get(arm.name, 'arms.max_new_tokens or shorten task.instruction')}, or leave the arm out."
         )
 
@@ -170,7 +168,7 @@ def scored(
     ).sort("row_id")
 
 
-def facts(arm: ArmSlice, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
+def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
     """Return the arm's means over its rows."""
     means = {
         column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")

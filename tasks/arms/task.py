@@ -12,7 +12,7 @@ from schemas.artifacts import (
     ModelArtifact,
     ScoredChampionArtifact,
 )
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
 def score_arm(
-    arm: ArmSlice,
+    arm: ArmSettings,
     task: TaskConfig,
     base: ModelArtifact,
     data: DataArtifact,
@@ -30,27 +30,21 @@ def score_arm(
     *,
     workdir: WorkDirectory,
 ) -> ArmArtifact:
-    """Let one arm answer every held-out row, greedily, and score its answers; `arm` comes from
-    `tasks.arms.slicing.arm_slice`.
+    """Let one arm answer every held-out row greedily, and score its answers; `arm` comes from
+    `tasks.arms.settings.arm_settings`.
     """
-    from tasks.arms.scoring import ArmInputs, measure_arm
+    from tasks.arms.scoring import check_base_matches, measure_arm
+    from tasks.inference.loading import AdapterFolder
 
-    folders = ArmInputs(
-        base=workdir.open(base),
-        data=workdir.open(data),
-        adapter=workdir.open(adapter) if adapter else None,
-        method=adapter.method if adapter else None,
-    )
+    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
     if adapter is not None:
-        from tasks.arms.scoring import check_kinship
-
-        check_kinship(adapter, base)
-    return measure_arm(arm, task, folders, seed, workdir.out, workdir.reporter)
+        check_base_matches(adapter, base)
+    return measure_arm(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.out, workdir.reporter)
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
 def score_champion(
-    arm: ArmSlice,
+    arm: ArmSettings,
     task: TaskConfig,
     base: ModelArtifact,
     data: DataArtifact,
@@ -59,21 +53,23 @@ def score_champion(
     *,
     workdir: WorkDirectory,
 ) -> ScoredChampionArtifact:
-    """Let the champion answer every held-out row as it is served: `arm` are its own settings, `base` is its own base,
-    its instruction is the one it learned.
+    """Let the champion answer every held-out row as it is served: with its own settings (`arm`), its own base and the
+    instruction that it learned.
 
-    What keeps it from answering today's rows is sealed as a problem in words: it ends no run.
+    If it cannot answer today's rows, the reason is sealed as a problem in words and the run goes on.
     """
     from schemas.errors import ConfigRefused, TuneworthyError
-    from tasks.arms.scoring import ArmInputs, check_kinship, measure_arm
+    from tasks.arms.scoring import check_base_matches, measure_arm
+    from tasks.inference.loading import AdapterFolder
 
-    folders = ArmInputs(workdir.open(base), workdir.open(data), workdir.open(champion), champion.method)
+    folders = workdir.open(base), workdir.open(data)
+    adapter = AdapterFolder(workdir.open(champion) / "best", champion.method)
     asked = task.model_copy(update={"instruction": champion.instruction})
     try:
-        check_kinship(champion, base)
-        found = measure_arm(arm, asked, folders, seed, workdir.out, workdir.reporter)
+        check_base_matches(champion, base)
+        found = measure_arm(arm, asked, *folders, adapter, seed, workdir.out, workdir.reporter)
     except TuneworthyError as refusal:
-        if type(refusal) not in (ConfigRefused, TuneworthyError):  # a fault of the machine or of the store may pass
+        if type(refusal) not in (ConfigRefused, TuneworthyError):  # a fault of machine or store may be temporary
             raise
         (workdir.out / "problem.txt").write_text(str(refusal), encoding="utf-8")
         nothing = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""A base model's files become one folder of safetensors and tokenizer files, without code, pickles or this machine's
+"""Conversion of a base model's files to one folder of safetensors and tokenizer files, without code, pickles or local
 paths.
 """
 
@@ -20,13 +20,13 @@ from schemas.errors import ConfigRefused, LibraryMissing, ModelMissing
 from tasks.inference.prompts.rendering import template_facts
 from tasks.inference.quietness import quietly
 
-# Where a model was loaded from is not what it is.
+# Keys that say where a model was loaded from, which is no property of the model.
 PLACES = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only")
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a converted model: its parameters (tied ones once), dtype, template, and how it was made."""
+    """Facts about a converted model: its parameters (tied ones once), dtype, template, and how it was made."""
 
     parameters: int
     dtype: str
@@ -38,9 +38,9 @@ def convert_base(source: BaseSource, out: Path) -> ModelFacts:
     """Write the model into `out` and return its facts. Equal input gives equal bytes.
 
     Raises:
-        ConfigRefused: it needs code from its repository, is quantised already, or has no usable chat template.
-        ModelMissing: its files are not whole.
-        LibraryMissing: a GGUF is to be read and the gguf package is not installed.
+        ConfigRefused: it needs code from its repository, is already quantised, or has no usable chat template.
+        ModelMissing: its files are incomplete or damaged.
+        LibraryMissing: it is a GGUF file and the gguf package is not installed.
     """
     paths = [Path(file.path) for file in source.files]
     is_gguf = paths[0].suffix == ".gguf"
@@ -56,7 +56,7 @@ def convert_base(source: BaseSource, out: Path) -> ModelFacts:
     parameters, dtype = _measured(source.name, out)
     for path in out.glob("*.json"):
         _without_places(path)
-    how = "converted from GGUF" if is_gguf else "taken as it is"
+    how = "converted from GGUF" if is_gguf else "used as it is"
     return ModelFacts(parameters, dtype, hashlib.sha256(template.encode()).hexdigest(), how)
 
 
@@ -66,21 +66,19 @@ def _unpack_gguf(name: str, path: Path, out: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
-        import gguf  # noqa: F401  (transformers would say so in another way)
+        import gguf  # noqa: F401  (transformers would report it differently)
     except ImportError as fault:
         raise LibraryMissing(
             f"base.model: {name} is a GGUF file; reading it needs the gguf package. Install it with `pip install gguf`."
         ) from fault
     place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "trust_remote_code": False}
-    with quietly(), contextlib.redirect_stderr(io.StringIO()):  # one of its progress bars has no switch
+    with quietly(), contextlib.redirect_stderr(io.StringIO()):  # one of its progress bars cannot be switched off
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 **place, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
             )
             tokenizer = AutoTokenizer.from_pretrained(**place)
-        except (
-            Exception
-        ) as fault:  # a file that is no GGUF, a torn one, an architecture unknown: each fails in its own way
+        except Exception as fault:  # not a GGUF file, a damaged one, an unknown architecture: each fails in its own way
             raise ConfigRefused(
                 f"base.model: {name} ({path.name}) cannot be read: {type(fault).__name__}: {fault}. Name a model as "
                 "safetensors instead."
@@ -96,12 +94,12 @@ def _refuse_code(name: str, paths: list[Path]) -> None:
     with_code = [file for file, content in descriptions.items() if content.get("auto_map")]
     if with_code:
         raise ConfigRefused(
-            f"base.model: {name} wants to run code of its own (auto_map in {', '.join(with_code)}). "
-            "That is never done here; name a model of an architecture that transformers knows."
+            f"base.model: {name} needs code of its own (auto_map in {', '.join(with_code)}), which is never run here. "
+            "Name a model of an architecture that transformers supports."
         )
     if descriptions["config.json"].get("quantization_config"):
         raise ConfigRefused(
-            f'base.model: {name} is quantised already. Name the 16-bit model; training.method "qlora" quantises it.'
+            f'base.model: {name} is already quantised. Name the 16-bit model; training.method "qlora" quantises it.'
         )
 
 
@@ -109,23 +107,21 @@ def _read_json(name: str, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as fault:
-        raise ModelMissing(
-            f"base.model: {path.name} of {name} is not whole ({fault}). Fetch the model again."
-        ) from fault
+        raise ModelMissing(f"base.model: {path.name} of {name} is damaged ({fault}). Fetch the model again.") from fault
     if not isinstance(content, dict):
-        raise ModelMissing(f"base.model: {path.name} of {name} holds no JSON object. Fetch the model again.")
+        raise ModelMissing(f"base.model: {path.name} of {name} does not contain a JSON object. Fetch the model again.")
     return content
 
 
 def _place_files(paths: list[Path], out: Path) -> None:
-    """Link the weights (they are large and are only read), copy the rest (some of it is rewritten)."""
+    """Link the weights (they are large and only read), copy the rest (some of it is rewritten)."""
     for path in paths:
         target = out / path.name
         try:
             if path.suffix != ".safetensors":
                 raise OSError
             os.link(path.resolve(), target)
-        except OSError:  # also: another disk, or a file system without links
+        except OSError:  # also: another disk, or a file system without hard links
             shutil.copyfile(path, target)
 
 
@@ -134,7 +130,7 @@ def _tokenizer(name: str, out: Path) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(str(out), trust_remote_code=False, local_files_only=True)
-    except Exception as fault:  # the reasons are as many as the tokenizer classes
+    except Exception as fault:  # each tokenizer class fails in its own way
         raise ModelMissing(
             f"base.model: the tokenizer of {name} cannot be loaded: {fault}. The model needs its tokenizer's files "
             "(tokenizer.json, tokenizer_config.json)."
@@ -142,7 +138,7 @@ def _tokenizer(name: str, out: Path) -> Any:
 
 
 def _measured(name: str, out: Path) -> tuple[int, str]:
-    """Return the number of parameters and the commonest dtype, read from the heads of the weight files."""
+    """Return the number of parameters and the most frequent dtype, read from the headers of the weight files."""
     from safetensors import SafetensorError, safe_open
 
     _check_shards(name, out)
@@ -154,20 +150,18 @@ def _measured(name: str, out: Path) -> tuple[int, str]:
                     part = weights.get_slice(key)
                     sizes[part.get_dtype()] = sizes.get(part.get_dtype(), 0) + math.prod(part.get_shape())
     except (SafetensorError, OSError) as fault:
-        raise ModelMissing(
-            f"base.model: the weights of {name} are not whole: {fault}. Fetch the model again."
-        ) from fault
+        raise ModelMissing(f"base.model: the weights of {name} are damaged: {fault}. Fetch the model again.") from fault
     return sum(sizes.values()), max(sizes, key=lambda dtype: sizes[dtype])
 
 
 def _check_shards(name: str, out: Path) -> None:
     index = out / "model.safetensors.index.json"
     names = set(_read_json(name, index).get("weight_map", {}).values()) if index.is_file() else set()
-    lacks = sorted(part for part in names if not (out / part).is_file())
-    if lacks:
+    missing = sorted(part for part in names if not (out / part).is_file())
+    if missing:
         raise ModelMissing(
-            f"base.model: {name} lacks {len(lacks)} of its {len(names)} weight files ({', '.join(lacks[:3])}). Fetch "
-            "the model again."
+            f"base.model: {name} is missing {len(missing)} of {len(names)} weight files ({', '.join(missing[:3])}). "
+            "Fetch the model again."
         )
 
 

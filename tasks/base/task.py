@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 @stage(libraries=("transformers", "safetensors", "gguf"))
 def fetch_base(source: BaseSource, *, workdir: WorkDirectory) -> ModelArtifact:
-    """Bring the base model into the store as safetensors with a tokenizer that has a chat template; done once per
-    content.
-    """
+    """Bring the base model into the store as safetensors with a tokenizer and chat template; once per content."""
     from tasks.base.conversion import convert_base
 
     facts = convert_base(source, workdir.out)

@@ -17,7 +17,7 @@ Items = Mapping[str, Sequence[float]]
 
 
 def compare_tasks(
-    base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, confidence: float, seed: int
+    base: Items, tuned: Items, groups: Mapping[str, Sequence[str]], *, confidence: float
 ) -> tuple[BenchmarkTask, ...]:
     """Return one comparison a task, and one a group over all its items, each item weighing the same."""
     parts = {name: (base[name], tuned[name]) for name in base}
@@ -27,17 +27,15 @@ def compare_tasks(
         if len(members) > 1
     }
     sides = [*parts.items(), *wholes.items()]
-    return tuple(_compared(name, before, after, confidence=confidence, seed=seed) for name, (before, after) in sides)
+    return tuple(_compared(name, before, after, confidence=confidence) for name, (before, after) in sides)
 
 
 def _pooled(items: Items, members: Sequence[str]) -> Sequence[float]:
     return [value for name in members for value in items[name]]
 
 
-def _compared(
-    name: str, base: Sequence[float], tuned: Sequence[float], *, confidence: float, seed: int
-) -> BenchmarkTask:
-    interval = paired_interval(base, tuned, confidence=confidence, seed=seed)
+def _compared(name: str, base: Sequence[float], tuned: Sequence[float], *, confidence: float) -> BenchmarkTask:
+    interval = paired_interval(base, tuned, confidence=confidence)
     return BenchmarkTask(
         task=name,
         items=len(base),

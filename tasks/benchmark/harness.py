@@ -1,4 +1,4 @@
-"""lm-eval, run on a model in memory: task files staged into one folder, every item's accuracy kept."""
+"""lm-eval, run on a model in memory: the located task files and no others, every item's accuracy kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unittest import mock
 
 from schemas.artifacts import BenchmarkSources
 from schemas.errors import ConfigRefused
-from tasks.benchmark.packaged import library_root, task_library
+from tasks.benchmark.packaged import task_library
 from tasks.benchmark.scoring import TreeLM
-from tasks.benchmark.task_files import Function, TaskFile, mapped, read_task_file, write_task_file
+from tasks.benchmark.task_files import YAML, Function, TaskFile, library_root, mapped, read_task_file
 
-# One is taken, in this order; a task without any of them keeps the first per-item number that it has.
+# The first of these that a task reports is kept; without one, the first per-item number where higher is better.
 ACCURACIES = ("acc", "exact_match")
 NOISY = ("lm_eval", "datasets")
 
@@ -52,20 +52,17 @@ class Harness:
 
 
 def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, seed: int) -> Harness:
-    """Stage the task files into `folder` and load them with their data.
+    """Load the tasks with their data; local data is converted into `folder`.
 
     Raises:
         ConfigRefused: lm-eval cannot use a task.
     """
     import datasets
-    from lm_eval.tasks import TaskManager
 
     datasets.disable_progress_bars()
-    stage_tasks(sources, folder)
-    # It prints while it reads some task files; stdout may be read by a program.
+    # Some tasks' code prints as soon as it is imported; stdout may be read by a program.
     with _quiet(), contextlib.redirect_stdout(sys.stderr):
-        manager = TaskManager(include_path=str(folder), include_defaults=False)
-        loaded = _load(manager, sources.names)
+        loaded = _load(sources, folder)
     for task in loaded["tasks"].values():
         task.set_fewshot_seed(seed=seed)
     groups = {
@@ -76,80 +73,68 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
     return Harness(loaded, groups, limit, seed)
 
 
-def _load(manager: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def _load(sources: BenchmarkSources, folder: Path) -> dict[str, Any]:
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import TaskIndex
+
+    manager = TaskManager(include_defaults=False)
     try:
-        return dict(manager.load(list(names)))
+        for file in _task_files(sources):
+            # Without a path lm-eval takes the content as given, and does not read the file a second time.
+            TaskIndex.process_cfg(_completed(file, folder, sources.hub), None, manager.task_index)
+        return dict(manager.load(list(sources.names)))
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as fault:
-        what = f"{', '.join(names)}: {fault!r}"
+        what = f"{', '.join(sources.names)}: {fault!r}"
         raise ConfigRefused(
-            f"benchmark.tasks: lm-eval cannot load {what}. Mend the task file, or leave it out of benchmark.tasks."
+            f"benchmark.tasks: lm-eval cannot load {what}. Fix the task file, or remove it from benchmark.tasks."
         ) from fault
 
 
-def stage_tasks(sources: BenchmarkSources, folder: Path) -> None:
-    """Write every task file into one folder, free of includes and relative paths; hub data is held at the version that
-    was located.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    local = [
-        read_task_file(Path(file.path), library_root()) for file in sources.files if file.suffix in (".yaml", ".yml")
-    ]
+def _task_files(sources: BenchmarkSources) -> list[TaskFile]:
+    paths = [Path(file.path) for file in sources.files if file.suffix in YAML]
+    local = [read_task_file(path) for path in paths]
     packaged = [task_library().read(name) for name in sources.packaged]
-    for number, file in enumerate([*packaged, *(file for file in local if file.name)]):
-        write_task_file(folder / f"{number:04}.yaml", _staged(file, folder, sources.hub))
+    return [*packaged, *(file for file in local if file.name)]
 
 
-def _staged(file: TaskFile, folder: Path, hub: dict[str, str]) -> dict[str, Any]:
-    content = mapped(file.content, lambda text: _linked(text, folder) if isinstance(text, Function) else text)
+def _completed(file: TaskFile, folder: Path, hub: dict[str, str]) -> dict[str, Any]:
+    """Return a task's content with its functions imported, and its hub data held at the version that was located."""
+    content = mapped(file.content, lambda text: _imported(text) if isinstance(text, Function) else text)
     if file.is_group:
         return dict(content)
     options = {name: value for name, value in file.options.items() if name != "trust_remote_code"}
     if file.hub_set and len(version := hub.get(file.hub_set, "")) == 40:
         options["revision"] = version
     elif not file.hub_set:
-        options["cache_dir"] = str(folder / "data")
+        options["cache_dir"] = str(folder)
     return {**content, "dataset_kwargs": options}
 
 
-def _linked(function: Function, folder: Path) -> Function:
-    """Point to a code file by a link beside the staged file: lm-eval follows it, so the code still finds what lies
-    around it.
-    """
+def _imported(function: Function) -> Any:
+    from lm_eval.tasks._yaml_loader import _import_func_in_yml
+
     path, is_file, name = function.partition(":")
-    if not is_file:
-        return function
-    links = {link.resolve(): link for link in folder.glob("code*.py")}
-    link = links.get(Path(path).resolve()) or folder / f"code{len(links)}.py"
-    if not link.exists():
-        link.symlink_to(Path(path).resolve())
-    return Function(f"{link.stem}.{name}")
+    if is_file:
+        return _import_func_in_yml(f"{Path(path).stem}.{name}", Path(path).parent)
+    return _import_func_in_yml(path, library_root())
 
 
 def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
-    better = task.higher_is_better()
-    names = [*ACCURACIES, *samples[0]["metrics"]]
-    metric = next(
-        (
-            name
-            for name in names
-            if name in samples[0] and better.get(name, False) and isinstance(samples[0][name], (int, float))
-        ),
-        None,
-    )
+    better, first = task.higher_is_better(), samples[0]
+    names = (name for name in (*ACCURACIES, *first["metrics"]) if better.get(name, False))
+    metric = next((name for name in names if isinstance(first.get(name), (int, float))), None)
     if metric is None:
         raise ConfigRefused(
-            f"benchmark.tasks: task {task.task_name!r} gives {', '.join(samples[0]['metrics'])}, none of which is a "
-            "number for one item "
-            "that is better when higher; the gate compares item by item. Name a task with acc or exact_match."
+            f"benchmark.tasks: task {task.task_name!r} reports {', '.join(first['metrics'])}; the gate needs a number "
+            "for every item, where higher is better. Name a task that reports acc or exact_match."
         )
-    first = samples[0]["filter"]
-    kept = sorted((sample for sample in samples if sample["filter"] == first), key=lambda sample: sample["doc_id"])
-    return [float(sample[metric]) for sample in kept]
+    kept = [sample for sample in samples if sample["filter"] == first["filter"]]
+    return [float(sample[metric]) for sample in sorted(kept, key=lambda sample: sample["doc_id"])]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep lm-eval's progress bars and notes off the terminal: the run shows its own."""
+    """Keep lm-eval's progress bars and log lines off the terminal: the run shows its own progress."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -5,14 +5,15 @@ library.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.artifacts import BenchmarkSources, SourceFile
 from schemas.errors import ConfigRefused, MachineLacks
-from tasks.benchmark.packaged import cached_files, hub_version, library_root, task_library
-from tasks.benchmark.task_files import TaskFile, read_task_file
+from tasks.benchmark.packaged import cached_files, hub_version, task_library
+from tasks.benchmark.task_files import YAML, TaskFile, library_root, read_task_file
 from tasks.reuse.sources import source_file
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
 
     Raises:
         ConfigRefused: a name is unknown (the nearest ones are named), or a task file cannot be used.
-        MachineLacks: a task's data set is on the hub, and neither cached here nor to be had.
+        MachineLacks: a task's data set is neither cached here nor available from the hub.
     """
     search = Search()
     names: list[str] = []
     for setting in benchmark.tasks:
         names += _find(setting, folder, search)
     if search.unknown:
-        raise ConfigRefused(_listed("benchmark.tasks cannot be found:", search.unknown))
-    _refuse_unsafe(search)
+        raise ConfigRefused(_listed("benchmark.tasks: not found:", search.unknown))
+    _refuse_unusable(search)
     hub = _hub_versions(search)
     files = sorted({path for file in search.local.values() for path in _paths(file)})
     return BenchmarkSources(
@@ -90,14 +91,9 @@ def _find(setting: str, folder: Path, search: Search) -> list[str]:
 
 
 def _task_files(path: Path) -> list[TaskFile]:
-    paths = (
-        [path]
-        if path.is_file() and path.suffix in (".yaml", ".yml")
-        else sorted(path.rglob("*.yaml"))
-        if path.is_dir()
-        else []
-    )
-    return [file for file in (read_task_file(found, library_root()) for found in paths) if file.name]
+    """Return the tasks and groups of one file, or of all files below a folder."""
+    paths = [path] if path.is_file() and path.suffix in YAML else sorted(path.rglob("*.yaml"))
+    return [file for file in (read_task_file(found) for found in paths) if file.name]
 
 
 def _roots(files: list[TaskFile]) -> list[TaskFile]:
@@ -128,35 +124,39 @@ def _follow(names: list[str], local: dict[str, TaskFile], search: Search) -> Non
 
 
 def _unknown(name: str, local: dict[str, TaskFile]) -> str:
-    shipped = sorted(
-        path.name.removesuffix(".yaml") for path in SHIPPED.iterdir() if path.is_dir() or path.suffix == ".yaml"
-    )
+    shipped = sorted(path.stem for path in SHIPPED.iterdir() if path.is_dir() or path.suffix == ".yaml")
     known = {*shipped, *local, *task_library().files, *task_library().tags}
     near = difflib.get_close_matches(name, known, 3, 0.7)
     meant = f" Did you mean {', '.join(near)}?" if near else ""
     return (
-        f"{name!r} is no file or folder with lm-eval task files here, and no task of lm-eval.{meant} Shipped with "
-        f"the project: {', '.join(shipped)}."
+        f"{name!r} is neither a file or folder of lm-eval task files nor one of lm-eval's own tasks.{meant} Shipped "
+        f"with the project: {', '.join(shipped)}."
     )
 
 
-def _refuse_unsafe(search: Search) -> None:
-    problems = []
-    for file in search.local.values():
-        if file.options.get("trust_remote_code"):
-            problems.append(
-                f"{file.path} asks for trust_remote_code, which is never on here. Take the line out and read plain "
-                "data files."
-            )
-        missing = [pattern for pattern in file.data_patterns if not _matching(pattern)]
-        problems += [
-            f"{file.path} reads {pattern}: no such file. Paths start at the task file's own folder."
-            for pattern in missing
-        ]
-    unsafe = [file.name for file in search.leaves() if file.content.get("unsafe_code")]
-    problems += [f"task {name!r} runs code that the model wrote; such tasks are not run here" for name in unsafe]
+def _refuse_unusable(search: Search) -> None:
+    problems = [problem for file in search.local.values() for problem in _local_problems(file)]
+    problems += [problem for file in search.leaves() for problem in _leaf_problems(file)]
     if problems:
         raise ConfigRefused(_listed("benchmark.tasks cannot be used:", problems))
+
+
+def _local_problems(file: TaskFile) -> Iterator[str]:
+    if file.options.get("trust_remote_code"):
+        yield f"{file.path} sets trust_remote_code, which is never allowed here. Remove it and read plain data files."
+    for pattern in file.data_patterns:
+        if not _matching(pattern):
+            yield f"{file.path} reads {pattern}: no such file. Paths are relative to the task file's own folder."
+
+
+def _leaf_problems(file: TaskFile) -> Iterator[str]:
+    if file.content.get("unsafe_code"):
+        yield f"Task {file.name!r} runs code that the model wrote, which is never done here. Name another task."
+    if file.urls:
+        yield (
+            f"Task {file.name!r} reads {file.urls[0]}, whose content may change unseen. Download it, and read your "
+            "copy from a task file of your own."
+        )
 
 
 def _listed(head: str, problems: list[str]) -> str:
@@ -164,29 +164,28 @@ def _listed(head: str, problems: list[str]) -> str:
 
 
 def _hub_versions(search: Search) -> dict[str, str]:
-    wanted: dict[str, str] = {}
+    """Return hub data set -> version, of every task that was found."""
+    versions: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for file in search.leaves():
-        if file.hub_set:
-            wanted.setdefault(file.hub_set, file.name or "")
-    versions, problems = {}, []
-    for name, task in wanted.items():
-        try:
-            versions[name] = hub_version(name)
-        except MachineLacks as lack:
-            problems.append(f"{task}: {lack}.")
+        name = file.hub_set
+        if name and name not in versions and name not in problems:
+            try:
+                versions[name] = hub_version(name)
+            except MachineLacks as lack:
+                problems[name] = f"{file.name}: {lack}."
     if problems:
         raise MachineLacks(
-            _listed("Benchmark data is not on this machine:", problems)
-            + "\nPut a local file task in its place: a YAML file that includes lm-eval's own (`include: "
-            "arc/arc_easy.yaml`), names itself (`task:`), "
-            "and reads your copy (`dataset_path: json`, `dataset_name: null`, `dataset_kwargs: {data_files: ...}`; a "
-            "split that it lacks is set to null)."
+            _listed("Benchmark data is not on this machine:", list(problems.values()))
+            + "\nUse a task file of your own instead: one that includes lm-eval's (`include: arc/arc_easy.yaml`), has "
+            "a name (`task:`) and reads your copy of the data (`dataset_path: json`, `dataset_name: null`, "
+            "`dataset_kwargs: {data_files: ...}`; set a split that the copy lacks to null)."
         )
     return versions
 
 
 def _paths(file: TaskFile) -> list[Path]:
-    """Return everything that a local task stands on, lm-eval's own files apart (they are pinned by its version)."""
+    """Return every file that a local task reads, except lm-eval's own: its version, which the key holds, pins them."""
     data = [path for pattern in file.data_patterns for path in _matching(pattern)]
     return [path.absolute() for path in (*file.parts, *file.code_files, *data) if library_root() not in path.parents]
 

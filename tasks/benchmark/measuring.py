@@ -23,18 +23,20 @@ def measure_both(harness: Harness, base: Path, adapter: Path, method: str, repor
     """
     tuned = load_model(base, adapter=AdapterFolder(adapter, method))
     reporter.say(f"benchmark: {', '.join(harness.loaded['tasks'])}; {tuned.reason}")
-    after = harness.measure(tuned.model, tuned.tokenizer, _told(reporter, "tuned", 1))
-    if method == "lora":
-        with tuned.model.disable_adapter():
-            return harness.measure(tuned.model, tuned.tokenizer, _told(reporter, "base", 2)), after
+    with tuned.lock:
+        after = harness.measure(tuned.model, tuned.tokenizer, _progress(reporter, "tuned", 1))
+        if method == "lora":
+            with tuned.model.disable_adapter():
+                return harness.measure(tuned.model, tuned.tokenizer, _progress(reporter, "base", 2)), after
     del tuned
     load_model.cache_clear()
     gc.collect()  # two models at once would double the memory
     plain = load_model(base)
-    return harness.measure(plain.model, plain.tokenizer, _told(reporter, "base", 2)), after
+    with plain.lock:
+        return harness.measure(plain.model, plain.tokenizer, _progress(reporter, "base", 2)), after
 
 
-def _told(reporter: Reporter, which: str, turn: int) -> Callable[[int, int], None]:
+def _progress(reporter: Reporter, which: str, turn: int) -> Callable[[int, int], None]:
     return lambda done, total: reporter.advance(
         (turn - 1) * total + done, 2 * total, f"{which} model, {done} of {total} requests"
     )

@@ -55,7 +55,7 @@ class TreeLM(HFLM):
     def __init__(
         self, model: Any, tokenizer: Any, advance: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Wrap a model; `advance` is told how many of the requests at hand are done."""
+        """Wrap a model; `advance` is called with how many of the requests at hand are done, and their total."""
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=8)
         self._takes_trees = takes_trees(model)
         self._advance = advance

@@ -46,7 +46,7 @@ def benchmark_adapter(
     before, after = measure_both(
         harness, workdir.open(base), workdir.open(adapter) / "best", adapter.method, workdir.reporter
     )
-    tasks = compare_tasks(before, after, harness.groups, confidence=confidence, seed=seed)
+    tasks = compare_tasks(before, after, harness.groups, confidence=confidence)
     write_items(before, after, workdir.out / "items.parquet")
     (workdir.out / "tasks.json").write_text(
         json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8"

@@ -1,6 +1,6 @@
 """Token sequences with common beginnings laid out as one tree, so that a model computes every common beginning once.
 
-A question with four choices is five tokens lists that begin alike; few-shot questions share all their examples. Sorted,
+The choices of a question are token lists that begin alike; few-shot questions share all their examples. Sorted,
 such sequences form a tree; a model that sees the tree's tokens in one row, each attending only to the tokens above it
 and at its own depth, answers for every sequence at once. Model: SGLang's RadixAttention (arXiv 2312.07104), here as a
 mask over one forward pass instead of a cache.
@@ -63,23 +63,20 @@ def _common(first: Sequence[int], second: Sequence[int]) -> int:
 
 def _planted(sequences: Sequence[Sequence[int]], numbers: list[int]) -> Tree:
     tokens: list[int] = []
-    path: list[int] = []
-    paths = []
+    nodes: list[int] = []  # of the sequence at hand
+    paths, shares = [], []
     before: Sequence[int] = ()
     for number in numbers:
         shared = _common(before, sequences[number])
-        new = range(len(tokens), len(tokens) + len(sequences[number]) - shared)
-        tokens += sequences[number][shared:]
-        path = path[:shared] + list(new)
-        paths.append((number, np.asarray(path, dtype=np.int64)))
         before = sequences[number]
-    return Tree(np.asarray(tokens, dtype=np.int64), *_views(len(tokens), [nodes for _, nodes in paths]), tuple(paths))
-
-
-def _views(nodes: int, paths: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    depths = np.zeros(nodes, dtype=np.int64)
-    sees = np.zeros((nodes, nodes), dtype=np.bool_)
-    for path in paths:
-        depths[path] = np.arange(len(path))
-        sees[np.ix_(path, path)] |= np.tri(len(path), dtype=np.bool_)
-    return depths, sees
+        nodes = [*nodes[:shared], *range(len(tokens), len(tokens) + len(before) - shared)]
+        tokens += before[shared:]
+        paths.append((number, np.asarray(nodes, dtype=np.int64)))
+        shares.append(shared)
+    depths = np.zeros(len(tokens), dtype=np.int64)
+    sees = np.zeros((len(tokens), len(tokens)), dtype=np.bool_)
+    for (_, path), shared in zip(paths, shares, strict=True):
+        own = path[shared:]
+        depths[own] = np.arange(shared, len(path))
+        sees[np.ix_(own, path)] = np.tri(len(own), len(path), shared, dtype=np.bool_)
+    return Tree(np.asarray(tokens, dtype=np.int64), depths, sees, tuple(paths))

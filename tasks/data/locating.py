@@ -1,4 +1,4 @@
-"""The files that a run's rows, documents and contract stand in, found and digested before anything starts."""
+"""The files of a run's rows, documents and answer contract, found and digested before anything starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from schemas.task_config import TaskConfig
     from tasks.reuse.store import ArtifactStore
 
-# What tasks.data.reading.records reads; named here as well, as that module loads what only a run needs.
+# What tasks.data.reading.records reads; repeated here, because that module imports what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ROWS = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
@@ -26,29 +26,25 @@ DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
 
 @dataclass
 class Search:
-    """Looks for files from one folder on and gathers what is wrong."""
+    """Looks for files relative to one folder and collects the problems."""
 
     folder: Path
     store: ArtifactStore
     problems: list[str] = field(default_factory=list)
 
     def files(self, setting: str, pattern: str, kinds: tuple[str, ...] = ()) -> tuple[SourceFile, ...]:
-        """Return the files that a path or glob names; any kind where `kinds` is empty."""
+        """Return the files that a path or glob names; any kind of file if `kinds` is empty."""
         try:
             found = source_files(setting, pattern, self.folder, self.store)
         except ConfigRefused as fault:
             self.problems.append(str(fault))
             return ()
-        except (
-            ValueError,
-            NotImplementedError,
-            OSError,
-        ) as fault:  # a pattern that is none; a file that may not be read
+        except (ValueError, NotImplementedError, OSError) as fault:  # an invalid pattern; a file that may not be read
             self.problems.append(f"{setting}: {pattern!r} cannot be read: {fault}.")
             return ()
         wrong = [Path(file.path).name for file in found if kinds and file.suffix not in kinds]
         self.problems += [
-            f"{setting}: {name} is of no kind that is read here; these are: {', '.join(kinds)}." for name in wrong
+            f"{setting}: {name} is not a supported kind of file; supported are: {', '.join(kinds)}." for name in wrong
         ]
         return found
 
@@ -56,7 +52,7 @@ class Search:
         """Return the one file that a path names."""
         found = self.files(setting, pattern)
         if len(found) > 1:
-            self.problems.append(f"{setting}: {pattern!r} names {len(found)} files; name one.")
+            self.problems.append(f"{setting}: {pattern!r} matches {len(found)} files; name one.")
         return found[0] if found else None
 
 
@@ -68,9 +64,9 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     is the database's.
 
     Raises:
-        ConfigRefused: files are missing or of a kind that is not read; the message names every one.
-        DatasetMissing: the rows are elsewhere and not to be had.
-        LibraryMissing: data.checks asks for personal data, and what looks for it is not installed.
+        ConfigRefused: files are missing or not of a supported kind; the message names every one.
+        DatasetMissing: the rows are in a database or on the hub, which is unavailable.
+        LibraryMissing: data.checks names personal data, and the libraries that detect it are not installed.
     """
     search = Search(Path(config.folder), store)
     rows = _rows(config.data, search, password)
@@ -107,7 +103,7 @@ def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:
     journal = Path(f"{found.path}-wal") if found else None
     if journal is not None and journal.exists() and journal.stat().st_size:
         search.problems.append(
-            f"task.answer.database: {journal.name} holds changes that are not in the database file yet. Run `PRAGMA "
-            "wal_checkpoint(TRUNCATE)` on it first."
+            f"task.answer.database: {journal.name} contains changes that are not in the database file yet. Run `PRAGMA "
+            "wal_checkpoint(TRUNCATE)` on the database first."
         )
     return found

@@ -1,4 +1,4 @@
-"""The data room from end to end: read, check, split, write."""
+"""Preparing the data from end to end: read, check, split, write."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data.checking.contract import broken_answers, broken_rows
-from tasks.data.checking.doubts import doubtful_rows
+from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
-from tasks.data.overlap import same_rows
-from tasks.data.overlap.nearness import near_pairs
+from tasks.data.overlap import duplicates
+from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.reading.corpus import read_corpus
 from tasks.data.reading.frames import read_rows
-from tasks.data.reading.spool import Said, Spool, spooling, write_sides
+from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, write_sides
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
-from tasks.data.text.speech import spoken
-from tasks.data.text.turns import asked, opening
+from tasks.data.text.normalisation import normalised
+from tasks.data.text.turns import full_request, opening
 
 if TYPE_CHECKING:
     from schemas.artifacts import Sources
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from schemas.task_config import TaskConfig
     from tasks.reuse.stage import WorkDirectory
 
-ADVISED = 500  # train rows; fewer often teach the form only, which is advice and no reason to refuse
+ADVISED = 500  # train rows; fewer often teach only the form of answers: a warning, not a reason to refuse
 
 
 def prepare_data(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory
 ) -> DataArtifact:
-    """Check and split the rows, write everything that is sealed into `workdir.out`, and return the artifact's facts.
+    """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
     Raises:
         DatasetRefused: the rows cannot be read, too many are refused, or they cannot be split.
@@ -63,7 +63,7 @@ def prepare_data(
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
     _write_json(report, workdir.out / "report.json")
-    _tell(sieve, report, workdir)
+    _report(sieve, report, workdir)
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
@@ -76,7 +76,7 @@ def prepare_data(
 def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
     for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
         if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
-            raise TuneworthyError(f"{file.path} changed or went away after the run began. Run again.")
+            raise TuneworthyError(f"{file.path} was changed or removed after the run began. Run again.")
 
 
 def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
@@ -87,8 +87,8 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
 def _sifted(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
 ) -> Sieve:
-    """Return the sieve with every finding in it; what is left has fingerprints (`_compact`), and its texts are in the
-    spool.
+    """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
+    texts are in the spool.
     """
     name = dataset_name(sources.rows)
     sieve = _sifted_alone(task, data, seed, sources, spool, workdir)
@@ -96,12 +96,12 @@ def _sifted(
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
-    sieve.sift(same_rows.in_held_out(sieve.rows))
-    texts = Said(spool, sieve.rows["place"])
+    sieve.sift(duplicates.in_held_out(sieve.rows))
+    texts = NormalisedRequests(spool, sieve.rows["place"])
     pairs = near_pairs(
         texts, data.near_duplicate, lambda done, total: workdir.reporter.advance(done, total, "rows compared")
     )
-    sieve.sift(same_rows.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
+    sieve.sift(duplicates.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     _refuse_emptied(whole, sieve)
     return sieve
@@ -110,7 +110,7 @@ def _sifted(
 def _sifted_alone(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
 ) -> Sieve:
-    """Judge the rows piece by piece, each row by itself, and put those that stand into the spool."""
+    """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
     own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
@@ -126,10 +126,10 @@ def _sifted_alone(
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: where it stands, fingerprints of its texts, its side, its languages and
-    lengths; 80 bytes with an id.
+    """Return what stays in memory of each row: its place, fingerprints of its texts, its side, languages and lengths;
+    80 bytes with an id.
     """
-    return same_rows.with_keys(rows).select(
+    return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
         "line",
@@ -147,29 +147,29 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
 
 
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, workdir: WorkDirectory) -> None:
-    """Judge each row by itself."""
+    """Check each row by itself."""
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
-    sieve.rows = sieve.rows.with_columns(said=spoken(asked(sieve.rows)))
+    sieve.rows = sieve.rows.with_columns(normalised=normalised(full_request(sieve.rows)))
     if data.group is None:
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
-    sieve.sift(same_rows.extra_keys(sieve.rows))
+    sieve.sift(duplicates.extra_keys(sieve.rows))
     sieve.sift(
         broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))
     )
-    sieve.sift(doubtful_rows(sieve.rows, task.answer.format == "text", task.instruction))
+    sieve.sift(suspicious_rows(sieve.rows, task.answer.format == "text", task.instruction))
     sieve.rows = with_languages(sieve.rows, task.answer.format == "text")
 
 
 def _sift_repeats(sieve: Sieve) -> None:
-    """Judge rows by all others."""
+    """Check rows against all others."""
     sieve.sift(other_languages(sieve.rows))
-    sieve.sift(same_rows.repeated_ids(sieve.rows))
-    sieve.sift(same_rows.exact_duplicates(sieve.rows))
-    sieve.sift(same_rows.conflicting_answers(sieve.rows))
+    sieve.sift(duplicates.repeated_ids(sieve.rows))
+    sieve.sift(duplicates.exact_duplicates(sieve.rows))
+    sieve.sift(duplicates.conflicting_answers(sieve.rows))
 
 
 def _sides(sieve: Sieve) -> dict[str, int]:
@@ -181,13 +181,13 @@ def _refuse_emptied(before: dict[str, int], sieve: Sieve) -> None:
     for what, left in _sides(sieve).items():
         if not left:
             raise DatasetRefused(
-                f"The {what} set is empty: all of its {before[what]} rows were taken out after the split. "
+                f"The {what} set is empty: all its {before[what]} rows were taken out after the split. "
                 f"{by_reason(sieve.refused)}."
             )
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    # Every choice is named, so that the bytes do not depend on a default.
+    # Every option is set, so that the bytes do not depend on defaults.
     frame.write_parquet(path, compression="zstd", compression_level=3, statistics=False, row_group_size=100_000)
 
 
@@ -195,10 +195,10 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tell(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
+def _report(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
     rows = report["rows"]
     workdir.reporter.say(
-        f"data: {rows['read']} rows read, {rows['train']} to train on, {rows['held_out']} held out, "
+        f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "
         f"{rows['refused']} taken out"
     )
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
@@ -207,15 +207,15 @@ def _tell(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
     if report["personal_data"]["missing"]:
         missing = ", ".join(report["personal_data"]["missing"])
         workdir.reporter.say(
-            f"data: not searched for personal data and secrets: {missing} not installed (extra `personal`)"
+            f"data: not searched for personal data and secrets: not installed: {missing} (extra `personal`)"
         )
     if rows["train"] < ADVISED:
         workdir.reporter.say(
-            f"data: {rows['train']} train rows; below {ADVISED} a tuned model often learns the form of answers and "
-            "little else"
+            f"data: {rows['train']} train rows; with fewer than {ADVISED} a tuned model often learns only the form of "
+            "the answers"
         )
     for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:
         workdir.reporter.say(f"data: labels: {line}")
     before = last_time(workdir.store)
     if before is not None:
-        workdir.reporter.say(f"data: since the last time: {changes_between(before, workdir.out)}")
+        workdir.reporter.say(f"data: since the last run: {changes_between(before, workdir.out)}")

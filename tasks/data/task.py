@@ -1,4 +1,4 @@
-"""The data stage: rows checked, split, and sealed."""
+"""The data stages: checking, splitting and reporting on the rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schemas.champion import SplitRule
     from schemas.data_config import DataConfig
     from schemas.task_config import TaskConfig
-    from tasks.data.checking.mending import MendedCopy
+    from tasks.data.checking.fixing import FixedCopy
 
 PERSONAL = (
     "phonenumberslite",
@@ -38,7 +38,7 @@ PERSONAL = (
 def validate_data(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, workdir: WorkDirectory
 ) -> DataArtifact:
-    """Check every row against its contract, split the good ones by group, and refuse the set when too few are good."""
+    """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do."""
     from tasks.data.preparing import prepare_data
 
     return prepare_data(task, data, seed, sources, workdir)
@@ -52,10 +52,10 @@ def check_leakage(
     *,
     workdir: WorkDirectory,
 ) -> LeakageArtifact:
-    """Find the train rows that hold a benchmark's items; a stage of its own, so that another benchmark makes no rows be
-    checked again.
+    """Find the train rows that contain a benchmark's items; a separate stage, so that another benchmark does not cause
+    the rows to be checked again.
 
-    `cached` are the files of the benchmark's hub data that are on this machine, by data set.
+    `cached` maps each hub dataset of the benchmark to its files on this machine.
     """
     from tasks.data.overlap.benchmark_items import find_leaks
 
@@ -66,8 +66,8 @@ def check_leakage(
 def check_rendering(
     task: TaskConfig, base: ModelArtifact, data: DataArtifact, max_length: int | None, *, workdir: WorkDirectory
 ) -> RenderingArtifact:
-    """Render every row as training and the arms will, and refuse what would be cut or could not be learned;
-    `max_length` is None where nothing is trained.
+    """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned;
+    `max_length` is None if nothing is trained.
     """
     from tasks.data.checking.rendered import check_rows
 
@@ -85,10 +85,10 @@ def find_learned_rows(
     *,
     workdir: WorkDirectory,
 ) -> LearnedRowsArtifact:
-    """Find today's held-out rows (the first `limit` of them) that a champion learned; they must not count for it.
+    """Find today's held-out rows (among the first `limit`) that a champion learned; they must not count in its favour.
 
-    `learned` is the digest of the data that it was fitted on, None where the store has lost them; then how they were
-    split (`was`) has to tell.
+    `learned` is the digest of the data that it was fitted on. It is None if the store no longer has that data; then it
+    is derived from how that data was split (`was`).
     """
     from tasks.data.overlap.learned import HowSplit, learned_rows
 
@@ -111,8 +111,8 @@ def write_data_report(
     *,
     workdir: WorkDirectory,
 ) -> DataReportArtifact:
-    """Write what a person reads of the rows; `earlier` is the data that the run had before, `rendering` None where no
-    base is at hand.
+    """Write the report on the rows; `earlier` is the run's previous data, and `rendering` is None if no base model is
+    available.
     """
     from tasks.data.reporting.report_page import gather, write_data_pages
 
@@ -128,8 +128,8 @@ def write_data_report(
 
 
 def write_refused_report(name: str, workdir: Path, headline: str) -> Path | None:
-    """Write a page on a data set that was refused into its stage's workdir, and return its path; None where nothing
-    lies there.
+    """Write a page on a refused dataset into its stage's work directory, and return its path; None if there is no
+    refused.parquet.
     """
     from tasks.data.reporting.report_page import write_refused_page
 
@@ -137,10 +137,10 @@ def write_refused_report(name: str, workdir: Path, headline: str) -> Path | None
     return write_refused_page(name, refused, headline) if refused.exists() else None
 
 
-def write_mended_copy(sources: Sources, out: Path) -> MendedCopy:
-    """Write a mended copy of the rows to `out`, never in place, and return what was done to how many rows; no stage,
-    since nobody builds on it.
+def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:
+    """Write a fixed copy of the rows to `out`, never in place, and return what was done to how many rows; not a stage,
+    because nothing depends on it.
     """
-    from tasks.data.checking.mending import mend_rows
+    from tasks.data.checking.fixing import fix_rows
 
-    return mend_rows(sources.rows, out)
+    return fix_rows(sources.rows, out)

@@ -1,13 +1,14 @@
-"""The registry's champion beside today's arms, on the rows that it did not learn.
+"""The registry's champion compared with today's arms, on the rows that it did not learn.
 
-The challenger is `better` when its paired difference is surely above nothing, `worse` when it is surely below, and
-`not_worse` when it scores no less and surely loses less than `worth`, which is what a gain has to be worth anyway.
-Anything else is `unclear`, and the champion stays. Why: docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
+The challenger is `better` when the whole interval of its paired difference is above zero, `worse` when it is below,
+and `not_worse` when it scores no less and the whole interval is above -`worth`, so that less is lost than a gain has
+to be worth. Anything else is `unclear`, and the champion stays. Why:
+docs/decisions/0006-a-champion-is-judged-on-todays-rows.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,9 +18,10 @@ import polars as pl
 from schemas.artifacts import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.comparison import TRAINED, Measured, standing
+from tasks.decision.comparison import TRAINED, ArmScores, standing
 from tasks.decision.wording import challenger_sentence, champion_sentence, lead_sentence
-from tasks.intervals import Interval, mean_interval, paired_interval, rows_to_tell_apart
+from tasks.intervals import Interval, mean_interval, paired_interval
+from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
@@ -27,33 +29,25 @@ if TYPE_CHECKING:
 Outcome = Literal["better", "not_worse", "unclear", "worse", "no_challenger"]
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a comparison goes by: target, worth and confidence, and the seed of the bootstrap."""
-
-    decision: DecisionConfig
-    seed: int
-
-
 def compare_with_champion(
     version: str,
     asks: str,
     scored: tuple[ScoredChampionArtifact, Path],
-    arms: list[Measured],
+    arms: list[ArmScores],
     learned: Path,
     verdict: Verdict,
-    rules: Rules,
+    decision: DecisionConfig,
 ) -> ChampionReport:
-    """Return the champion's numbers, its lead over the best untrained arm, and what the challenger is beside it.
+    """Return the champion's numbers, its lead over the best untrained arm, and how the challenger compares with it.
 
     Args:
         version: the champion's version in the registry.
-        asks: the arm that it answers as.
+        asks: the arm whose prompts it answers.
         scored: its facts, and its opened answers.
         arms: today's arms, on all held-out rows in the order of their ids.
         learned: learned.parquet, the rows to leave out.
         verdict: of today; names the tuned arm that earned its place.
-        rules: what the comparison goes by.
+        decision: target, worth and confidence of the comparison.
 
     Raises:
         TuneworthyError: the champion was not measured on the arms' rows.
@@ -62,57 +56,57 @@ def compare_with_champion(
     answers = pl.read_parquet(folder / "answers.parquet").sort("row_id")
     if tuple(answers["group"]) != arms[0].groups:
         raise TuneworthyError(
-            "The champion and the arms were not measured on the same rows, so they cannot be compared; run again."
+            "The champion and the arms were not measured on the same rows, so they cannot be compared. Run again."
         )
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
-    champion = Measured(facts, answers["score"].to_numpy().astype(np.float64), tuple(answers["group"]))
-    unseen = {one.facts.arm: _only(one, is_unseen) for one in [*arms, champion]}
-    return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, rules)
+    champion = ArmScores(facts, answers["score"].to_numpy().astype(np.float64), tuple(answers["group"]))
+    unseen = {one.artifact.arm: _only(one, is_unseen) for one in [*arms, champion]}
+    return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, decision)
 
 
-def _only(one: Measured, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Measured:
-    return Measured(
-        one.facts, one.scores[kept], tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
+def _only(one: ArmScores, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> ArmScores:
+    return ArmScores(
+        one.artifact, one.scores[kept], tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
     )
 
 
 def _report(
-    version: str, asks: str, unseen: dict[str, Measured], left_out: int, verdict: Verdict, rules: Rules
+    version: str, asks: str, unseen: dict[str, ArmScores], left_out: int, verdict: Verdict, decision: DecisionConfig
 ) -> ChampionReport:
-    decision = rules.decision
     champion = unseen["champion"]
     untrained = max(
         (one for name, one in unseen.items() if name not in (*TRAINED, "champion")), key=lambda one: one.scores.mean()
     )
     challenger = _challenger(unseen, verdict)
-    how = {"confidence": decision.confidence, "seed": rules.seed, "clusters": champion.groups}
+    how = {"confidence": decision.confidence, "clusters": champion.groups}
     own = mean_interval(champion.scores, **how)  # type: ignore[arg-type]
     lead = paired_interval(untrained.scores, champion.scores, **how)  # type: ignore[arg-type]
     difference = paired_interval(champion.scores, challenger.scores, **how) if challenger else None  # type: ignore[arg-type]
     outcome = outcome_of(difference, decision.worth)
     rows = champion.scores.size
-    needed = rows_to_tell_apart(rows, difference, 0.0) if difference and outcome == "unclear" else None
+    needed = _rows_needed(rows, difference, decision) if difference and outcome == "unclear" else None
     return ChampionReport(
         version=version,
         arm=asks,
         rows=rows,
+        groups=own.groups,
         left_out=left_out,
         **_flat("", own) | {"score": own.mean},
-        **champion.facts.model_dump(include={"valid_rate", "prompt_tokens", "output_tokens"}),
+        **champion.artifact.model_dump(include={"valid_rate", "prompt_tokens", "output_tokens"}),
         standing=standing(own, decision.target),
-        untrained=untrained.facts.arm,
+        untrained=untrained.artifact.arm,
         lead=lead.mean,
         **_flat("lead_", lead),
-        challenger=challenger.facts.arm if challenger else None,
+        challenger=challenger.artifact.arm if challenger else None,
         challenger_score=float(challenger.scores.mean()) if challenger else None,
         difference=difference.mean if difference else None,
         **(_flat("difference_", difference) if difference else {}),
         outcome=outcome,
         reasons=(
             champion_sentence(version, own, standing(own, decision.target), rows, left_out, decision),
-            lead_sentence(version, untrained.facts.arm, lead),
+            lead_sentence(version, untrained.artifact.arm, lead, decision.confidence),
             *(
-                [challenger_sentence(version, challenger.facts.arm, difference, outcome, needed, decision.worth)]
+                [challenger_sentence(version, challenger.artifact.arm, difference, outcome, needed, decision)]
                 if challenger and difference
                 else []
             ),
@@ -120,11 +114,19 @@ def _report(
     )
 
 
+def _rows_needed(rows: int, difference: Interval, decision: DecisionConfig) -> int | None:
+    """Return about the rows at which a difference that stays as it is would be told from none in 8 of 10 cases."""
+    groups = groups_to_tell_apart(
+        difference.mean, difference.low, difference.high, difference.groups, 0.0, decision.confidence
+    )
+    return None if groups is None else math.ceil(groups * rows / difference.groups)
+
+
 def _flat(before: str, interval: Interval) -> dict[str, float]:
     return {f"{before}low": interval.low, f"{before}high": interval.high}
 
 
-def _challenger(unseen: dict[str, Measured], verdict: Verdict) -> Measured | None:
+def _challenger(unseen: dict[str, ArmScores], verdict: Verdict) -> ArmScores | None:
     """Return the tuned arm that earned its place, else the best one, if anything was trained."""
     tuned = [one for name, one in unseen.items() if name in TRAINED]
     return (
@@ -136,6 +138,8 @@ def outcome_of(difference: Interval | None, worth: float) -> Outcome:
     """Return what a paired difference (challenger minus champion) says of the challenger."""
     if difference is None:
         return "no_challenger"
+    if not difference.is_conclusive:
+        return "unclear"
     if difference.low > 0:
         return "better"
     if difference.high < 0:

@@ -68,7 +68,7 @@ def before_after_chart(gate: GateReport) -> str:
 
 
 def change_chart(gate: GateReport) -> str:
-    """Return what changed on every benchmark task, with its interval, against the margin."""
+    """Return the change on every benchmark task, with its interval, against the margin."""
     tasks = list(reversed(gate.tasks))
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
@@ -80,8 +80,8 @@ def change_chart(gate: GateReport) -> str:
         _rows(axes, [task.task for task in tasks])
         reach = 1.08 * max([gate.margin, 0.02, *(abs(bound) for task in tasks for bound in (task.low, task.high))])
         axes.set_xlim(-reach, reach)
-        axes.set_xlabel("accuracy lost or won by tuning")
-        return svg(figure, "change", "Change of accuracy on each benchmark task, tuned against base, with its interval")
+        axes.set_xlabel("change in accuracy by tuning")
+        return svg(figure, "change", "Change in accuracy on each benchmark task, tuned minus base, with its interval")
 
 
 def loss_chart(log: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,4 @@
-"""Arms side by side: each arm's interval against the target, and the tuned arms' paired gain over the best untrained
-one.
-"""
+"""Arms compared: intervals against the target, and the tuned arms' paired gain over the best untrained arm."""
 
 from __future__ import annotations
 
@@ -14,25 +12,29 @@ import polars as pl
 from schemas.artifacts import ArmArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport
-from tasks.intervals import Floats, Interval, mean_interval, paired_interval
+from tasks.intervals import Interval, interval_of, p_above, paired_interval, scores_of
+from tasks.statistics.families import holm
+from tasks.statistics.tail import Floats
 
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
 
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
+Standing = Literal["good", "unclear", "short"]
+MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class ArmScores:
     """One arm's scores, row by row, in the order that all arms share."""
 
-    facts: ArmArtifact
+    artifact: ArmArtifact
     scores: Floats
     groups: tuple[str, ...]
 
 
-def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
+def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
     """Read every arm's scores, the simplest arm first.
 
     Raises:
@@ -43,42 +45,65 @@ def read_measured(arms: list[tuple[ArmArtifact, Path]]) -> list[Measured]:
     if len(rows) != 1:
         raise TuneworthyError(
             f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they "
-            "cannot be compared; run again."
+            "cannot be compared. Run again."
         )
     measured = [
-        Measured(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
+        ArmScores(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
     ]
-    return sorted(measured, key=lambda one: COMPLEXITY.index(one.facts.arm))
+    return sorted(measured, key=lambda one: COMPLEXITY.index(one.artifact.arm))
 
 
-def compare_arms(arms: list[Measured], decision: DecisionConfig, seed: int) -> list[ArmReport]:
-    """Return one report an arm, the simplest first."""
-    untrained = [one for one in arms if one.facts.arm not in TRAINED]
+def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmReport]:
+    """Return one report per arm, the simplest first."""
+    untrained = [one for one in arms if one.artifact.arm not in TRAINED]
     best = max(untrained, key=lambda one: one.scores.mean())
-    return [_report(one, best, decision, seed) for one in arms]
+    met = targets_met(
+        {one.artifact.arm: p_above(scores_of(one.scores, one.groups), decision.target) for one in arms}, decision
+    )
+    return [_report(one, best, decision, one.artifact.arm in met) for one in arms]
 
 
-def _report(one: Measured, best: Measured, decision: DecisionConfig, seed: int) -> ArmReport:
-    interval = mean_interval(one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
+def targets_met(chances: dict[str, float], decision: DecisionConfig) -> set[str]:
+    """Return the arms that meet the target, from each arm's one-sided p-value.
+
+    Any of the untrained arms can withhold a training, so they are one family for Holm's correction; a tuned arm has to
+    earn its place as well, which is the harder claim, and stands alone.
+    """
+    untrained = [name for name in chances if name not in TRAINED]
+    corrected = dict(zip(untrained, holm([chances[name] for name in untrained]), strict=True))
+    return {name for name, p in (chances | corrected).items() if p <= (1 - decision.confidence) / 2}
+
+
+def _report(one: ArmScores, best: ArmScores, decision: DecisionConfig, is_met: bool) -> ArmReport:
+    interval = interval_of(scores_of(one.scores, one.groups), decision.confidence)
     gain = (
-        paired_interval(best.scores, one.scores, confidence=decision.confidence, seed=seed, clusters=one.groups)
-        if one.facts.arm in TRAINED
+        paired_interval(best.scores, one.scores, confidence=decision.confidence, clusters=one.groups)
+        if one.artifact.arm in TRAINED
         else None
     )
+    return arm_report(one.artifact, interval, gain, standing(interval, decision.target, is_met))
+
+
+def arm_report(artifact: ArmArtifact, interval: Interval, gain: Interval | None, standing: Standing) -> ArmReport:
+    """Return an arm's report from its intervals."""
     return ArmReport(
-        **one.facts.model_dump(include={"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}),
+        **artifact.model_dump(include=MEASURED),
+        groups=interval.groups,
         score=interval.mean,
         low=interval.low,
         high=interval.high,
-        standing=standing(interval, decision.target),
+        standing=standing,
         gain=gain.mean if gain else None,
         gain_low=gain.low if gain else None,
         gain_high=gain.high if gain else None,
     )
 
 
-def standing(interval: Interval, target: float) -> Literal["good", "unclear", "short"]:
-    """Return whether the target is surely met, surely missed, or cannot be told."""
-    if interval.low >= target:
+def standing(interval: Interval, target: float, is_met: bool | None = None) -> Standing:
+    """Return whether the target is met or missed by the whole interval, or the comparison is inconclusive.
+
+    `is_met` says it for an arm that is one of several, after correction for their number.
+    """
+    if is_met if is_met is not None else interval.is_above(target):
         return "good"
-    return "short" if interval.high < target else "unclear"
+    return "short" if interval.is_below(target) else "unclear"

@@ -1,4 +1,4 @@
-"""The report as a Jinja template; a module, so that a change to it counts in the key of the stage that writes reports."""
+"""The verdict report as a Jinja template; a Python module, so that its text enters the key of the reporting stage."""
 
 from tasks.pages.page import ending
 
@@ -7,14 +7,14 @@ TEMPLATE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ page.name }}: {{ verdict.verdict }}</title>
+<title>{{ page.name }}: {{ verdict.verdict|replace("_", " ") }}</title>
 <style>{{ style }}</style>
 </head>
 <body>
 <main>
 <header class="top {{ mood }}">
   <p class="over">{{ page.name }}</p>
-  <span class="badge {{ mood }}">{{ verdict.verdict }}</span>
+  <span class="badge {{ mood }}">{{ verdict.verdict|replace("_", " ") }}</span>
   <h1>{{ headline }}</h1>
 {%- if numbers %}
   <p class="lead">{{ numbers }}</p>
@@ -41,7 +41,7 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 </div>
 <div class="wide"><table>
-<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over the best untrained</th><th>valid</th><th>ended by itself</th><th>tokens in</th><th>tokens out</th></tr></thead>
+<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over best untrained arm</th><th>valid</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th></tr></thead>
 <tbody>
 {%- for arm in verdict.arms %}
 <tr><td>{{ arm.arm }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
@@ -60,7 +60,7 @@ TEMPLATE = """<!doctype html>
 {%- if verdict.champion or verdict.champion_note %}
 <h2>The champion</h2>
 {%- if verdict.champion %}
-<p class="quiet">The version that answers today, measured as it is served on {{ verdict.champion.rows }} of today's held-out rows{% if verdict.champion.left_out %}; {{ verdict.champion.left_out }} that it learned are left out, for both sides{% endif %}. The verdict does not depend on it; whether today's adapter takes its place does.</p>
+<p class="quiet">The version that is served today, measured as served on {{ verdict.champion.rows }} of today's held-out rows{% if verdict.champion.left_out %}; {{ verdict.champion.left_out }} that it may have learned are left out for every arm{% endif %}. The verdict does not depend on this comparison, but whether today's adapter replaces the champion does.</p>
 <ul class="reasons">
 {%- for reason in verdict.champion.reasons %}
   <li>{{ reason }}</li>
@@ -72,15 +72,15 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 
 {%- if verdict.gate %}
-<h2>What tuning cost elsewhere</h2>
+<h2>Forgetting on benchmarks</h2>
 <p><b class="{{ 'good' if verdict.gate.is_passed else 'bad' }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
-<p class="quiet">The gate asks whether a loss of more than {{ verdict.gate.margin|short }} is sure: it shuts where the whole {{ verdict.confidence|percent }} interval of a task's change lies below {{ (-verdict.gate.margin)|short_signed }}. <b class="good">Surely within</b>: the whole interval lies above that. <b class="unsure">Not surely beyond</b>: the interval crosses it, so more may have been lost; the gate lets it pass, and more items would tell. Base and tuned model answered the same items.</p>
+<p class="quiet">The gate tests whether more accuracy was lost than the margin of {{ verdict.gate.margin|short }} allows, at {{ verdict.confidence|confidence }} confidence. <b class="bad">Beyond</b>: the whole {{ verdict.confidence|confidence }} interval of the change lies below {{ (-verdict.gate.margin)|short_signed }}, and the gate shuts. <b class="good">Within</b>: the whole interval lies above it. <b class="unsure">Inconclusive</b>: the interval crosses it, so more than the margin may have been lost; the gate lets the task pass, and more items would settle it. The base and the tuned model answered the same items.</p>
 <div class="pair">
 <figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
-<figure><figcaption>What changed <small>tuned − base on the same items, with its interval{% for standing, words in (("within", "blue"), ("unclear", "amber"), ("beyond", "red")) %}{% if verdict.gate.tasks|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ loss_names[standing] }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
+<figure><figcaption>Change <small>tuned − base on the same items, with its interval{% for standing, words in (("within", "blue"), ("unclear", "amber"), ("beyond", "red")) %}{% if verdict.gate.tasks|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ loss_names[standing] }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
 </div>
 <div class="wide"><table>
-<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>against the margin of {{ verdict.gate.margin|short }}</th></tr></thead>
+<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>margin {{ verdict.gate.margin|short }}</th></tr></thead>
 <tbody>
 {%- for task in verdict.gate.tasks %}
 <tr><td>{{ task.task }}</td><td>{{ task.items }}</td><td>{{ task.base|three }}</td><td>{{ task.tuned|three }}</td>
@@ -91,16 +91,16 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 
 {%- if page.samples %}
-<h2>{{ page.samples|length }} answers side by side</h2>
-<p class="quiet">Rows at even distances through the held-out set, not picked by how they came out. The number is the row's in the source.</p>
+<h2>Answers side by side</h2>
+<p class="quiet">Evenly spaced rows of the held-out set, not picked by their outcome. The number is the row's number in the source.</p>
 {%- for sample in page.samples %}
 <article class="sample">
 <h3>row {{ sample.row_id }}</h3>
 <p>{{ sample.prompt|cut }}</p>
 <div class="answers">
-<div class="gold"><h4><span>wanted</span></h4><pre>{{ sample.wanted|cut }}</pre></div>
+<div class="gold"><h4><span>reference</span></h4><pre>{{ sample.reference|cut }}</pre></div>
 {%- for answer in sample.answers %}
-<div><h4><span>{{ answer.arm }}</span><span class="chip {{ 'good' if answer.score >= 0.999 else 'bad' if answer.score <= 0.001 else 'unsure' }}">{{ answer.score|two }}</span></h4>{% if not answer.is_valid %}<p class="bad">breaks the contract</p>{% endif %}<pre>{{ answer.output|cut or '(no answer)' }}</pre></div>
+<div><h4><span>{{ answer.arm }}</span><span class="chip {{ 'good' if answer.score >= 0.999 else 'bad' if answer.score <= 0.001 else 'unsure' }}">{{ answer.score|two }}</span></h4>{% if not answer.is_valid %}<p class="bad">breaks the answer contract</p>{% endif %}<pre>{{ answer.output|cut or '(no answer)' }}</pre></div>
 {%- endfor %}
 </div>
 </article>
@@ -108,10 +108,10 @@ TEMPLATE = """<!doctype html>
 {%- endif %}
 
 <h2>The rows</h2>
-<p>{{ page.data.train_rows }} to train on, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} refused{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.</p>
+<p>{{ page.data.train_rows }} train rows, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} taken out{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.</p>
 {%- if page.data.reasons %}
 <div class="wide" style="max-width: 460px"><table>
-<thead><tr><th>refused because</th><th>rows</th></tr></thead>
+<thead><tr><th>taken out because</th><th>rows</th></tr></thead>
 <tbody>
 {%- for reason, count in page.data.reasons|dictsort %}
 <tr><td><code>{{ reason }}</code></td><td>{{ count }}</td></tr>

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: the verdict first, then everything that it stands on."""
+"""The report as one self-contained HTML file: the verdict first, then everything that it is based on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.decision.wording import LOSS_NAMES, gate_sentence
 from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
-STANDINGS = {"good": "met", "unclear": "unclear", "short": "missed"}
+STANDINGS = {"good": "met", "unclear": "inconclusive", "short": "missed"}
 LOSS_MOODS = {"within": "good", "unclear": "unsure", "beyond": "bad"}
 
 
@@ -26,11 +26,11 @@ class ReportPage:
     Attributes:
         name: the run's name.
         verdict: the decision with its numbers.
-        data: rows and reasons of refusal.
+        data: row counts and reasons for refusal.
         samples: rows with every arm's answer.
-        log: the training log, one mapping a step (`step`, `loss` or `validation_loss`); empty without a training.
+        log: the training log, one mapping per step (`step`, `loss` or `validation_loss`); empty without training.
         training: short facts about the training, such as "qlora" or "rank 16".
-        digests: artifact -> digest, in the order to be shown.
+        digests: artifact -> digest, in display order.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ReportPage:
 
 
 def render_report(page: ReportPage) -> str:
-    """Return the report. Equal input gives equal bytes; nothing in it points outside."""
+    """Return the report. Equal input gives equal bytes; it loads nothing from elsewhere."""
     gate = page.verdict.gate
     charts = {
         "arms": own(arms_chart(page.verdict)),
@@ -67,12 +67,10 @@ def render_report(page: ReportPage) -> str:
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return the verdict's reasons; those on single benchmark tasks stand in the gate's own table, and here as one
-    line.
-    """
+    """Return the verdict's reasons, with one line for all benchmark tasks: the gate's table lists each of them."""
     if verdict.gate is None:
         return list(verdict.reasons)
-    single = {gate_sentence(task, verdict.gate.margin) for task in verdict.gate.tasks}
+    single = {gate_sentence(task, verdict.gate.margin, verdict.confidence) for task in verdict.gate.tasks}
     return [*(reason for reason in verdict.reasons if reason not in single), f"{verdict.gate.in_words}."]
 
 
@@ -83,7 +81,7 @@ def _mood(verdict: Verdict) -> str:
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return (value, label) of the few numbers that are read first."""
+    """Return (value, label) of the key numbers."""
     best = max(verdict.arms, key=lambda arm: arm.score)
     facts = [
         (f"{best.score:.3f}", f"best arm: {best.arm}"),
@@ -97,10 +95,10 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     if verdict.gate:
         unclear = sum(task.standing == "unclear" for task in verdict.gate.tasks)
         facts.append(
-            (verdict.gate.state, f"gate, unclear on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate")
+            (verdict.gate.state, f"gate, inconclusive on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate")
         )
     if verdict.rows_needed:
-        facts.append((str(verdict.rows_needed), "rows that would tell"))
+        facts.append((str(verdict.rows_needed), "rows needed to decide"))
     return facts
 
 
@@ -111,5 +109,6 @@ _FILTERS: dict[str, Any] = {
     "signed": signed,
     "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
+    "confidence": lambda value: f"{100 * value:g}%",
     "whole": lambda value: f"{value:.0f}",
 }

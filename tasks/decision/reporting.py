@@ -1,4 +1,4 @@
-"""What a person reads of a verdict: the page, the markdown for Prefect, and verdict.json beside them."""
+"""The report on a verdict: the HTML page, the markdown for Prefect, and verdict.json."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.decision.wording import LOSS_NAMES, signed_spread
 
 @dataclass(frozen=True)
 class Measurements:
-    """The artifacts that a verdict stands on, and how to open each."""
+    """The artifacts that a verdict is based on."""
 
     verdict: VerdictArtifact
     data: DataArtifact
@@ -41,11 +41,11 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
 
     Args:
         name: the run's name.
-        found: the artifacts that the verdict stands on.
+        found: the artifacts that the verdict is based on.
         folders: digest -> opened folder, for the verdict, the data, the arms, the adapter and the comparison.
         out: where the files go.
     """
-    verdict = _beside_champion(found, folders)
+    verdict = _with_champion(found, folders)
     answers = {arm.arm: folders[arm.digest] / "answers.parquet" for arm in found.arms}
     page = ReportPage(
         name=name,
@@ -62,8 +62,8 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
     return verdict.headline
 
 
-def _beside_champion(found: Measurements, folders: dict[str, Path]) -> Verdict:
-    """Return the verdict with the champion beside it; what it says itself stays as it was decided."""
+def _with_champion(found: Measurements, folders: dict[str, Path]) -> Verdict:
+    """Return the verdict with the comparison with the champion added; the verdict itself is unchanged."""
     verdict = Verdict.model_validate_json((folders[found.verdict.digest] / "verdict.json").read_text(encoding="utf-8"))
     if found.comparison is None:
         return verdict.model_copy(update={"champion_note": found.why_uncompared})
@@ -76,7 +76,7 @@ def _log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _training_facts(adapter: AdapterArtifact) -> tuple[str, ...]:
-    size = f"{adapter.parameters / 1e6:.1f} million trained parameters"
+    size = f"{adapter.parameters:,} trained parameters"
     validation = () if adapter.validation_loss is None else (f"validation loss {adapter.validation_loss:.3f}",)
     return (adapter.method, size, f"{adapter.steps} steps", f"{adapter.train_tokens:,} tokens", *validation)
 
@@ -95,26 +95,26 @@ def _digests(found: Measurements) -> dict[str, str]:
 
 
 def _champion_lines(verdict: Verdict) -> list[str]:
-    """Return the champion as a line of the arms' table, and what it says in words; or why there is none."""
-    beside = verdict.champion
-    if beside is None:
+    """Return the champion's line of the arms' table with its reasons, or why there is none."""
+    champion = verdict.champion
+    if champion is None:
         return ["", f"Champion: {verdict.champion_note}.", ""] if verdict.champion_note else []
-    numbers = (f"{beside.score:.3f}", f"{beside.low:.3f} to {beside.high:.3f}", f"{beside.valid_rate:.0%}")
+    numbers = (f"{champion.score:.3f}", f"{champion.low:.3f} to {champion.high:.3f}", f"{champion.valid_rate:.0%}")
     cells = (
-        f"champion, version {beside.version}",
+        f"champion, version {champion.version}",
         *numbers,
-        f"{beside.prompt_tokens:.0f}",
-        f"{beside.output_tokens:.0f}",
-        f"{beside.lead:+.3f}",
+        f"{champion.prompt_tokens:.0f}",
+        f"{champion.output_tokens:.0f}",
+        f"{champion.lead:+.3f}",
     )
-    return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in beside.reasons), ""]
+    return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in champion.reasons), ""]
 
 
 def summary(name: str, verdict: Verdict) -> str:
     """Return the verdict as markdown for the flow run's page."""
-    lines = [f"# {name}: {verdict.verdict}", "", f"**{verdict.headline}**", ""]
+    lines = [f"# {name}: {verdict.verdict.replace('_', ' ')}", "", f"**{verdict.headline}**", ""]
     lines += [
-        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in | out | gain |",
+        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in / row | tokens out / row | gain |",
         "|---|---:|---|---:|---:|---:|---:|",
     ]
     for arm in verdict.arms:

@@ -1,21 +1,27 @@
 """From numbers to a verdict: the simplest arm that is good enough wins, and a tuned one has to earn its place.
 
-1. An untrained arm is good enough when its whole interval lies at or above the target. The simplest such arm is the
-verdict. 2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth` and surely
-above nothing. 3. The gate refuses an adapter that surely lost more than the margin on any benchmark task; its arms are
-out, however well they scored. 4. The simplest tuned arm that is good enough, earned its place and passed the gate is
-the verdict. 5. Otherwise: `none_good_enough` when every arm surely misses the target, else `undecided`, with the rows
-that would tell.
+"At confidence" means: the whole interval of `decision.confidence` lies on that side.
+
+1. An untrained arm is good enough when it meets the target at confidence. The simplest such arm is the verdict.
+2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth`, and above zero at
+   confidence.
+3. The gate refuses an adapter that lost more than the margin on any benchmark task at confidence; its arms are out,
+   however well they scored.
+4. The simplest tuned arm that is good enough, earned its place and passed the gate is the verdict.
+5. Otherwise: `none_good_enough` when every arm misses the target at confidence, else `undecided`, with the number of
+   rows that would be enough.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from schemas.reports import ArmReport, GateReport, Verdict, VerdictName
 from tasks.decision.gate import judge_forgetting
 from tasks.decision.wording import arm_sentence, gate_sentence, headline, undecided_sentence
-from tasks.intervals import Interval, rows_to_tell_apart
+from tasks.statistics.clusters import FEWEST_GROUPS
+from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
@@ -41,15 +47,17 @@ def judge(
     tuned = next((arm for arm in earned if arm.standing == "good"), earned[0] if earned else None)
     winner = sufficient or (tuned if tuned and tuned.standing == "good" and is_open else None)
     name = VERDICT_OF[winner.arm] if winner else _without_winner(arms, is_open)
-    needed = _rows_needed(arms, decision) if name == "undecided" else None
+    groups = _groups_needed(arms, decision) if name == "undecided" else None
+    needed = math.ceil(groups * arms[0].rows / arms[0].groups) if groups else None
     return Verdict(
         verdict=name,
-        headline=headline(name, arms, winner, tuned, is_open, decision.target),
+        headline=headline(name, arms, winner, tuned, is_open, decision),
         reasons=_reasons(arms, gate, decision, needed),
         target=decision.target,
         worth=decision.worth,
         confidence=decision.confidence,
         rows=arms[0].rows,
+        groups_needed=groups,
         rows_needed=needed,
         arms=tuple(arms),
         gate=gate,
@@ -61,23 +69,29 @@ def judge(
 
 
 def has_earned(arm: ArmReport, worth: float) -> bool:
-    """Tell whether a tuned arm's gain over the best untrained arm is worth it, and surely no accident."""
-    return arm.gain is not None and arm.gain_low is not None and arm.gain >= worth and arm.gain_low > 0
+    """Tell whether a tuned arm's gain over the best untrained arm is at least `worth`, and above zero at confidence."""
+    return (
+        arm.gain is not None
+        and arm.gain_low is not None
+        and arm.gain >= worth
+        and arm.gain_low > 0
+        and arm.groups >= FEWEST_GROUPS
+    )
 
 
 def _without_winner(arms: list[ArmReport], is_open: bool) -> VerdictName:
-    """Return whether it is sure that no arm will do; what the gate refused will not, however well it scored."""
+    """Return the verdict without a winner; an arm that the gate refused counts for nothing, however well it scored."""
     allowed = [arm for arm in arms if is_open or arm.gain is None]
     return "none_good_enough" if all(arm.standing == "short" for arm in allowed) else "undecided"
 
 
-def _rows_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
-    """Return the rows at which the best arm that cannot be told from the target could be, if it can be estimated."""
+def _groups_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
+    """Return the groups at which the best arm that cannot be told from the target could be, if it can be estimated."""
     unclear = [arm for arm in arms if arm.standing == "unclear"]
     if not unclear:
         return None
     best = max(unclear, key=lambda arm: arm.score)
-    return rows_to_tell_apart(best.rows, Interval(best.score, best.low, best.high), decision.target)
+    return groups_to_tell_apart(best.score, best.low, best.high, best.groups, decision.target, decision.confidence)
 
 
 def _reasons(
@@ -85,7 +99,7 @@ def _reasons(
 ) -> tuple[str, ...]:
     lines = [arm_sentence(arm, decision) for arm in arms]
     if gate:
-        lines += [gate_sentence(task, gate.margin) for task in gate.tasks]
+        lines += [gate_sentence(task, gate.margin, decision.confidence) for task in gate.tasks]
     if needed:
         lines.append(undecided_sentence(arms[0].rows, needed))
     return tuple(lines)

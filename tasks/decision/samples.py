@@ -1,10 +1,11 @@
-"""Rows for the report's side-by-side table: at even distances through the held-out set, so nobody chose them."""
+"""Rows for the report's side-by-side table: evenly spaced through the held-out set, so that nobody picked them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ SAMPLES = 10
 
 @dataclass(frozen=True)
 class SampleAnswer:
-    """What one arm said to one row, and its score (0..1)."""
+    """One arm's answer to one row, and its score (0..1)."""
 
     arm: str
     output: str
@@ -23,11 +24,11 @@ class SampleAnswer:
 
 @dataclass(frozen=True)
 class Sample:
-    """One held-out row with the answer that was wanted and every arm's."""
+    """One held-out row with the reference answer and every arm's."""
 
     row_id: int
     prompt: str  # with the turns before it, if there are any
-    wanted: str
+    reference: str
     answers: tuple[SampleAnswer, ...]
 
 
@@ -36,28 +37,24 @@ def read_samples(held_out: Path, answers: Mapping[str, Path], count: int = SAMPL
 
     Args:
         held_out: held_out.parquet of the data artifact.
-        answers: answers.parquet of each arm, by the arm's name, in the order to be shown.
+        answers: answers.parquet of each arm, by the arm's name, in display order.
         count: rows wanted.
     """
     tables = {
-        arm: {row["row_id"]: row for row in pl.read_parquet(path).iter_rows(named=True)}
-        for arm, path in answers.items()
+        arm: pl.read_parquet(path).rows_by_key("row_id", named=True, unique=True) for arm, path in answers.items()
     }
-    rows = [
-        row
-        for row in pl.read_parquet(held_out).sort("row_id").iter_rows(named=True)
-        if all(row["row_id"] in table for table in tables.values())
-    ]
-    picked = [rows[place * len(rows) // min(count, len(rows))] for place in range(min(count, len(rows)))]
-    return tuple(
-        Sample(
-            row["row_id"],
-            "\n\n".join([*row["history"], row["prompt"]]),
-            row["completion"],
-            tuple(_answer(arm, table[row["row_id"]]) for arm, table in tables.items()),
-        )
-        for row in picked
-    )
+    rows = pl.read_parquet(held_out).sort("row_id")
+    for table in tables.values():
+        rows = rows.filter(pl.col("row_id").is_in(list(table)))
+    shown = min(count, rows.height)
+    picked = [place * rows.height // shown for place in range(shown)]
+    return tuple(_sample(row, tables) for row in rows[picked].iter_rows(named=True))
+
+
+def _sample(row: dict[str, Any], tables: Mapping[str, Mapping[Any, dict[str, Any]]]) -> Sample:
+    row_id = row["row_id"]
+    answers = tuple(_answer(arm, table[row_id]) for arm, table in tables.items())
+    return Sample(row_id, "\n\n".join([*row["history"], row["prompt"]]), row["completion"], answers)
 
 
 def _answer(arm: str, row: dict[str, object]) -> SampleAnswer:

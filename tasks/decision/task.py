@@ -1,5 +1,5 @@
-"""The decision stages: a verdict on measured arms, those arms beside the registry's champion, and what a person reads
-of both.
+"""The decision stages: the verdict on measured arms, their comparison with the registry's champion, and the report on
+both.
 """
 
 from __future__ import annotations
@@ -24,32 +24,30 @@ if TYPE_CHECKING:
     from schemas.config import DecisionConfig
 
 
-@stage(libraries=("numpy",))
+@stage(libraries=("numpy", "scipy"))
 def decide(
     decision: DecisionConfig,
     margin: float | None,
-    seed: int,
     arms: tuple[ArmArtifact, ...],
     benchmark: BenchmarkArtifact | None,
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
-    """Decide which arm answers the task best, with paired bootstrap intervals on the same rows; verdict.json holds
+    """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json contains
     every number.
     """
-    from tasks.decision.comparison import compare_arms, read_measured
+    from tasks.decision.comparison import compare_arms, read_scores
     from tasks.decision.rules import judge
 
-    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
-    verdict = judge(compare_arms(measured, decision, seed), benchmark, decision, margin)
+    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
+    verdict = judge(compare_arms(measured, decision), benchmark, decision, margin)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
 
-@stage(libraries=("numpy",))
+@stage(libraries=("numpy", "scipy"))
 def compare_champion(
     decision: DecisionConfig,
-    seed: int,
     version: str,
     asks: str,
     scored: ScoredChampionArtifact,
@@ -59,19 +57,17 @@ def compare_champion(
     *,
     workdir: WorkDirectory,
 ) -> ComparisonArtifact:
-    """Set today's arms beside the champion, version `version`, which answers as the arm `asks`, on the held-out rows
+    """Compare today's arms with the champion, version `version`, which answers as the arm `asks`, on the held-out rows
     that it did not learn.
     """
     from schemas.reports import Verdict
-    from tasks.decision.champion import Rules, compare_with_champion
-    from tasks.decision.comparison import read_measured
+    from tasks.decision.champion import compare_with_champion
+    from tasks.decision.comparison import read_scores
 
-    measured = read_measured([(arm, workdir.open(arm)) for arm in arms])
+    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     rows = workdir.open(learned) / "learned.parquet"
-    found = compare_with_champion(
-        version, asks, (scored, workdir.open(scored)), measured, rows, whole, Rules(decision, seed)
-    )
+    found = compare_with_champion(version, asks, (scored, workdir.open(scored)), measured, rows, whole, decision)
     (workdir.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
     return ComparisonArtifact(version=version, outcome=found.outcome)
 
@@ -90,10 +86,9 @@ def write_report(
     *,
     workdir: WorkDirectory,
 ) -> ReportArtifact:
-    """Write what a person reads of a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json
-    beside them.
+    """Write the report on a verdict: report.html (self-contained), summary.md for Prefect, and verdict.json.
 
-    `comparison` sets the arms beside the registry's champion; where there is none, `why_uncompared` tells the reason.
+    `comparison` compares the arms with the registry's champion; where there is none, `why_uncompared` says why.
     """
     from tasks.decision.reporting import Measurements, write_pages
 

@@ -1,4 +1,4 @@
-"""Which prompts are answered together: alike in length, and as many as a memory budget holds."""
+"""Which prompts are decoded in one batch: those of similar length, as many as the memory budget allows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 MEBIBYTE = 2**20
-# Above this many rows a step takes as much longer as it has more rows, so more of them at once gain nothing.
+# Beyond this many rows a step's time grows in proportion, so larger batches gain nothing.
 MOST_ROWS = 128
-# Small enough that the layers' results between two products stay near the processor.
+# Small enough that a layer's intermediate results stay in the processor's cache.
 PREFILL_TOKENS = 2048
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> int:
-    """Return how many tokens all prompts begin with alike; at least one token of every prompt is left out of it."""
-    shortest, longest = min(prompts), max(prompts)  # what these two in the order of their tokens share, all share
+    """Return the length in tokens of the common prefix; at least one token of every prompt is left out of it."""
+    shortest, longest = min(prompts), max(prompts)  # the lexicographically first and last: what they share, all share
     shared = next(
         (place for place, (one, other) in enumerate(zip(shortest, longest, strict=False)) if one != other),
         min(len(shortest), len(longest)),
@@ -24,13 +24,13 @@ def common_prefix(prompts: Sequence[list[int]]) -> int:
 
 
 def batches(lengths: Sequence[int], max_new_tokens: int, row_token_bytes: int, budget: int) -> list[list[int]]:
-    """Return the rows of every batch, the longest prompts first, so that a batch that does not fit fails at once.
+    """Return the rows of every batch, the longest prompts first, so that a lack of memory shows at once.
 
     Args:
         lengths: tokens of every prompt beyond the common prefix.
         max_new_tokens: tokens that an answer may have.
         row_token_bytes: bytes that one token of one row takes in the keys and values of all layers.
-        budget: bytes that the keys and values of one batch may take; one row is always let through.
+        budget: bytes that the keys and values of one batch may take; a single row is always allowed.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     made: list[list[int]] = []
@@ -61,7 +61,7 @@ def row_token_bytes(config: Any, dtype: Any) -> int:
 
 def memory_budget(device: Any) -> int:
     """Return the bytes that one batch's keys and values may take: half of a GPU's free memory; on a CPU a quarter of
-    what is free, a gibibyte at most.
+    the free memory, at most one gibibyte.
     """
     import torch
 

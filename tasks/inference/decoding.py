@@ -1,4 +1,4 @@
-"""Greedy answers to many prompts."""
+"""Greedy decoding of many prompts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 from tasks.inference.batching import batches, chunks, common_prefix, memory_budget, row_token_bytes
 from tasks.inference.loading import LoadedModel
 from tasks.inference.prefix import PrefixReader, SharedMemory, reading
-from tasks.inference.suiting import unsuited
+from tasks.inference.prefix_support import why_unsupported
 
 Progress = Callable[[int, int], None]
-Tell = Callable[[int, list[int]], None]
+Finish = Callable[[int, list[int]], None]
 PLAIN_ROWS = 32
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer: its ids without the stop token, its text, and whether the model ended it by itself."""
+    """One answer: its ids without the stop token, its text, and whether the model ended it with a stop token."""
 
     ids: list[int]
     text: str
@@ -32,31 +32,33 @@ def generate(
 ) -> list[Generated]:
     """Return the greedy answer to every prompt, in their order.
 
-    What all prompts begin with is read once; rows that are finished leave their batch. A model whose attention cannot
-    be shared in this way is answered by transformers' own search (`tasks.inference.suiting.unsuited` tells why).
+    The prompts' common prefix is read once; finished rows leave their batch. A model whose attention cannot
+    be shared in this way is answered by transformers' own `generate` (`tasks.inference.prefix_support` tells why).
+    Threads that share a model take turns.
 
     Args:
         loaded: the model.
-        prompts: token ids, from the beginning of text to where the model has to answer; none is empty.
-        max_new_tokens: an answer ends here if the model does not end it.
+        prompts: token ids, from the beginning of the text to where the answer starts; none is empty.
+        max_new_tokens: an answer is cut here if the model does not end it.
         on_progress: called with (rows done, rows) whenever a row is finished.
     """
     answers: dict[int, Generated] = {}
 
-    def tell(row: int, ids: list[int]) -> None:
+    def finish(row: int, ids: list[int]) -> None:
         answers[row] = _finished(loaded, ids)
         if on_progress is not None:
             on_progress(len(answers), len(prompts))
 
     if prompts:
-        answer = by_shared_prefix if unsuited(loaded) is None else by_transformers
-        answer(loaded, prompts, max_new_tokens, tell)
+        with loaded.lock:
+            answer = by_shared_prefix if why_unsupported(loaded) is None else by_transformers
+            answer(loaded, prompts, max_new_tokens, finish)
     return [answers[row] for row in range(len(prompts))]
 
 
-def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, tell: Tell) -> None:
-    """Read what all prompts begin with once, then batch after batch of what they go on with; tell each row's new ids as
-    it is finished.
+def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, finish: Finish) -> None:
+    """Read the common prefix once, then the rest of the prompts batch by batch; `finish` gets each row's new ids
+    as it finishes.
     """
     shared = common_prefix(prompts)
     own = [prompt[shared:] for prompt in prompts]
@@ -66,11 +68,11 @@ def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_toke
     with reading(loaded.model, memory):
         reader.read_prefix(prompts[0][:shared])
         for batch in batches([len(ids) for ids in own], max_new_tokens, per_token, memory_budget(loaded.device)):
-            _answer_batch(reader, {row: own[row] for row in batch}, max_new_tokens, loaded.stop_ids, tell)
+            _answer_batch(reader, {row: own[row] for row in batch}, max_new_tokens, loaded.stop_ids, finish)
 
 
 def _answer_batch(
-    reader: PrefixReader, prompts: dict[int, list[int]], max_new_tokens: int, stop_ids: frozenset[int], tell: Tell
+    reader: PrefixReader, prompts: dict[int, list[int]], max_new_tokens: int, stop_ids: frozenset[int], finish: Finish
 ) -> None:
     """Answer one batch; `prompts` has the longest first."""
     rows, own = list(prompts), list(prompts.values())
@@ -83,31 +85,31 @@ def _answer_batch(
         last = reader.step(last).float().argmax(-1).tolist()  # argmax of bf16 takes seven times as long on a CPU
         for ids, token in zip(made, last, strict=True):
             ids.append(token)
-        for place in reversed(range(len(rows))):  # from the end: the row that takes a place has been looked at already
+        for place in reversed(range(len(rows))):  # from the end: the row that moves here was looked at already
             if last[place] in stop_ids or len(made[place]) == max_new_tokens:
-                tell(rows[place], made[place])
+                finish(rows[place], made[place])
                 reader.memory.remove(place)
                 for column in (rows, made, last):
                     _drop(column, place)
 
 
 def _drop(column: list[Any], place: int) -> None:
-    """Let the last entry take the place of another, as the memory does with its rows."""
+    """Move the last entry to another's place, as the cache does with its rows."""
     column[place] = column[-1]
     column.pop()
 
 
-def by_transformers(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, tell: Tell) -> None:
-    """Answer by transformers' own greedy search: slower, and at home with every architecture."""
+def by_transformers(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, finish: Finish) -> None:
+    """Answer with transformers' own `generate`: slower, but it supports every architecture."""
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     for start in range(0, len(order), PLAIN_ROWS):
         rows = order[start : start + PLAIN_ROWS]
         for row, ids in zip(rows, _searched(loaded, [prompts[row] for row in rows], max_new_tokens), strict=True):
-            tell(row, ids)
+            finish(row, ids)
 
 
 def _finished(loaded: LoadedModel, ids: list[int]) -> Generated:
-    """Return an answer from the ids that were decoded, which may go on after the stop token."""
+    """Return an answer from its decoded ids, which may continue after the stop token."""
     end = next((place for place, token in enumerate(ids) if token in loaded.stop_ids), None)
     kept = ids if end is None else ids[:end]
     return Generated(
@@ -127,8 +129,8 @@ def _searched(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int
     settings: Any = GenerationConfig(
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=sorted(loaded.stop_ids), pad_token_id=filler
     )
-    # A model's own sampling settings (a temperature, a repetition penalty) would be mixed in where these leave
-    # something out.
+    # Otherwise the model's own generation settings (temperature, repetition penalty) would fill in what these leave
+    # out.
     loaded.model.generation_config = settings
     with torch.inference_mode():
         made = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)

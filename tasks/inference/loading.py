@@ -1,10 +1,10 @@
-"""A model ready to answer: the base as it is, the base that an adapter was fitted on with that adapter, or a fully
-tuned model.
-"""
+"""Loading a model for inference: the base alone, the base with an adapter, or a fully fine-tuned model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,24 @@ PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """The best/ or last/ folder of a sealed adapter artifact, and the method that it was fitted with: "qlora", "lora"
-    or "full".
-    """
+    """The best/ or last/ folder of a sealed adapter artifact, and its training method: "qlora", "lora" or "full"."""
 
     folder: Path
     method: str
 
+    @property
+    def artifact(self) -> Path:
+        """The opened adapter artifact that the folder is part of."""
+        return self.folder.parent
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer; `reason` tells which precision was chosen, and why; `stop_ids` end
-    an answer.
+    """A model in evaluation mode with its tokenizer; `reason` says which precision was chosen and why, and `stop_ids`
+    end an answer.
+
+    A forward pass changes settings of the model itself (which attention it uses, whether its adapter is on), so its
+    caller holds `lock` (reentrant), and threads that share a model take turns.
     """
 
     model: Any
@@ -39,6 +45,7 @@ class LoadedModel:
     dtype: Any
     reason: str
     stop_ids: frozenset[int]
+    lock: AbstractContextManager[bool] = field(default_factory=threading.RLock, repr=False)
 
     @property
     def template(self) -> TemplateFacts:
@@ -47,12 +54,12 @@ class LoadedModel:
 
     @property
     def device(self) -> Any:
-        """Where the model's weights lie."""
+        """The device of the model's weights."""
         return next(self.model.parameters()).device
 
     @property
     def window(self) -> int:
-        """Tokens that the model can look at: prompt and answer together."""
+        """The context window in tokens: prompt and answer together."""
         return int(
             getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
             or self.tokenizer.model_max_length
@@ -61,15 +68,15 @@ class LoadedModel:
 
 @lru_cache(maxsize=1)
 def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any = None) -> LoadedModel:
-    """Load a model from sealed folders; the last one asked for is kept, so that the arms that share it load it once.
+    """Load a model from sealed folders; the last one loaded is cached, so that arms that share it load it once.
 
-    A QLoRA adapter is attached to the quantised base that it was fitted on, with the base's weights unpacked again: the
-    same numbers as 4-bit weights give, at the speed of plain ones.
+    A QLoRA adapter is attached to the quantised base that it was fitted on, with the weights dequantised: the same
+    numbers as 4-bit weights, at the speed of 16-bit ones.
 
     Args:
         folder: the sealed base model.
         adapter: what was fitted on it; None for the base alone.
-        dtype: precision of the weights; the machine's better one when left out.
+        dtype: precision of the weights; the machine's fastest one when left out.
 
     Raises:
         TuneworthyError: the adapter changes nothing.
@@ -79,7 +86,7 @@ def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any
 
     precision = best_precision()
     chosen, reason = (
-        (dtype, "as asked for") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
+        (dtype, "as requested") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
     )
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     with quietly():
@@ -108,7 +115,7 @@ def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def plain_model(folder: Path, dtype: Any) -> Any:
-    """Load a folder's weights in one precision onto the machine's device, for reading only."""
+    """Load a folder's weights in one precision onto the machine's device, without gradients."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
@@ -118,7 +125,7 @@ def plain_model(folder: Path, dtype: Any) -> Any:
 
 
 def quantised_model(folder: Path, dtype: Any) -> Any:
-    """Load a folder's weights as NF4 with double quantisation would hold them, unpacked into `dtype`.
+    """Load a folder's weights quantised to NF4 with double quantisation, then dequantised to `dtype`.
 
     Raises:
         LibraryMissing: bitsandbytes is not installed.
@@ -147,7 +154,7 @@ def quantised_model(folder: Path, dtype: Any) -> Any:
 
 
 def best_device() -> str:
-    """Return where models run on this machine."""
+    """Return the device that models run on."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -165,11 +172,11 @@ def _with_adapter(base: Any, adapter: AdapterFolder, tokenizer: Any, dtype: Any)
 
 
 def _fully_tuned(folder: Path, adapter: AdapterFolder, tokenizer: Any, dtype: Any) -> Any:
-    from safetensors.torch import load_model as fill
+    from safetensors.torch import load_model as load_weights
 
     model = plain_model(folder, dtype)
     before = _probe_logits(model, tokenizer)
-    fill(model, str(adapter.folder / "model.safetensors"), strict=True)
+    load_weights(model, str(adapter.folder / "model.safetensors"), strict=True)
     _check_change(before, _probe_logits(_ready(model.to(dtype)), tokenizer), adapter)
     return model
 
@@ -178,8 +185,8 @@ def _check_change(before: Any, after: Any, adapter: AdapterFolder) -> None:
     if bool((before == after).all()):
         raise TuneworthyError(
             f"The {adapter.method} adapter changes nothing: the model gives the same logits with and without it, so "
-            "its score would be the base's. "
-            "Look at training.learning_rate and training.epochs, or at the adapter's file."
+            "its score would be that of the base. Check training.learning_rate and training.epochs, and the adapter's "
+            "files."
         )
 
 

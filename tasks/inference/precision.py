@@ -1,4 +1,4 @@
-"""The number format in which this machine multiplies fastest: one answer for training and answering, and why."""
+"""The precision in which this machine multiplies fastest: one choice for training and inference, with its reason."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-# Coarser numbers are taken only where they pay; a processor with bf16 products is believed unless it plainly is no
-# faster.
+# The coarser bf16 is used only where it is faster; on a processor with bf16 units it is assumed to be, unless the
+# measurement clearly says otherwise.
 GAIN_WITHOUT_UNITS = 1.3
 GAIN_WITH_UNITS = 0.9
 TRIES = 12
@@ -19,7 +19,7 @@ TRIES = 12
 
 @dataclass(frozen=True)
 class Precision:
-    """The device, the number format of weights and products on it, and why it was chosen."""
+    """The device, the dtype of weights and matrix products on it, and why it was chosen."""
 
     device: str
     dtype: torch.dtype
@@ -27,14 +27,14 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """The format's short name, such as "bf16"."""
+        """The dtype's short name, such as "bf16"."""
         return {torch.bfloat16: "bf16", torch.float32: "fp32"}[self.dtype]
 
 
 @functools.cache
 def best_precision() -> Precision:
-    """Return the format that pays on this machine; on a CPU by its flags and by timing products for about 50 ms, once
-    per process.
+    """Return the fastest precision of this machine; on a CPU it is found by the CPU's flags and by timing matrix
+    products for about 50 ms, once per process.
     """
     if torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -50,14 +50,14 @@ def best_precision() -> Precision:
     return Precision(
         "cpu",
         torch.bfloat16 if pays else torch.float32,
-        f"this CPU {units}, and a bf16 product took {1 / gain:.2f} of the time of an fp32 one",
+        f"this CPU {units}, and a bf16 matrix product took {1 / gain:.2f} times as long as in fp32",
     )
 
 
 def measured_gain(rows: int = 256, inner: int = 512, columns: int = 1024) -> float:
-    """Return how many times as fast a bf16 product is as an fp32 one.
+    """Return how many times faster a bf16 matrix product is than an fp32 one.
 
-    One thread, in turn, the best of several tries each: other work on the machine slows single tries, and must not
+    Measured on one thread, the two in turn, the best of several tries each, so that other work on the machine does not
     decide.
     """
     threads = torch.get_num_threads()

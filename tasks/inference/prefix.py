@@ -1,9 +1,9 @@
-"""Many prompts that begin alike: what they share is read once, and its keys and values are kept once.
+"""Shared-prefix decoding: the common prefix of many prompts is read once, and its keys and values are kept once.
 
 A row attends to two stretches, the shared prefix and its own tokens. Each stretch gives an attention result and the
 logarithm of its softmax's denominator, from which the result over both follows exactly. transformers lets an attention
-function be registered by name, so this works inside every model that uses that interface; `tasks.inference.suiting`
-tries it on the model at hand before it is used.
+function be registered by name, so this works inside every model that uses that interface;
+`tasks.inference.prefix_support` tries it on the model at hand before it is used.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch import Tensor
 from transformers import AttentionInterface, Cache
 
 NAME = "tuneworthy_shared_prefix"
-# What an attention function may be told that this one cannot do.
-STRANGE = ("sliding_window", "softcap", "s_aux", "position_bias")
+# Arguments of an attention function that this one does not support.
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 _reading: ContextVar[SharedMemory | None] = ContextVar("_reading", default=None)
 
 
-class ModelUnsuited(Exception):
+class ModelUnsupported(Exception):
     """Raised when a model's attention cannot be split into two stretches here."""
 
 
 class SharedMemory(Cache):
-    """Keys and values: the prefix's once, and each row's own in room that is set aside at the start.
+    """A key-value cache: the prefix once, and each row's own tokens in space that is allocated at the start.
 
     Shapes: heads K (of keys), G queries to a key head, tokens P of the prefix, room C of a row, features D.
     """
@@ -43,7 +43,7 @@ class SharedMemory(Cache):
         self._filled: slice | None = None
         self._mask = torch.zeros(0)
 
-    # what transformers asks of a cache
+    # the interface of transformers' caches
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -52,13 +52,13 @@ class SharedMemory(Cache):
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Return the tokens of the prefix; models ask for it where positions are not told them, and they always are."""
+        """Return the tokens of the prefix; models only ask for it when they are given no positions."""
         return self.prefix_tokens
 
-    # what the decoder asks
+    # the interface of the decoder
 
     def open_batch(self, rows: int, room: int, device: Any) -> None:
-        """Set room aside for a batch; the prefix stays."""
+        """Allocate space for a batch; the prefix stays."""
         if (rows, room) != (self.slots, self.room):
             self.own = {}
         self.slots, self.room, self.rows = rows, room, rows
@@ -113,7 +113,7 @@ class SharedMemory(Cache):
         return self.own[layer]
 
     def _over_own(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """One query a row over the row's own tokens; the queries of a key head go together as if they were tokens."""
+        """Attend with one query per row over the row's own tokens; the queries of a key head are handled as tokens."""
         rows, heads, _, size = query.shape
         width, key_heads = self._mask.shape[3], keys.shape[1]
         result, weight = _stretch(
@@ -191,11 +191,11 @@ def shared_attention(
     scaling: float | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attend by the memory that is being read into (transformers' attention interface)."""
+    """Attend over the cache that is in use (transformers' attention interface)."""
     memory = _reading.get()
-    strange = [name for name in STRANGE if others.get(name) is not None]
-    if memory is None or strange or attention_mask is not None:
-        raise ModelUnsuited(f"its attention needs {', '.join(strange) or 'a mask'}")
+    unsupported = [name for name in UNSUPPORTED if others.get(name) is not None]
+    if memory is None or unsupported or attention_mask is not None:
+        raise ModelUnsupported(f"its attention needs {', '.join(unsupported) or 'a mask'}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return memory.attend(module.layer_idx, query, key, value, scale).transpose(1, 2).contiguous(), None
 
@@ -205,7 +205,10 @@ AttentionInterface.register(NAME, shared_attention)
 
 @contextlib.contextmanager
 def reading(model: Any, memory: SharedMemory) -> Iterator[None]:
-    """Let a model read into `memory` within this block; afterwards it attends as before."""
+    """Let a model read into `memory` within this block; afterwards it attends as before.
+
+    The switch is the model's own, for every thread: call this under `LoadedModel.lock`.
+    """
     before = model.config._attn_implementation
     token = _reading.set(memory)
     try:

@@ -1,4 +1,4 @@
-"""Libraries that load models, kept from talking."""
+"""Keeping libraries that load models from printing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep progress bars and notes to developers off the terminal: what a user should know is told to the reporter."""
-    from transformers.utils import logging as told
+    """Keep progress bars and developer warnings off the terminal; what users need to know goes through the reporter."""
+    from transformers.utils import logging as transformers_logging
 
-    before, was_shown = told.get_verbosity(), told.is_progress_bar_enabled()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for an optional package that would fetch code
-    told.set_verbosity_error()
-    told.disable_progress_bar()
+    before, was_shown = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it recommends an optional package that would fetch code
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
-        told.set_verbosity(before)
+        transformers_logging.set_verbosity(before)
         if was_shown:
-            told.enable_progress_bar()
+            transformers_logging.enable_progress_bar()

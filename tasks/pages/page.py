@@ -1,6 +1,4 @@
-"""A page for people as one HTML file that needs nothing else: the template, the style, and what both reports say
-alike.
-"""
+"""A report as one self-contained HTML file: rendering, the style, and the parts that both reports share."""
 
 from __future__ import annotations
 
@@ -12,9 +10,9 @@ from markupsafe import Markup
 
 from tasks.pages.style import STYLE
 
-LONGEST_TEXT = 1500  # characters of a prompt or an answer that are shown
+LONGEST_TEXT = 1500  # characters shown of a prompt or an answer
 
-_ENDING = """<h2>Where every number comes from</h2>
+_ENDING = """<h2>Artifacts behind the numbers</h2>
 <div class="wide"><table>
 <thead><tr><th>artifact</th><th style="text-align: left">digest</th></tr></thead>
 <tbody>
@@ -29,15 +27,16 @@ _ENDING = """<h2>Where every number comes from</h2>
 
 
 def ending(digests: str) -> str:
-    """Return the end of a page's template: where its numbers come from. `digests` is the template's own name for the
-    mapping of artifact to digest.
+    """Return the end of a page's template, which lists the artifacts that its numbers come from.
+
+    `digests` is the template's expression for the mapping of artifact to digest.
     """
     return _ENDING.replace("DIGESTS", digests)
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **words: Any) -> str:
-    """Return a page. Equal input gives equal bytes; nothing in it points outside, and all that was not made by `own` is
-    escaped.
+    """Return a page. Equal input gives equal bytes; it loads nothing from elsewhere, and everything not marked by `own`
+    is escaped.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
@@ -47,10 +46,10 @@ def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **words: 
 
 
 def own(text: str) -> Markup:
-    """Let markup through that was made here; everything else on the page is escaped."""
+    """Mark markup that was made here as safe; everything else on the page is escaped."""
     return Markup(text)  # noqa: S704
 
 
 def cut(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a text, or its beginning and how much is left out."""
+    """Return a text, or its beginning and how many characters are left out."""
     return text if len(text) <= longest else f"{text[:longest]} … (+{len(text) - longest} characters)"

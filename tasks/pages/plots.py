@@ -1,6 +1,6 @@
-"""Plots as SVG text for pages: equal numbers give equal bytes, and the page's own colours, light or dark, show through.
+"""Plots as inline SVG: equal numbers give equal bytes, and the colours follow the page's, light or dark.
 
-Plots are drawn at a phone's width with text at reading size; on a wide screen two stand side by side.
+Plots are drawn at a phone's width with text at reading size; on a wide screen two are shown side by side.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-# Stand-ins that become CSS variables of the page, so that one plot serves light and dark.
+# Placeholders that become CSS variables of the page, so that one plot serves light and dark.
 INK, MUTED, GRID, UNTRAINED, TUNED, TARGET, BAD, UNSURE = (f"#00000{place}" for place in range(1, 9))
 VARIABLES = {
     INK: "--ink",
@@ -39,7 +39,7 @@ PLOT_STYLE = {
     "axes.facecolor": "none",
     "path.simplify": False,
 }
-WIDTH = 4.7  # inches: 338 points in the picture's own measure
+WIDTH = 4.7  # inches: 338 points
 
 
 def canvas(height: float) -> tuple[Figure, Any]:
@@ -49,7 +49,7 @@ def canvas(height: float) -> tuple[Figure, Any]:
 
 
 def svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an <svg> element: no date, no address, ids of its own, the page's colours and the page's
+    """Return the figure as an <svg> element without date or links, with ids of its own and the page's colours and
     font.
     """
     stream = io.StringIO()

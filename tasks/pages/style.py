@@ -1,4 +1,4 @@
-"""Every page's colours and layout: light and dark by the reader's own setting, one column on a phone, two where there is room."""
+"""The style sheet of every page: light and dark by the reader's setting, one column on a phone, two on wide screens."""
 
 STYLE = """
 :root {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from schemas.champion import Champion
 from tasks.inference.prompts.golden import GOLDEN, copy_golden
-from tasks.inference.prompts.retrieval_file import FILE, packed
+from tasks.inference.prompts.retrieval_file import FILE, serialised
 from tasks.inference.prompts.retrieval_index import retrieved_from
 from tasks.registry.champion import files_there
 from tasks.registry.connection import open_registry
@@ -42,7 +42,7 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     if champion.carried_digest:
         asks = json.loads(champion.arm_settings)
         (out / FILE).write_bytes(
-            packed(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
+            serialised(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
         )
     if champion.served_digest in ("", _digest(out)):
         return True

@@ -3,7 +3,7 @@
 network, storage, pre-emption    TransientFault, ConnectionError, TimeoutError, an MLflow server that does not answer,
                                  an errno of TRANSIENT
 a full GPU                       torch's OutOfMemoryError: training has made its packs smaller already
-                                 (tasks/training/running/shrinking.py), so another process uses the GPU
+                                 (tasks/training/running/out_of_memory.py), so another process uses the GPU
 a config, the data, a gate, code never
 a time limit                     never: it is there to end a stage
 """

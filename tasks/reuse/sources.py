@@ -11,10 +11,11 @@ from tasks.reuse.store import ArtifactStore
 
 def source_file(path: Path, store: ArtifactStore) -> SourceFile:
     """Return a file by content; an unchanged file costs a stat."""
-    return SourceFile(path=str(path.absolute()), digest=store.file_digest(path), suffix=_suffix(path))
+    return SourceFile(path=str(path.absolute()), digest=store.file_digest(path), suffix=suffix_of(path))
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """Return what kind of file it is: its last suffix, with the one before where it is compressed, in lower case."""
     packed = path.suffix.lower() in (".gz", ".zst")
     return "".join(path.suffixes[-2 if packed else -1 :]).lower()
 

@@ -42,18 +42,15 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
 
     rows: list[TokenRow] = []
     refused: list[str] = []
-    for record in pl.read_parquet(parquet, columns=["row_id", "history", "prompt", "completion", "group"]).iter_rows(
-        named=True
-    ):
+    frame = pl.read_parquet(parquet, columns=["row_id", "history", "prompt", "completion", "group"])
+    for row_id, history, prompt, completion, group in frame.iter_rows():
         try:
-            rendered = render_row(tokenizer, instruction, record["prompt"], record["completion"], record["history"])
-            rows.append(
-                _with_labels(
-                    TokenRow(record["row_id"], record["group"], list(rendered.prompt_ids), list(rendered.answer_ids))
-                )
-            )
+            rendered = render_row(tokenizer, instruction, prompt, completion, history)
+            _refuse_empty_answer(rendered.answer_ids)
         except DatasetRefused as problem:
-            refused.append(f"row {record['row_id']}: {problem}")
+            refused.append(f"row {row_id}: {problem}")
+        else:
+            rows.append(TokenRow(row_id, group, list(rendered.prompt_ids), list(rendered.answer_ids)))
     if refused:
         raise DatasetRefused(f"{len(refused)} train rows cannot be learned:\n  " + "\n  ".join(refused[:NAMED]))
     if not rows:
@@ -61,14 +58,13 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     return rows
 
 
-def _with_labels(row: TokenRow) -> TokenRow:
-    # The prompt is never a label, and the last answer token only says that the answer ends.
-    if len(row.answer_ids) < 2:
+def _refuse_empty_answer(answer_ids: Sequence[int]) -> None:
+    # The prompt is never a label, and the last answer token is the stop token.
+    if len(answer_ids) < 2:
         raise DatasetRefused(
             "it has no answer, so every token of it is masked and there is nothing to learn. Give it an answer, or "
             "take it out."
         )
-    return row
 
 
 def refuse_foreign_tokenizer(tokenizer: Any, embeddings: int) -> None:
@@ -83,7 +79,7 @@ def refuse_foreign_tokenizer(tokenizer: Any, embeddings: int) -> None:
         raise ConfigRefused(
             f"base.model: its tokenizer does not belong to it: token {highest} ({name!r}) is beyond the model's "
             f"{embeddings} embeddings. "
-            "Put the model's own tokenizer beside its weights, or give the model the embeddings that it lacks."
+            "Use the model's own tokenizer, or resize the model's embeddings to it."
         )
 
 
@@ -97,22 +93,18 @@ def refuse_long_rows(rows: Sequence[TokenRow], max_length: int, window: int | No
     long = [row for row in rows if row.tokens > limit]
     if not long:
         return
-    longest, answers = max(row.tokens for row in long), [row for row in long if len(row.answer_ids) >= limit]
-    hopeless = f" Of {named(answers)} the answer alone is longer than that, whatever the request." if answers else ""
-    allowed = (
-        f"training.max_length allows {max_length}"
-        if max_length <= (window or max_length)
-        else f"the base model's window holds {window}"
-    )
-    mend = (
-        f"set training.max_length to {longest}"
-        if longest <= (window or longest)
-        else "name a base model with a longer window"
-    )
+    longest = max(row.tokens for row in long)
+    answers = [row for row in long if len(row.answer_ids) >= limit]
+    hopeless = f" The answer alone exceeds the limit in {named(answers)}, whatever the prompt." if answers else ""
+    allowed = f"training.max_length allows {max_length}"
+    remedy = f"set training.max_length to {longest}"
+    if window and max_length > window:
+        allowed = f"the base model's context window is {window}"
+    if window and longest > window:
+        remedy = "name a base model with a longer context window"
     raise DatasetRefused(
         f"{len(long)} of {len(rows)} train rows are too long: {allowed} tokens, the longest has {longest} "
-        f"({named(long)}). "
-        f"Nothing is cut: shorten these rows, or {mend}.{hopeless}"
+        f"({named(long)}). Rows are never cut: shorten them, or {remedy}.{hopeless}"
     )
 
 
@@ -123,8 +115,8 @@ def named(rows: Sequence[TokenRow]) -> str:
 
 
 def split_validation(rows: Sequence[TokenRow], share: float, seed: int) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Return (rows to learn from, rows that pick the best adapter): whole groups, drawn by the seed; no second part
-    where one group is all there is.
+    """Return (rows to train on, rows held out for validation): whole groups, drawn by the seed; nothing is held out
+    where there is only one group.
     """
     groups = sorted({row.group for row in rows})
     count = min(max(1, round(share * len(groups))), len(groups) - 1) if share > 0 else 0
@@ -133,12 +125,12 @@ def split_validation(rows: Sequence[TokenRow], share: float, seed: int) -> tuple
 
 
 def common_prefix(rows: Sequence[TokenRow]) -> int:
-    """Return how many first tokens all prompts share; each row keeps at least the last token of its prompt for
-    itself.
-    """
+    """Return how many first tokens all prompts share, without the last token of any prompt."""
+    # What the first and the last prompt in order share, all between them share.
     first, last = min(row.prompt_ids for row in rows), max(row.prompt_ids for row in rows)
-    shared = next(
-        (position for position, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(last)),
-    )
+    shared = 0
+    for one, other in zip(first, last, strict=False):
+        if one != other:
+            break
+        shared += 1
     return min(shared, min(len(row.prompt_ids) for row in rows) - 1)

@@ -21,16 +21,17 @@ def train_adapter(
     *,
     workdir: WorkDirectory,
 ) -> AdapterArtifact:
-    """Fit one adapter on the train split; equal inputs, equal source and equal libraries give the sealed one back.
+    """Fit one adapter on the train split, or return the sealed one of the same inputs, source and libraries.
 
-    What it learns from is the rendering that was checked: its golden rows are rendered again and compared before the
-    first step.
+    It is trained on the rendering that was checked: the golden rows are rendered again and compared before the first
+    step.
     """
     from transformers import AutoTokenizer
 
     from tasks.inference.prompts.golden import copy_golden, verify_golden
     from tasks.reuse.memory import make_room
-    from tasks.training.fitting import BaseModel, fit_adapter
+    from tasks.training.adapters.sealing import BaseModel
+    from tasks.training.fitting import fit_adapter
 
     make_room()
     origin = BaseModel(workdir.open(base), base.name, base.revision)

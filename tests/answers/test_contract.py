@@ -117,7 +117,7 @@ def test_a_schema_that_is_none_refuses_the_config(tmp_path: Path, schema: str) -
 
 def test_a_schema_that_refers_elsewhere_fetches_nothing(tmp_path: Path) -> None:
     (tmp_path / "answer.schema.json").write_text('{"$ref": "https://example.org/other.json"}')
-    with pytest.raises(ConfigRefused, match="nothing is fetched"):
+    with pytest.raises(ConfigRefused, match="nothing is downloaded"):
         check_of({"format": "json", "json_schema": "s.json"}, tmp_path)("{}")
 
 
@@ -171,5 +171,5 @@ def test_a_file_that_is_no_database_refuses_the_config(tmp_path: Path, content: 
 
 
 def test_a_contract_without_its_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(TuneworthyError, match=r"answer\.sqlite is not there"):
+    with pytest.raises(TuneworthyError, match=r"answer\.sqlite is missing"):
         check_of({"format": "sql", "database": "c.sqlite"}, tmp_path)

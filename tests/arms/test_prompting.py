@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused
-from tasks.arms.prompting import shown_by, spread
-from tasks.arms.slicing import arm_slice
+from tasks.arms.prompting import context_of, spread
+from tasks.arms.settings import arm_settings
+from tasks.inference.prompts.prompt_builder import PromptBuilder, Request
 from tasks.inference.prompts.retrieval_index import TrainRow
-from tasks.inference.prompts.showing import PromptBuilder, Request
 
 TRAIN = [
     TrainRow(Request(f"question about {word}"), f"answer {word}", place, f"g{place // 3}")
@@ -50,7 +50,7 @@ class Desk:
             )
 
     def say(self, arm: str, *requests: str, history: tuple[str, ...] = (), arms: ArmsConfig = ARMS) -> list[Said]:
-        prompts = PromptBuilder("Be brief.", shown_by(arm_slice(arm, arms, self.has_documents), self.folder, 7))
+        prompts = PromptBuilder("Be brief.", context_of(arm_settings(arm, arms, self.has_documents), self.folder, 7))
         return [prompts.build(Request(request, history)) for request in requests]
 
 
@@ -153,16 +153,16 @@ def test_an_example_of_several_turns_is_shown_with_all_of_them(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arm", "arms", "told"),
     [
-        ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 wanted, but there are only 6 train rows"),
+        ("few_shot", ArmsConfig(), "arms.few_shot.shots: 8 requested, but there are only 6 train rows"),
         (
             "retrieval",
             ArmsConfig(retrieval=RetrievalConfig(top_k=2, shots=7)),
-            "arms.retrieval.shots: 7 wanted, but there are only 6 train rows",
+            "arms.retrieval.shots: 7 requested, but there are only 6 train rows",
         ),
         (
             "tuned_retrieval",
             ArmsConfig(),
-            "arms.retrieval.top_k: 4 wanted, but there are only 3 passages in the corpus",
+            "arms.retrieval.top_k: 4 requested, but there are only 3 passages in the corpus",
         ),
     ],
 )

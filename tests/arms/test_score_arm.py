@@ -12,10 +12,10 @@ from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from schemas.task_config import TaskConfig
-from tasks.arms.prompting import shown_by
-from tasks.arms.slicing import arm_slice
+from tasks.arms.prompting import context_of
+from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
-from tasks.inference.prompts import retrieval_file as carrying
+from tasks.inference.prompts import retrieval_file
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
 from tests.random_adapter import sealed_adapter, sealed_base
@@ -76,7 +76,7 @@ def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
 def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_rows(
     store: ArtifactStore, base: ModelArtifact, arm: str
 ) -> None:
-    made = score_arm(arm_slice(arm, ARMS, False), TASK, base, sealed_data(store), None, 7)
+    made = score_arm(arm_settings(arm, ARMS, False), TASK, base, sealed_data(store), None, 7)
     table = answers(store, made)
     assert table["row_id"].to_list() == [6, 7, 8]
     assert table.columns == [
@@ -100,7 +100,7 @@ def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(
 ) -> None:
     data = sealed_data(store)
     tokens = {
-        arm: score_arm(arm_slice(arm, ARMS, False), TASK, base, data, None, 7).prompt_tokens
+        arm: score_arm(arm_settings(arm, ARMS, False), TASK, base, data, None, 7).prompt_tokens
         for arm in ("prompt", "few_shot", "retrieval")
     }
     assert tokens["prompt"] < tokens["few_shot"]
@@ -112,15 +112,15 @@ def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(
 ) -> None:
     data, adapter = sealed_data(store), sealed_adapter(store, base, tmp_path / "scratch")
     for plain, tuned in (("prompt", "tuned"), ("retrieval", "tuned_retrieval")):
-        one = answers(store, score_arm(arm_slice(plain, ARMS, False), TASK, base, data, None, 7))
-        other = answers(store, score_arm(arm_slice(tuned, ARMS, False), TASK, base, data, adapter, 7))
+        one = answers(store, score_arm(arm_settings(plain, ARMS, False), TASK, base, data, None, 7))
+        other = answers(store, score_arm(arm_settings(tuned, ARMS, False), TASK, base, data, adapter, 7))
         assert one["prompt_tokens"].to_list() == other["prompt_tokens"].to_list()
         assert one["output"].to_list() != other["output"].to_list()
 
 
 def test_the_limit_measures_the_first_rows_only(store: ArtifactStore, base: ModelArtifact) -> None:
     made = score_arm(
-        arm_slice("prompt", ARMS.model_copy(update={"limit": 2}), False), TASK, base, sealed_data(store), None, 7
+        arm_settings("prompt", ARMS.model_copy(update={"limit": 2}), False), TASK, base, sealed_data(store), None, 7
     )
     assert answers(store, made)["row_id"].to_list() == [6, 7]
 
@@ -149,7 +149,7 @@ def test_a_change_of_the_shots_measures_only_the_arms_that_show_them_again(
     try:
         for arms in (ARMS, ARMS.model_copy(update={"few_shot": FewShotConfig(shots=3)})):
             for arm in ("prompt", "few_shot", "retrieval"):
-                score_arm(arm_slice(arm, arms, corpus is not None), TASK, base, data, None, 7)
+                score_arm(arm_settings(arm, arms, corpus is not None), TASK, base, data, None, 7)
     finally:
         current_reporter.reset(token)
     assert ran.how == ["ran", "ran", "ran", *again]
@@ -157,7 +157,7 @@ def test_a_change_of_the_shots_measures_only_the_arms_that_show_them_again(
 
 def test_a_task_with_documents_shows_passages_of_them_and_rows_of_the_train_split_only(store: ArtifactStore) -> None:
     data = store.open(sealed_data(store, {"capitals.md": "The capital of nevada is carson city. " * 10}).digest)
-    shown = shown_by(arm_slice("retrieval", ARMS, True), data, 7)
+    shown = context_of(arm_settings("retrieval", ARMS, True), data, 7)
     assert {passage.document for passage in shown.passages} == {"capitals.md"} and len(shown.passages) > 1
     assert not shown.examples
     train = polars.read_parquet(data / "train.parquet")
@@ -172,7 +172,7 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
     try:
         alone, beside = (
             score_arm(
-                arm_slice("retrieval", ARMS.model_copy(update={"retrieval": retrieval}), True),
+                arm_settings("retrieval", ARMS.model_copy(update={"retrieval": retrieval}), True),
                 TASK,
                 base,
                 data,
@@ -182,7 +182,7 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
             for retrieval in (RetrievalConfig(top_k=2, shots=0), RetrievalConfig(top_k=2))
         )
         few_shot, prompt = (
-            score_arm(arm_slice(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt")
+            score_arm(arm_settings(arm, ARMS, True), TASK, base, data, None, 7) for arm in ("few_shot", "prompt")
         )
     finally:
         current_reporter.reset(token)
@@ -196,14 +196,14 @@ def test_examples_beside_passages_are_read_once_for_all_rows(store: ArtifactStor
 def test_an_arm_says_when_it_retrieves_from_more_than_a_version_carries(
     store: ArtifactStore, base: ModelArtifact, monkeypatch: pytest.MonkeyPatch, limit: float, told: bool
 ) -> None:
-    monkeypatch.setattr(carrying, "MOST_MEBIBYTES", limit)
+    monkeypatch.setattr(retrieval_file, "MOST_MEBIBYTES", limit)
     said = Ran()
     token = current_reporter.set(said)
     try:
-        score_arm(arm_slice("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
+        score_arm(arm_settings("retrieval", ARMS, False), TASK, base, sealed_data(store), None, 7)
     finally:
         current_reporter.reset(token)
-    assert told == any("5 train rows have" in line and "could not be registered" in line for line in said.lines)
+    assert told == any("5 train rows take up" in line and "could not be registered" in line for line in said.lines)
 
 
 def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower(
@@ -213,15 +213,15 @@ def test_a_prompt_longer_than_the_window_refuses_the_arm_and_names_what_to_lower
     arms = ARMS.model_copy(update={"max_new_tokens": 2000})
     with pytest.raises(
         ConfigRefused,
-        match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*looks at 2048.*arms.few_shot.shots",
+        match=r"Arm few_shot does not fit the model: 3 of 3 prompts.*rows .*window is 2048 tokens.*arms.few_shot.shots",
     ):
-        score_arm(arm_slice("few_shot", arms, False), TASK, base, data, None, 7)
+        score_arm(arm_settings("few_shot", arms, False), TASK, base, data, None, 7)
 
 
 def test_more_shots_than_train_rows_are_refused(store: ArtifactStore, base: ModelArtifact) -> None:
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=6)})
-    with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 wanted, but there are only 5 train rows"):
-        score_arm(arm_slice("few_shot", arms, False), TASK, base, sealed_data(store), None, 7)
+    with pytest.raises(ConfigRefused, match=r"arms.few_shot.shots: 6 requested, but there are only 5 train rows"):
+        score_arm(arm_settings("few_shot", arms, False), TASK, base, sealed_data(store), None, 7)
 
 
 def test_an_adapter_of_another_base_or_template_is_refused(
@@ -231,13 +231,13 @@ def test_an_adapter_of_another_base_or_template_is_refused(
     for field, what in (("base_digest", "base model"), ("template_digest", "chat template")):
         with pytest.raises(TuneworthyError, match=f"fitted with {what} ffff"):
             score_arm(
-                arm_slice("tuned", ARMS, False), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7
+                arm_settings("tuned", ARMS, False), TASK, base, data, adapter.model_copy(update={field: "f" * 64}), 7
             )
 
 
 def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, base: ModelArtifact) -> None:
     plain, after = (
-        score_arm(arm_slice("prompt", ARMS, False), TASK, base, sealed_data(store, before=before), None, 7)
+        score_arm(arm_settings("prompt", ARMS, False), TASK, base, sealed_data(store, before=before), None, 7)
         for before in ([], ["hello", "what is it?"])
     )
     assert after.prompt_tokens > plain.prompt_tokens
@@ -245,15 +245,15 @@ def test_an_arm_reads_what_was_said_before_the_request(store: ArtifactStore, bas
 
 
 @pytest.mark.parametrize("how", ["tokenizer", "template"])
-def test_a_tuned_arm_stops_when_rows_are_rendered_otherwise_than_they_were_learned(
+def test_a_tuned_arm_stops_when_rows_are_rendered_differently_from_how_they_were_learned(
     store: ArtifactStore, base: ModelArtifact, tiny_model: Path, tmp_path: Path, how: str
 ) -> None:
     other = sealed_base(store, tampered(tiny_model, tmp_path / "other", how))
     adapter = sealed_adapter(store, other, tmp_path / "scratch").model_copy(
         update={"base_digest": base.digest, "template_digest": base.template_digest}
     )
-    with pytest.raises(TuneworthyError, match=r"golden rows are rendered otherwise.*\n  sealed: .*\n  now: "):
-        score_arm(arm_slice("tuned", ARMS, False), TASK, base, sealed_data(store), adapter, 7)
+    with pytest.raises(TuneworthyError, match=r"golden rows are rendered differently.*\n  sealed: .*\n  now: "):
+        score_arm(arm_settings("tuned", ARMS, False), TASK, base, sealed_data(store), adapter, 7)
 
 
 @pytest.mark.model
@@ -262,7 +262,7 @@ def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: Arti
     base, data = sealed_base(store, smollm2), sealed_data(store)
     arms = ARMS.model_copy(update={"few_shot": FewShotConfig(shots=5), "max_new_tokens": 12})
     prompt, shown = (
-        score_arm(arm_slice(arm, arms, False), TASK, base, data, None, 7) for arm in ("prompt", "few_shot")
+        score_arm(arm_settings(arm, arms, False), TASK, base, data, None, 7) for arm in ("prompt", "few_shot")
     )
     assert answers(store, shown)["output"].str.starts_with("the city of").all()
     assert shown.stopped_rate == 1

@@ -89,7 +89,7 @@ def test_only_the_models_own_files_are_taken(model: Folder, store: ArtifactStore
             "config.json",
             {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}},
             ConfigRefused,
-            r"run code of its own \(auto_map in config.json\)",
+            r"needs code of its own \(auto_map in config.json\)",
         ),
         (
             "tokenizer_config.json",
@@ -97,7 +97,7 @@ def test_only_the_models_own_files_are_taken(model: Folder, store: ArtifactStore
             ConfigRefused,
             r"auto_map in tokenizer_config.json",
         ),
-        ("config.json", {"quantization_config": {"quant_method": "gptq"}}, ConfigRefused, "quantised already"),
+        ("config.json", {"quantization_config": {"quant_method": "gptq"}}, ConfigRefused, "already quantised"),
     ],
 )
 def test_a_model_that_needs_code_or_is_quantised_is_refused(
@@ -122,16 +122,16 @@ def test_a_model_without_a_chat_template_is_refused(model: Folder, store: Artifa
 def test_torn_files_are_said_by_name(model: Folder, store: ArtifactStore) -> None:
     whole = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelMissing, match="the weights of model are not whole"):
+    with pytest.raises(ModelMissing, match="the weights of model are damaged"):
         fetched(model, store)
     (model / "model.safetensors").write_bytes(whole)
     (model / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}})
     )
-    with pytest.raises(ModelMissing, match=r"lacks 1 of its 2 weight files \(model-00002-of-00002.safetensors\)"):
+    with pytest.raises(ModelMissing, match=r"is missing 1 of 2 weight files \(model-00002-of-00002.safetensors\)"):
         fetched(model, store)
     (model / "config.json").write_text('{"model_type": ')
-    with pytest.raises(ModelMissing, match=r"config\.json of model is not whole"):
+    with pytest.raises(ModelMissing, match=r"config\.json of model is damaged"):
         fetched(model, store)
 
 

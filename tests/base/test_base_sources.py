@@ -60,13 +60,13 @@ def test_a_package_that_is_not_installed_is_said_with_the_command_and_with_what_
 
 def test_a_package_without_exactly_one_gguf_is_refused(packaged: Path, store: ArtifactStore) -> None:
     (packaged / "other.gguf").write_bytes(b"GGUF")
-    with pytest.raises(ModelMissing, match=r"holds 2 GGUF files \(other.gguf, tiny.gguf\)"):
+    with pytest.raises(ModelMissing, match=r"contains 2 GGUF files \(other.gguf, tiny.gguf\)"):
         locate("package://llm_tiny_gguf", Path(), store)
 
 
 def test_a_package_name_with_dots_or_slashes_is_refused_as_finding_it_would_import_code(store: ArtifactStore) -> None:
     for name in ("package://os.path", "package://../etc", "package://"):
-        with pytest.raises(ConfigRefused, match="names no package"):
+        with pytest.raises(ConfigRefused, match="is not a package name"):
             locate(name, Path(), store)
 
 
@@ -97,12 +97,12 @@ def test_a_folder_with_only_a_pickle_checkpoint_is_refused(tmp_path: Path, store
 
 def test_a_folder_that_lacks_its_files_is_said_with_what_it_lacks(tmp_path: Path, store: ArtifactStore) -> None:
     (tmp_path / "m").mkdir()
-    with pytest.raises(ModelMissing, match=r"lacks \*.safetensors and config.json"):
+    with pytest.raises(ModelMissing, match=r"is missing \*.safetensors and config.json"):
         locate("m", tmp_path, store)
 
 
 @pytest.mark.parametrize(
-    ("revision", "got"), [(None, "there is none"), ("main", '"main" can move'), ("0123abc", '"0123abc" can move')]
+    ("revision", "got"), [(None, "but it is not"), ("main", 'but "main" can'), ("0123abc", 'but "0123abc" can')]
 )
 def test_a_hub_id_that_is_not_pinned_by_a_commit_is_refused(
     store: ArtifactStore, tmp_path: Path, revision: str | None, got: str

@@ -48,7 +48,7 @@ def load(
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "sums.yaml").write_text(task if isinstance(task, str) else json.dumps(task))
     gather_files(locate_benchmarks(BenchmarkConfig(tasks=("sums",)), folder, store), folder / "sealed")
-    return load_harness(gathered(folder / "sealed"), folder / "staged", limit=limit, seed=7)
+    return load_harness(gathered(folder / "sealed"), folder / "data", limit=limit, seed=7)
 
 
 def measure(harness: Harness, parts: tuple[Any, Any]) -> dict[str, list[float]]:
@@ -109,9 +109,7 @@ def test_a_built_in_task_is_measured_offline_from_the_data_sets_in_this_machines
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     cache_as_from_the_hub(tmp_path / "cache", "ai2_arc", "allenai", "ARC-Easy")
     sources = locate_benchmarks(BenchmarkConfig(tasks=("arc_easy",)), tmp_path, store)
-    assert len(measure(load_harness(sources, tmp_path / "staged", limit=None, seed=7), parts)["arc_easy"]) == len(
-        CHOICES
-    )
+    assert len(measure(load_harness(sources, tmp_path / "data", limit=None, seed=7), parts)["arc_easy"]) == len(CHOICES)
 
 
 def cache_as_from_the_hub(cache: Path, name: str, owner: str, config: str) -> None:
@@ -172,13 +170,30 @@ def test_a_task_without_a_number_for_one_item_is_refused(
         "doc_to_target": "{{question}}",
         "metric_list": [{"metric": "word_perplexity"}],
     }
-    with pytest.raises(ConfigRefused, match=r"'sums' gives word_perplexity"):
+    with pytest.raises(ConfigRefused, match=r"'sums' reports word_perplexity"):
         measure(load(tmp_path, store, task), parts)
 
 
 def test_a_task_that_lm_eval_cannot_load_is_refused_with_its_reason(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(ConfigRefused, match=r"cannot load sums: .*absent"):
         load(tmp_path, store, TASK | {"test_split": "absent"})
+
+
+def test_a_group_within_a_group_and_a_task_of_its_own_class_are_loaded(store: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "classes.py").write_text(
+        "from lm_eval.api.task import ConfigurableTask\nclass Own(ConfigurableTask):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__(config={name: value for name, value in config.items() if name != 'class'})\n"
+    )
+    (tmp_path / "own.yaml").write_text(
+        json.dumps(TASK | {"task": "own", "group": "legacy"})[:-1] + ', "class": !function classes.Own}'
+    )
+    (tmp_path / "all.yaml").write_text("group: all\ntask: [{group: inner, task: [sums]}, own]\n")
+    load(tmp_path, store, TASK)
+    sources = locate_benchmarks(BenchmarkConfig(tasks=("all.yaml",)), tmp_path, store)
+    harness = load_harness(sources, tmp_path / "data", limit=None, seed=7)
+    assert sorted(harness.groups["all"]) == ["own", "sums"]
+    assert type(harness.loaded["tasks"]["own"]).__name__ == "Own"
 
 
 def test_the_limit_takes_the_first_items(parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path) -> None:
@@ -202,7 +217,7 @@ def test_what_was_gathered_is_asked_though_its_files_are_gone(
     scores = measure(load(tmp_path / "here", store, TASK), parts)
     (tmp_path / "here" / "sealed").rename(tmp_path / "there")
     shutil.rmtree(tmp_path / "here")
-    assert measure(load_harness(gathered(tmp_path / "there"), tmp_path / "staged", limit=None, seed=7), parts) == scores
+    assert measure(load_harness(gathered(tmp_path / "there"), tmp_path / "data", limit=None, seed=7), parts) == scores
     assert str(tmp_path) not in (tmp_path / "there" / "sources.json").read_text()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from schemas.artifacts import BenchmarkSources
 from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, MachineLacks
+from tasks.benchmark import packaged
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
+from tasks.benchmark.packaged import task_library
+from tasks.benchmark.task_files import read_task_file
 from tasks.reuse.keys import flatten
 from tasks.reuse.store import ArtifactStore
 
@@ -77,20 +81,36 @@ def test_a_folder_stands_for_its_groups_and_the_tasks_that_are_in_none(store: Ar
     assert {"a.jsonl", "b.jsonl", "c.jsonl"} <= names(found)
 
 
-def test_every_unknown_name_is_told_at_once_with_the_nearest_ones(store: ArtifactStore, tmp_path: Path) -> None:
+def test_every_unknown_name_is_reported_at_once_with_the_nearest_ones(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(ConfigRefused) as refusal:
         locate(tmp_path, store, "general_mimi", "arc_esay")
     assert "general_mini" in str(refusal.value).splitlines()[1]
     assert "arc_easy" in str(refusal.value).splitlines()[2]
 
 
-def test_a_missing_member_of_a_group_is_told(store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_group_within_a_group_brings_the_data_of_its_tasks(store: ArtifactStore, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_task(tmp_path, name)
+    (tmp_path / "all.yaml").write_text("group: all\ntask: [{group: inner, task: [a]}, {task: b, num_fewshot: 1}]\n")
+    assert {"a.jsonl", "b.jsonl"} <= names(locate(tmp_path, store, "all.yaml"))
+
+
+def test_data_files_of_a_hub_data_set_are_not_looked_for_beside_the_task_file(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    path = write_task(tmp_path, "sums", TASK.replace("dataset_path: json", "dataset_path: somebody/sums"))
+    assert read_task_file(path).options == {"data_files": {"test": "sums.jsonl"}}
+    with pytest.raises(MachineLacks, match="somebody/sums"):
+        locate(tmp_path, store, "sums")
+
+
+def test_a_missing_member_of_a_group_is_named(store: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "both.yaml").write_text("group: both\ntask: [absent_part]\n")
     with pytest.raises(ConfigRefused, match="absent_part"):
         locate(tmp_path, store, "both.yaml")
 
 
-def test_a_built_in_task_whose_data_is_not_here_is_told_with_a_way_out(
+def test_a_built_in_task_whose_data_is_not_here_is_refused_with_a_way_out(
     store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "empty"))
@@ -155,10 +175,11 @@ def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (TASK.replace("test: NAME.jsonl", "test: absent.jsonl"), "absent.jsonl"),
         (TASK.replace("data_files:", "trust_remote_code: true, data_files:"), "trust_remote_code"),
+        (TASK.replace("test: NAME.jsonl", "test: 'https://here/rows.jsonl'"), "may change unseen"),
         (TASK + "unsafe_code: true\n", "code that the model wrote"),
         ("include: NAME.yaml\n" + TASK, "leads back to itself"),
         ("include: absent.yaml\n" + TASK, "is missing"),
@@ -167,26 +188,63 @@ def test_changed_data_and_changed_code_move_the_key_and_a_moved_folder_does_not(
     ],
 )
 def test_a_task_file_that_cannot_be_used_is_refused_by_name(
-    text: str, told: str, store: ArtifactStore, tmp_path: Path
+    text: str, message: str, store: ArtifactStore, tmp_path: Path
 ) -> None:
     write_task(tmp_path, "sums", text)
-    with pytest.raises(ConfigRefused, match=told) as refusal:
+    with pytest.raises(ConfigRefused, match=message) as refusal:
         locate(tmp_path, store, "sums.yaml")
     assert "sums" in str(refusal.value)
 
 
-def test_locating_imports_neither_torch_nor_lm_eval(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["general_mini", "arc_easy"])
+def test_locating_imports_neither_torch_nor_lm_eval(task: str, tmp_path: Path) -> None:
+    task_library()  # on a machine that never looked, lm-eval builds the index here
+    (tmp_path / "allenai___ai2_arc" / "ARC-Easy" / "0.0.0" / ("a" * 40)).mkdir(parents=True)
     code = (
         "import sys; from pathlib import Path; from schemas.config import BenchmarkConfig; from tasks.reuse.store "
         "import ArtifactStore;"
         "from tasks.benchmark.locating import locate_benchmarks, locate_cached_items; import tasks.benchmark.task;"
-        "locate_benchmarks(BenchmarkConfig(), Path('.'), ArtifactStore(Path('store')));"
+        f"locate_benchmarks(BenchmarkConfig(tasks=({task!r},)), Path('.'), ArtifactStore(Path('store')));"
         "print([name for name in ('torch', 'lm_eval', 'transformers', 'datasets') if name in sys.modules])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
-    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "HF_DATASETS_CACHE": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert found.stdout.strip() == b"[]"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A task library of one task, not yet indexed."""
+    folder = tmp_path / "library"
+    write_task(folder, "sums", TASK + "tag: arithmetic\n")
+    monkeypatch.setattr(packaged, "library_root", lambda: folder)
+    monkeypatch.setenv("TUNEWORTHY_CACHE", str(tmp_path / "cache"))
+    task_library.cache_clear()
+    yield folder
+    task_library.cache_clear()
+
+
+def test_the_index_is_read_from_disk_and_built_again_when_it_is_broken(library: Path, tmp_path: Path) -> None:
+    built = task_library()
+    assert (built.files, built.tags) == ({"sums": "sums.yaml"}, {"arithmetic": ("sums",)})
+    (index,) = (tmp_path / "cache").iterdir()
+    whole = index.read_text()
+    index.write_text(whole.replace("arithmetic", "changed"))
+    task_library.cache_clear()
+    assert set(task_library().tags) == {"changed"}
+    index.write_text(whole[:-9])
+    task_library.cache_clear()
+    assert task_library() == built
+    assert [path.read_text() for path in (tmp_path / "cache").iterdir()] == [whole]
+
+
+def test_a_changed_library_is_indexed_again(library: Path) -> None:
+    before = task_library()
+    write_task(library, "products")
+    task_library.cache_clear()
+    assert set(task_library().files) - set(before.files) == {"products"}
+
+
+def test_tasks_are_found_though_no_index_can_be_written(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert set(task_library().files) == {"sums"}

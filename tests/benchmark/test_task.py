@@ -48,18 +48,18 @@ def test_the_base_is_measured_as_if_there_were_no_adapter(
     config = BenchmarkConfig(limit=LIMIT)
     made = run(store, tiny_model, tmp_path, method)
     alone = load_model(tiny_model)
-    harness = load_harness(locate_benchmarks(config, tmp_path, store), tmp_path / "staged", limit=LIMIT, seed=7)
+    harness = load_harness(locate_benchmarks(config, tmp_path, store), tmp_path / "data", limit=LIMIT, seed=7)
     scores = harness.measure(alone.model, alone.tokenizer, lambda done, total: None)
     items = pl.read_parquet(store.open(made.digest) / "items.parquet")
     assert items["base"].to_list() == [value for name in sorted(scores) for value in scores[name]]
     assert (items["tuned"] != items["base"]).any()
 
 
-def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(
+def test_progress_goes_to_the_reporter_and_nothing_to_the_terminal(
     workdir: WorkDirectory, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    heard: list[str] = []
-    workdir.reporter.advance = lambda done, total, note="": heard.append(note)  # type: ignore[method-assign]
+    notes: list[str] = []
+    workdir.reporter.advance = lambda done, total, note="": notes.append(note)  # type: ignore[method-assign]
     config = BenchmarkConfig(tasks=("general_mini_grammar",), limit=LIMIT)
     base = sealed_base(workdir.store, tiny_model)
     adapter = sealed_adapter(workdir.store, base, tmp_path / "adapter")
@@ -73,5 +73,5 @@ def test_progress_goes_to_the_audience_and_nothing_to_the_terminal(
         gather_benchmark(locate_benchmarks(config, tmp_path, workdir.store)),
         workdir=workdir,
     )
-    assert heard[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
+    assert notes[-1] == f"base model, {2 * LIMIT} of {2 * LIMIT} requests"
     assert capfd.readouterr() == ("", "")

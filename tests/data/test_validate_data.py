@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,7 +136,7 @@ def test_a_train_row_that_asks_what_a_held_out_row_asks_is_taken_out(room: Room)
     room.write([*rows, copied])
     room.validate(group="group", checks={"exact_duplicate": "note"})
     assert room.table("refused").select("row_id", "reason", "detail").rows() == [
-        (101, "in_held_out", f"asks what held-out row {held['row_id']} asks")
+        (101, "in_held_out", f"has the request of held-out row {held['row_id']}")
     ]
     assert room.table("notes").is_empty()
 
@@ -152,7 +150,7 @@ def test_a_refused_set_names_counts_rows_and_where_they_are_listed(room: Room) -
     assert " refused: 6 of 100 rows. empty_answer 5 (rows 95, 96, 97, +2); malformed_row 1 (row 100).\n" in str(
         refused.value
     )
-    assert f"{path}. Mend them, or raise data.refuse_above (0.01)." in str(refused.value)
+    assert f"{path}. Fix them, or raise data.refuse_above (0.01)." in str(refused.value)
     assert pl.read_parquet(path).height == 6
 
 
@@ -196,7 +194,7 @@ def test_a_group_may_be_a_number(room: Room) -> None:
 
 def test_one_group_only_is_refused(room: Room) -> None:
     room.write(sound_rows(30, groups=1))
-    with pytest.raises(DatasetRefused, match="Every row is of one group"):
+    with pytest.raises(DatasetRefused, match="All rows belong to one group"):
         room.validate(group="group")
 
 
@@ -213,33 +211,7 @@ def test_an_empty_side_is_refused_with_the_number_of_groups_needed(room: Room) -
 def test_few_rows_are_advised_against_and_not_refused(room: Room) -> None:
     room.write(sound_rows(60))
     room.validate()
-    assert any("below 500" in line for line in room.listener.lines)
-
-
-def test_the_contract_file_is_sealed_with_the_rows(room: Room) -> None:
-    room.write(json.dumps({"type": "object", "required": ["a"]}), "s.json")
-    rows = [{"prompt": f"p{n}", "completion": json.dumps({"a": n})} for n in range(120)]
-    room.write([*rows, {"prompt": "p", "completion": "{}"}])
-    data = room.validate({"answer": {"format": "json", "json_schema": "s.json"}, "metric": "json_fields"})
-    assert data.reasons == {"answer_breaks_schema": 1}
-    assert (room.workdir.out / "answer.schema.json").read_bytes() == (room.folder / "s.json").read_bytes()
-
-
-def test_a_database_that_only_may_be_read_is_queried_all_the_same(room: Room) -> None:
-    with sqlite3.connect(room.folder / "d.sqlite") as database:
-        database.execute("create table t as select 'x' as name")
-    database.close()
-    room.write(
-        [{"prompt": f"row {n}?", "completion": f"SELECT name, {n} FROM t"} for n in range(120)]
-        + [{"prompt": "none?", "completion": "DELETE FROM t"}]
-    )
-    (room.folder / "d.sqlite").chmod(0o444)
-    room.folder.chmod(0o555)
-    try:
-        data = room.validate({"answer": {"format": "sql", "database": "d.sqlite"}, "metric": "sql_execution"})
-    finally:
-        room.folder.chmod(0o755)
-    assert data.reasons == {"answer_does_not_run": 1}
+    assert any("fewer than 500" in line for line in room.listener.lines)
 
 
 def test_nothing_is_refused_in_the_projects_own_demo(make_room: Callable[[str], Room]) -> None:
@@ -274,7 +246,7 @@ def test_rows_that_are_out_stand_in_a_table_with_place_mend_and_how_they_begin(r
     )
     assert shown[0]["prompt"].startswith("use [SECRET] for xxx")
     assert len(shown[0]["prompt"]) == 201
-    assert shown[1]["mend"] == "Write the answer, or leave the row out."
+    assert shown[1]["mend"] == "Write the answer, or remove the row."
     room.validate(refuse_above=1.0)
     refused = room.table("refused")
     assert refused.height == 61

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.made_once import made_once
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,11 +80,26 @@ def tuneworthy(
     )
 
 
+def with_tables(store: Path, migrated_database: Path) -> Path:
+    """Put an MLflow database that has its tables into a store."""
+    store.mkdir(parents=True)
+    shutil.copy(migrated_database, store / "mlflow.db")
+    return store
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tuple[Path, Path, Any]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, migrated_database: Path
+) -> tuple[Path, Path, Any]:
     """One whole run through the real command line: (config file, store, finished process)."""
-    folder = tmp_path_factory.mktemp("finished")
-    write_rows(folder / "rows.jsonl")
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(small_config(tiny_model)), encoding="utf-8")
-    return path, folder / "store", tuneworthy("run", path, "--json", store=folder / "store")
+
+    def make(folder: Path) -> None:
+        write_rows(folder / "rows.jsonl")
+        (folder / "small.yaml").write_text(yaml.safe_dump(small_config(tiny_model)), encoding="utf-8")
+        store = with_tables(folder / "store", migrated_database)
+        done = tuneworthy("run", folder / "small.yaml", "--json", store=store)
+        (folder / "process.json").write_text(json.dumps(vars(done)), encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "finished", make)
+    process = subprocess.CompletedProcess(**json.loads((folder / "process.json").read_text(encoding="utf-8")))
+    return folder / "small.yaml", folder / "store", process

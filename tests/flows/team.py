@@ -85,11 +85,11 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing answers on port {port}")
 
 
-def wait_for_worker(api: str) -> None:
-    """Wait until the gpu pool has a worker that its server calls online."""
+def wait_for_worker(api: str, pool: str) -> None:
+    """Wait until a pool has a worker that its server calls online."""
     until = time.monotonic() + 90
     while time.monotonic() < until:
-        workers = httpx.post(f"{api}/work_pools/gpu/workers/filter", json={}).json()
+        workers = httpx.post(f"{api}/work_pools/{pool}/workers/filter", json={}).json()
         if any(worker["status"] == "ONLINE" for worker in workers):
             return
         time.sleep(0.5)
@@ -121,13 +121,13 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> subpro
 
 
 @contextlib.contextmanager
-def gpu_worker(environment: dict[str, str], folder: Path) -> Iterator[psutil.Process]:
-    """Run a worker of the gpu pool on a machine until the block ends; its log is worker.log."""
+def pool_worker(pool: str, environment: dict[str, str], folder: Path) -> Iterator[psutil.Process]:
+    """Run a worker of a pool on a machine until the block ends; its log is worker.log."""
     with (folder / "worker.log").open("w") as log:
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu"]
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
         worker = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
-            wait_for_worker(environment["PREFECT_API_URL"])
+            wait_for_worker(environment["PREFECT_API_URL"], pool)
             yield psutil.Process(worker.pid)
         finally:
             worker.terminate()

@@ -6,7 +6,9 @@ Every part is the real one: the tiny model learns to say the last word of a requ
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from tasks.registry.connection import open_registry
 from tasks.registry.rolling_back import roll_back
 from tasks.reuse.planning import Plan, planning
 from tasks.reuse.store import ArtifactStore
-from tests.flows.conftest import small_config, write_rows
+from tests.flows.conftest import small_config, with_tables, write_rows
+from tests.made_once import made_once
 from tests.tiny_model import write_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -33,34 +36,49 @@ COMPARISON_STAGES = {"fetch_champion", "find_learned_rows", "score_champion", "c
 Night = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="module")
-def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def first_night(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Path:
     """A folder with a config and a store in which one run has made version 1 the champion."""
-    folder = tmp_path_factory.mktemp("nights")
-    write_tiny_model(folder / "model")
-    write_rows(folder / "rows.jsonl", 120)
-    config = small_config(folder / "model") | {"base": {"model": "model"}, "decision": {"target": 0.3, "worth": 0.2}}
-    config |= {
-        "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
-        "data": {"source": "rows.jsonl", "held_out": 0.3},
-    }
-    config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0}}
-    config["training"] |= {"epochs": 3, "learning_rate": 0.02, "validation": 0}
-    (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEWORTHY_STORE", str(folder / "store"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        finetune.fn(read_config(folder / "small.yaml"))
-    return folder
+
+    def make(folder: Path) -> None:
+        write_tiny_model(folder / "model")
+        write_rows(folder / "rows.jsonl", 120)
+        config = small_config(folder / "model") | {
+            "base": {"model": "model"},
+            "decision": {"target": 0.3, "worth": 0.2},
+        }
+        config |= {
+            "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
+            "data": {"source": "rows.jsonl", "held_out": 0.3},
+        }
+        config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0}}
+        config["training"] |= {"epochs": 3, "learning_rate": 0.02, "validation": 0}
+        (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TUNEWORTHY_STORE", str(with_tables(folder / "store", migrated_database)))
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            finetune.fn(read_config(folder / "small.yaml"))
+
+    return made_once(tmp_path_factory, "first_night", make)
 
 
 @pytest.fixture
 def folder(first_night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the first night for one test to go on from."""
     own = shutil.copytree(first_night, tmp_path / "nights")
+    point_elsewhere(own / "store" / "mlflow.db", str(first_night), str(own))
     monkeypatch.setenv("TUNEWORTHY_STORE", str(own / "store"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return own
+
+
+def point_elsewhere(database: Path, before: str, now: str) -> None:
+    """Replace a path wherever it stands in an MLflow database."""
+    with contextlib.closing(sqlite3.connect(database)) as found, found:
+        for (table,) in found.execute("select name from sqlite_master where type = 'table'").fetchall():
+            for _, column, *_ in found.execute(f'pragma table_info("{table}")').fetchall():
+                change = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where instr("{column}", ?)'
+                found.execute(change, (before, now, before))
 
 
 @pytest.fixture
@@ -162,23 +180,16 @@ def test_a_champion_whose_adapter_the_store_has_lost_is_measured_with_mlflows_co
 
 @pytest.mark.long
 def test_a_copy_in_mlflow_that_was_altered_is_refused_with_the_reason_and_the_new_adapter_is_a_challenger(
-    first_night: Path, folder: Path, night: Night
+    folder: Path, night: Night
 ) -> None:
     store = ArtifactStore(folder / "store")
     champion = find_champion("", "small", store).champion
     assert champion is not None
-    files = (first_night / "store" / "mlartifacts").rglob(
-        "adapter_model.safetensors"
-    )  # where version 1 of every copy lies
-    packed = min(files, key=lambda path: path.stat().st_mtime_ns)
-    before = packed.read_bytes()
+    (packed,) = (folder / "store" / "mlartifacts").rglob("adapter_model.safetensors")
     write_rows(folder / "rows.jsonl", 160)
     shutil.rmtree(store.root / "artifacts" / champion.adapter_digest)
-    try:
-        packed.write_bytes(before[:-1] + b"?")
-        outcome = night()
-    finally:
-        packed.write_bytes(before)
+    packed.write_bytes(packed.read_bytes()[:-1] + b"?")
+    outcome = night()
     assert outcome.verdict.champion is None
     assert "are not the ones that were registered" in outcome.verdict.champion_note
     assert aliases(store) == {"champion": "1", "challenger": "2"}
@@ -190,7 +201,7 @@ def test_rows_that_the_champion_learned_are_left_out_when_another_seed_splits_th
     outcome = night("seed=4")
     found = comparison_in(outcome)
     assert (found.left_out > 0, found.rows + found.left_out) == (True, outcome.verdict.rows)
-    assert "that it learned are left out" in found.reasons[0]
+    assert "that it may have learned are left out" in found.reasons[0]
 
 
 def test_without_an_answer_of_mlflow_no_champion_is_measured_and_the_report_says_why(
@@ -214,7 +225,7 @@ def test_the_untrained_arms_alone_ask_no_registry(folder: Path) -> None:
 
 def test_no_row_is_told_in_the_reason_why_a_champion_was_not_measured() -> None:
     told = (
-        "1 of 20 golden rows are rendered otherwise, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
+        "1 of 20 golden rows are rendered differently, first row 7 (train):\n  sealed: 'Order 46400 of Ada Byron', 9 "
         "tokens\nTake other versions."
     )
-    assert first_line(told) == "1 of 20 golden rows are rendered otherwise, first row 7 (train)"
+    assert first_line(told) == "1 of 20 golden rows are rendered differently, first row 7 (train)"

@@ -1,16 +1,15 @@
-"""For every setting: the stages that `plan` names are the stages that `run` runs.
-
-The flow body, the keys, the look-up of the sources and the store are the real ones. The engines are stand-ins
-(tests/flows/stand_ins.py) whose output changes with every input, so that "depends" has to come true too.
+"""For every setting: the stages that `plan` names are the stages that `run` runs. Flow body, keys, sources and store
+are the real ones; a stand-in for every engine seals the digest of its arguments, so "depends" has to come true too.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -20,13 +19,15 @@ from pydantic import BaseModel, ValidationError
 
 from flows.config_file import read_config
 from flows.finetune import finetune
+from schemas.artifacts import Artifact
 from schemas.champion import Champion, RegistryLookup
 from schemas.config import RunConfig, StageName
 from schemas.section import Section
+from tasks.reuse.keys import digest_of
 from tasks.reuse.planning import planning
-from tasks.reuse.progress import current_reporter
+from tasks.reuse.progress import Reporter, current_reporter
+from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
-from tests.flows.stand_ins import Listener, every_stage, stand_in
 from tests.tiny_model import write_tiny_model
 
 # Settings whose other value has to exist, or to fit others.
@@ -50,6 +51,19 @@ EDITS: dict[str, Any] = {
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
+FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
+
+
+class Listener(Reporter):
+    """Notes which stages ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
+        """Note a stage that ran."""
+        if how == "ran":
+            self.ran.append(label)
 
 
 def every_setting(model: type[BaseModel] = RunConfig, before: str = "") -> Iterator[str]:
@@ -102,8 +116,44 @@ def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
     return [*choices, 3, 0.5, "group"]
 
 
+def every_stage() -> list[Stage[Any]]:
+    """Return every stage of the house."""
+    rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
+    return list(
+        {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values()
+    )
+
+
 def test_every_stage_and_nothing_else_can_be_given_limits() -> None:
     assert {stage.name for stage in every_stage()} == set(get_args(StageName))
+
+
+def stand_in(stage: Stage[Any]) -> Any:
+    """Return a function that seals what its key is made of, source and libraries aside."""
+
+    def function(*, workdir: WorkDirectory, **arguments: Any) -> Artifact:
+        moves = {
+            name: value
+            for name, value in stage.ingredients(arguments).items()
+            if not name.startswith(("source.tasks.", "source.schemas.", "library."))
+        }
+        (workdir.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
+        (workdir.out / "refused.json").write_text("[]", encoding="utf-8")
+        facts = {
+            name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"
+        }
+        return stage.returns.model_validate(facts)
+
+    function.__module__ = stage.function.__module__
+    function.__annotations__ = stage.function.__annotations__
+    return function
+
+
+def fact(name: str, kind: Any) -> Any:
+    """Return some value of this kind."""
+    if get_origin(kind) in (tuple, dict):
+        return get_origin(kind)()
+    return FACTS.get(name, {int: 1, float: 0.5, bool: False, str: "some"}.get(kind))
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_a_refused_set_gets_a_page_too_and_the_copy_is_told_before(
     code, out, err = validated(broken, "--fix", str(tmp_path / "mended.jsonl"))
     assert code == 3
     assert 'damaged_encoding             1\n    rows.jsonl:62  "caf\u00c3\u00a9" -> "caf\u00e9"' in out
-    page = Path(err.rpartition("to be looked at: ")[2].strip())
+    page = Path(err.rpartition("Examples of each reason: ")[2].strip())
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert "2 of 62 rows" in text

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from prefect import Flow
 
+from flows.command_line.bootstrap import TAG
+
 ROOT = Path(__file__).parents[2]
 PLAN = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS: dict[str, Any] = {
@@ -47,6 +49,11 @@ def test_parameters_are_the_flow_s_own(deployment: str) -> None:
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_a_deployment_runs_in_a_pool_that_bootstrap_makes(deployment: str) -> None:
     assert DEPLOYMENTS[deployment]["work_pool"]["name"] == ("gpu" if deployment == "train/gpu" else "cpu")
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_deployment_has_the_tag_by_which_bootstrap_knows_our_runs(deployment: str) -> None:
+    assert TAG in DEPLOYMENTS[deployment]["tags"]
 
 
 def test_nothing_is_pulled_and_no_folder_of_the_deployer_is_baked_in() -> None:

@@ -115,22 +115,19 @@ def test_prefect_is_known_to_flows_and_one_module_of_tasks_only() -> None:
 def test_every_room_has_a_doorway_or_no_stage_at_all() -> None:
     rooms = {path.name for path in (ROOT / "tasks").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     with_a_doorway = {path.parent.name for path in (ROOT / "tasks").glob("*/task.py")}
-    assert rooms - with_a_doorway == {"answers", "inference", "pages", "reuse"}
+    assert rooms - with_a_doorway == {"answers", "inference", "pages", "reuse", "statistics"}
 
 
 def test_stages_are_defined_in_doorways_only() -> None:
-    decorated = {
-        path for path in own_files("tasks") if "@stage(" in path.read_text(encoding="utf-8") and path.name != "stage.py"
-    }
+    decorated = {path for path in own_files("tasks") if "\n@stage(" in path.read_text(encoding="utf-8")}
     assert decorated == set((ROOT / "tasks").glob("*/task.py"))
 
 
-def test_every_init_file_is_empty() -> None:
-    assert [
-        path
-        for path in own_files("flows", "tasks", "schemas")
-        if path.name == "__init__.py" and path.read_bytes().strip()
-    ] == []
+def test_an_init_file_holds_at_most_a_docstring() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in own_files("flows", "tasks", "schemas")}
+    inits = {path: tree for path, tree in trees.items() if path.name == "__init__.py"}
+    assert len(inits) > 10
+    assert [path for path, tree in inits.items() if tree.body[ast.get_docstring(tree) is not None :]] == []
 
 
 def test_no_module_bears_a_name_that_says_nothing() -> None:
@@ -163,9 +160,6 @@ def test_loading_every_flow_loads_no_engine() -> None:
 
 def test_the_help_text_loads_neither_prefect_nor_pydantic() -> None:
     look = "print([name for name in ('prefect', 'pydantic', 'torch') if name in sys.modules])"
-    code = (
-        "import sys\nfrom flows.command_line.main import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    "
-        f"{look}"
-    )
+    code = f"import sys\nfrom flows.command_line.main import main\nassert main(['--help']) == 0\n{look}"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert found.strip().splitlines()[-1] == "[]"

@@ -26,7 +26,9 @@ NEEDED_UNSEEN = {
     "mypy": "make check",
     "ruff": "make check",
     "types-pyyaml": "make check",
+    "pytest-randomly": "the order of tests does not matter",
     "pytest-timeout": "every test has a time limit",
+    "pytest-xdist": "two tests run at once",
 }
 # Parts of a declared library that cannot be there without it: of jinja2, Prefect, pydantic, pytest, and of MLflow,
 # whose package they share.

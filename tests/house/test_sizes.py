@@ -40,3 +40,12 @@ def test_files_within_the_limits_pass(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_what_is_too_large_is_named(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sizes.main(written(tmp_path, text)) == 1
     assert says in capsys.readouterr().err
+
+
+def test_a_folder_of_too_many_files_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(14):
+        (tmp_path / f"module_{number}.py").write_text(function("a", 2), encoding="utf-8")
+    assert sizes.main([str(tmp_path)]) == 0
+    (tmp_path / "one_more.py").write_text(function("a", 2), encoding="utf-8")
+    assert sizes.main([str(tmp_path)]) == 1
+    assert f"{tmp_path} has 15 Python files, over 14" in capsys.readouterr().err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,8 @@ from tasks.inference import batching, decoding
 from tasks.inference.decoding import Generated, by_shared_prefix, by_transformers, generate
 from tasks.inference.loading import LoadedModel, load_model
 from tasks.inference.prefix import by_hand
+from tasks.inference.prefix_support import why_unsupported
 from tasks.inference.prompts.rendering import render_prompt, row_messages
-from tasks.inference.suiting import unsuited
 
 SIZES = {
     "vocab_size": 384,
@@ -78,7 +80,7 @@ def test_answers_are_those_of_transformers_with_and_without_a_common_prefix(stop
     ours, theirs = told_by(by_shared_prefix, stopping, prompts, 20), told_by(by_transformers, stopping, prompts, 20)
     assert ours == theirs
     assert len({len(ids) for ids in ours.values()}) > 3  # rows left the batch at different steps
-    assert unsuited(stopping) is None
+    assert why_unsupported(stopping) is None
 
 
 @settings(max_examples=15, deadline=None)
@@ -140,6 +142,27 @@ def test_the_model_attends_as_before_once_the_answers_are_there(tiny: LoadedMode
     assert not torch.is_inference_mode_enabled()
 
 
+def test_answers_that_are_asked_for_while_others_are_decoded_are_those_of_one_after_the_other(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short, long = prompts_of(2, 6, seed=1), prompts_of(2, 6, seed=2)
+    alone = [ids_of(generate(tiny, prompts, tokens)) for prompts, tokens in ((short, 8), (long, 160))]
+    has_begun = threading.Event()
+    forward = tiny.model.forward
+
+    def told(*given: object, **named: object) -> object:
+        has_begun.set()
+        return forward(*given, **named)
+
+    monkeypatch.setattr(tiny.model, "forward", told)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(generate, tiny, short, 8)
+        assert has_begun.wait(60)
+        second = threads.submit(generate, tiny, long, 160)  # begins while the first is decoded, and ends after it
+        together = [ids_of(first.result(60)), ids_of(second.result(60))]
+    assert together == alone
+
+
 def like(tiny: LoadedModel, model: PreTrainedModel) -> LoadedModel:
     torch.manual_seed(3)
     for parameter in model.parameters():
@@ -154,7 +177,7 @@ def test_other_architectures_are_answered_as_transformers_answers_them(tiny: Loa
         GPT2LMHeadModel(GPT2Config(vocab_size=384, n_embd=48, n_layer=2, n_head=6)),
     ):
         loaded = like(tiny, model)
-        assert unsuited(loaded) is None
+        assert why_unsupported(loaded) is None
         assert told_by(by_shared_prefix, loaded, prompts, 10) == told_by(by_transformers, loaded, prompts, 10)
 
 
@@ -170,7 +193,7 @@ def test_a_model_whose_attention_cannot_be_shared_is_answered_by_transformers(
     tiny: LoadedModel, model: object, reason: str
 ) -> None:
     loaded, prompts = like(tiny, model()), prompts_of(5, 20)  # type: ignore[operator]
-    assert reason in str(unsuited(loaded))
+    assert reason in str(why_unsupported(loaded))
     assert ids_of(generate(loaded, prompts, 6)) == [
         ids for _, ids in sorted(told_by(by_transformers, loaded, prompts, 6).items())
     ]
@@ -181,7 +204,7 @@ def test_a_model_that_reads_its_memory_wrongly_is_found_out(tiny: LoadedModel, m
 
     loaded = like(tiny, Qwen2ForCausalLM(Qwen2Config(**SIZES)))
     monkeypatch.setattr(SharedMemory, "_with_prefix", lambda self, layer, query, own, weight, scale: own)
-    assert "its logits would move" in str(unsuited(loaded))
+    assert "its logits would change" in str(why_unsupported(loaded))
 
 
 def test_attention_by_plain_products_is_that_of_the_cpu_kernel() -> None:
@@ -227,5 +250,5 @@ def test_the_real_model_answers_few_shot_prompts_as_transformers_does(smollm2: P
         )
         for request in requests
     ]
-    assert unsuited(loaded) is None
+    assert why_unsupported(loaded) is None
     assert told_by(by_shared_prefix, loaded, prompts, 16) == told_by(by_transformers, loaded, prompts, 16)

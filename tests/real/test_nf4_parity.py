@@ -18,7 +18,7 @@ from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore
 from tasks.training.fitting import train
 from tasks.training.rows import TokenRow, common_prefix
-from tasks.training.running.resuming import read_state
+from tasks.training.running.checkpoints import read_state
 from tasks.training.step.packing import Step, TrainingDataset
 from tests.real import geoquery
 from tests.real.test_real_data import shared

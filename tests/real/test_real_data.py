@@ -16,7 +16,7 @@ from tasks.benchmark.locating import locate_benchmarks
 from tasks.data.locating import locate_data
 from tasks.data.overlap.templates import shared_templates
 from tasks.data.task import check_leakage, validate_data
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 from tests.data.conftest import Room, make_room, room
 from tests.real import geoquery
 
@@ -110,7 +110,7 @@ def test_banking77_has_twenty_five_test_requests_that_stand_in_train(room: Room)
     asked = []
     for name in ("train.csv", "test.csv"):
         with (shared("banking77") / name).open(newline="") as lines:
-            asked.append(spoken(pl.Series([row["text"] for row in csv.DictReader(lines)])))
+            asked.append(normalised(pl.Series([row["text"] for row in csv.DictReader(lines)])))
     assert asked[1].is_in(asked[0].implode()).sum() == 25
 
 
@@ -147,7 +147,7 @@ def test_nl2bash_has_twenty_five_pairs_twice(room: Room) -> None:
     data = room.validate(checks={"conflicting_answers": "note"})
     assert data.reasons == {"exact_duplicate": 25}
     train, held_out = room.table("train"), room.table("held_out")
-    said = [spoken(side["prompt"]) for side in (train, held_out)]
+    said = [normalised(side["prompt"]) for side in (train, held_out)]
     assert not said[1].is_in(said[0].implode()).any()
 
 

@@ -6,19 +6,9 @@ from pathlib import Path
 import pytest
 
 from schemas.artifacts import DataArtifact
-from tasks.registry.connection import open_registry
 from tasks.reuse.store import ArtifactStore
 from tests.before_registry import LOG, Made
 from tests.random_adapter import sealed_adapter, sealed_base
-
-
-@pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with all its tables: making them takes 6 seconds, copying it takes none."""
-    store = ArtifactStore(tmp_path_factory.mktemp("migrated"))
-    with open_registry("", store, ""):
-        pass
-    return store.root / "mlflow.db"
 
 
 @pytest.fixture

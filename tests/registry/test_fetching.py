@@ -12,7 +12,7 @@ from schemas.champion import Champion
 from schemas.errors import RegistryUnreachable
 from schemas.task_config import TaskConfig
 from tasks.arms import scoring
-from tasks.arms.slicing import ArmSlice
+from tasks.arms.settings import ArmSettings
 from tasks.arms.task import score_champion
 from tasks.inference.prompts.retrieval_file import FILE
 from tasks.registry.champion import find_champion
@@ -60,8 +60,8 @@ def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
     def never(*_: Any) -> None:
         raise AssertionError("today's passages were read")
 
-    monkeypatch.setattr(scoring, "shown_by", never)
-    arm = ArmSlice.model_validate_json(champion.arm_settings)
+    monkeypatch.setattr(scoring, "context_of", never)
+    arm = ArmSettings.model_validate_json(champion.arm_settings)
     found = score_champion(
         arm, TaskConfig(instruction=INSTRUCTION), made.base, documents, fetch_champion(champion, None, ""), 7
     )

@@ -1,4 +1,4 @@
-"""Which version becomes champion, and what records the move."""
+"""Who becomes champion: placings, their audit tags, and a placing that died half-way."""
 
 from __future__ import annotations
 

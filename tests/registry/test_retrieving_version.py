@@ -19,7 +19,7 @@ from schemas.arms_config import ArmsConfig
 from schemas.artifacts import DataArtifact
 from schemas.errors import ArtifactBroken, ConfigRefused
 from schemas.task_config import TaskConfig
-from tasks.inference.prompts import retrieval_file as carrying
+from tasks.inference.prompts import retrieval_file
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.version.packaging import requirements
 from tasks.registry.version.served import AdaptedModel
@@ -55,17 +55,18 @@ def measured(
     """Return what the arm answers to the held-out rows when its machine multiplies fastest in this number format."""
     import torch
 
-    from tasks.arms.scoring import ArmInputs, measure_arm
-    from tasks.arms.slicing import arm_slice
+    from tasks.arms.scoring import measure_arm
+    from tasks.arms.settings import arm_settings
     from tasks.inference import loading
     from tasks.inference.precision import Precision
 
     monkeypatch.setattr(loading, "best_precision", lambda: Precision("cpu", getattr(torch, dtype), "so"))
     loading.load_model.cache_clear()
-    folders = [made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter)]
-    settings = arm_slice(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
+    base, rows, fitted = (made.store.open(artifact.digest) for artifact in (made.base, data, made.adapter))
+    adapter = loading.AdapterFolder(fitted / "best", "lora")
+    settings = arm_settings(arm, ArmsConfig(retrieval=RETRIEVAL, max_new_tokens=8), data.documents > 0)
     out.mkdir()
-    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), ArmInputs(*folders, "lora"), 7, out, Reporter())
+    measure_arm(settings, TaskConfig(instruction=INSTRUCTION), base, rows, adapter, 7, out, Reporter())
     loading.load_model.cache_clear()
     return polars.read_parquet(out / "answers.parquet").sort("row_id")["output"].to_list()
 
@@ -132,7 +133,7 @@ def test_a_version_says_what_it_carries_and_who_can_read_it(
         "0.950000",
         f"{carries} (0.00 MB)",
     )
-    (file,) = (made.store.root / "mlartifacts").rglob(carrying.FILE)
+    (file,) = (made.store.root / "mlartifacts").rglob(retrieval_file.FILE)
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
@@ -144,16 +145,16 @@ def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
     assert version.description == "Tuning earns its place."
     assert "carries" not in version.tags
-    assert list((made.store.root / "mlartifacts").rglob(carrying.FILE)) == []
+    assert list((made.store.root / "mlartifacts").rglob(retrieval_file.FILE)) == []
 
 
 def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_registered(
     made: Made, documents: DataArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carrying, "MOST_MEBIBYTES", 1e-4)
+    monkeypatch.setattr(retrieval_file, "MOST_MEBIBYTES", 1e-4)
     with pytest.raises(
         ConfigRefused,
-        match=r"not registered: 4 passages have 0.0 MiB, and .* carries 0.0001 MiB at most.*arms.trained: \[tuned\]",
+        match=r"not registered: 4 passages take up 0.0 MiB, and .* carries at most 0.0001 MiB.*arms.trained: \[tuned\]",
     ):
         made.register(a_retrieval_verdict(0.85), data=documents)
     made.register(a_verdict(0.85), data=documents)
@@ -202,14 +203,14 @@ def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(
     harm: str, made: Made, documents: DataArtifact, tmp_path: Path
 ) -> None:
     made.register(a_retrieval_verdict(0.85), data=documents)
-    (file,) = (made.store.root / "mlartifacts").rglob(carrying.FILE)
+    (file,) = (made.store.root / "mlartifacts").rglob(retrieval_file.FILE)
     folder = shutil.copytree(file.parent, tmp_path / "version")
     facts = ServedFacts("x", "lora", 8, "tiny", made.base.digest, made.base.template_digest, 2, carrying_digest(file))
     AdaptedModel(folder, facts)
     if harm == "missing":
-        (folder / carrying.FILE).unlink()
+        (folder / retrieval_file.FILE).unlink()
     else:
-        (folder / carrying.FILE).write_bytes(file.read_bytes().replace(b"texas", b"dakota"))
+        (folder / retrieval_file.FILE).write_bytes(file.read_bytes().replace(b"texas", b"dakota"))
     with pytest.raises(ArtifactBroken, match="is missing" if harm == "missing" else "has digest"):
         AdaptedModel(folder, replace(facts))
 

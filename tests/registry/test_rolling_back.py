@@ -145,7 +145,7 @@ def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champi
     with open_registry("", two.store, "") as registry:
         registry.client.set_model_version_tag(MODEL, "1", "base_digest", other.digest)
         registry.client.set_model_version_tag(MODEL, "1", "template_digest", other.template_digest)
-    with pytest.raises(TuneworthyError, match="golden rows are rendered"):
+    with pytest.raises(TuneworthyError, match="golden rows are rendered differently"):
         roll_back("", MODEL, None, two.store)
 
 

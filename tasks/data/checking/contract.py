@@ -1,4 +1,4 @@
-"""What each row has to be by itself: the pandera contract, and the answer's contract."""
+"""The checks of each row by itself: the pandera contract of the columns, and the contract of the answer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from tasks.data.checking.sieve import FINDING
 # A row that fails several checks is listed under the first of these.
 ORDER = ("empty_prompt", "empty_answer", "empty_turn", "missing_group", "control_characters")
 DETAILS = {
-    "empty_prompt": "nothing but white space",
-    "empty_answer": "nothing but white space",
-    "empty_turn": "an earlier turn is nothing but white space",
+    "empty_prompt": "only white space",
+    "empty_answer": "only white space",
+    "empty_turn": "an earlier turn is only white space",
     "missing_group": "the group is null or empty",
-    "control_characters": "{column} holds a control character such as NUL",
+    "control_characters": "{column} contains a control character such as NUL",
 }
 
 
 def broken_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the findings of schemas.rows.ReadRows, by its checks' names; frame needs row_id, history, prompt,
-    completion, group.
-    """
+    """Return the findings of schemas.rows.ReadRows by check name; needs row_id, history, prompt, completion, group."""
     frame = rows.select("row_id", "history", "prompt", "completion", "group")
     try:
         ReadRows.validate(frame, lazy=True)
@@ -37,7 +35,7 @@ def broken_rows(rows: pl.DataFrame) -> pl.DataFrame:
 def _findings(frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
     unknown = cases.filter(~pl.col("check").is_in(ORDER))
     if unknown.height:
-        raise ValueError(f"the frame is not one of read rows: {unknown['check'].unique().to_list()}")
+        raise ValueError(f"the frame does not hold rows as they are read: {unknown['check'].unique().to_list()}")
     rank = pl.col("check").replace_strict({name: place for place, name in enumerate(ORDER)}, return_dtype=pl.Int8)
     detail = (
         pl.col("check")
@@ -55,8 +53,8 @@ def _findings(frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
 def broken_answers(
     rows: pl.DataFrame, check: Check, advance: Callable[[int, int], None] = lambda done, total: None
 ) -> pl.DataFrame:
-    """Return the findings of the answer's contract; equal answers are checked once. `advance` reporting (answers done,
-    answers).
+    """Return the findings of the answer's contract; equal answers are checked once. `advance` is called with (answers
+    checked, all answers).
     """
     answers = rows["completion"].unique(maintain_order=True)
     breaches = list(_breaches(answers, check, advance))

@@ -1,5 +1,5 @@
-"""Rows in another language than the rest of their set, as CLD2 tells it: a model tuned on a mix answers in the wrong
-one now and then.
+"""Rows in another language than the rest of the dataset, detected by CLD2: a model tuned on a mix sometimes answers in
+the wrong language.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import polars as pl
 
 from tasks.data.checking.sieve import FINDING
 
-SHORT = 30  # bytes of letters below which a language is not told: names and code look like any
-READ = 600  # characters of a text that are looked at
+SHORT = 30  # bytes of letters below which no language is detected: names and code look like any
+READ = 600  # characters of a text that are examined
 SHARE = 80  # percent of a text that has to be in one language
-MAIN = 2 / 3  # share of the texts that a set's main language has; below it the set has none, and no row is in another
+MAIN = 2 / 3  # share of texts that makes a language the main one; without a main language no row is reported
 
 
 def with_languages(rows: pl.DataFrame, is_text: bool) -> pl.DataFrame:
-    """Add prompt_language and completion_language (codes such as "de"; null where it cannot be told); an answer that is
-    no free text has none.
+    """Add prompt_language and completion_language (codes such as "de"; null where none is detected or the answer is not
+    free text).
     """
     answers = languages_of(rows["completion"]) if is_text else pl.Series([None] * rows.height, dtype=pl.String)
     return rows.with_columns(
@@ -28,24 +28,24 @@ def with_languages(rows: pl.DataFrame, is_text: bool) -> pl.DataFrame:
 
 
 def languages_of(texts: pl.Series) -> pl.Series:
-    """Return the language of each text that is long enough and surely in one."""
+    """Return the language of each text that is long enough and reliably in one language."""
     import pycld2
 
-    def told(text: str | None) -> Any:
+    def detect(text: str | None) -> Any:
         if not text:
             return None
         try:
             is_sure, size, ((_, code, share, _), *_) = pycld2.detect(text, isPlainText=True)
-        except pycld2.error:  # a character that is none
+        except pycld2.error:  # invalid characters
             return None
         return code if is_sure and size >= SHORT and share >= SHARE and code != "un" else None
 
-    return pl.Series([told(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
+    return pl.Series([detect(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
 
 
 def other_languages(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows whose request or answer is in another language than the set's; needs row_id and what
-    `with_languages` adds.
+    """Return the rows whose request or answer is not in the dataset's main language; needs row_id and the columns of
+    `with_languages`.
     """
     return pl.DataFrame(list(_others(rows)), schema=FINDING, orient="row")
 
@@ -57,16 +57,16 @@ def _others(rows: pl.DataFrame) -> Iterator[tuple[int, str, str]]:
         if main is not None and counts[main] >= MAIN * sum(counts.values()):
             other = rows.filter(pl.col(f"{column}_language") != main).select("row_id", f"{column}_language")
             yield from (
-                (row, "other_language", f"the {column} is in {code}, most are in {main}")
+                (row, "other_language", f"the {column} is in {code}, most rows are in {main}")
                 for row, code in other.iter_rows()
             )
 
 
 def language_counts(sides: Iterable[pl.DataFrame], column: str) -> dict[str, int]:
     """Return language -> rows of a column (prompt or completion), the most frequent first."""
-    told = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
+    known = pl.concat([side.select(code=pl.col(f"{column}_language")).drop_nulls() for side in sides])
     return dict(
-        told.group_by("code")
+        known.group_by("code")
         .len()
         .with_columns(pl.col("code").cast(pl.String))
         .sort(["len", "code"], descending=[True, False])

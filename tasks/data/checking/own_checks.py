@@ -1,16 +1,15 @@
-"""A team's own checks, from a pandera schema in YAML: what `DataFrameSchema.to_yaml` writes, as far as it judges a row
-by itself.
+"""A team's own checks, from a pandera schema in YAML (as `DataFrameSchema.to_yaml` writes it), limited to checks of
+single values.
 
     columns:
-      prompt:                              # prompt and completion are the rows' own, whatever they were called; so is
-          group where data.group is set
+      prompt:                              # prompt, completion and group, whatever the source calls them
         str_length: {min_value: 20, max_value: 2000}
       score:                               # any other column of the records, with its dtype
         dtype: Float64
         nullable: true
         in_range: {min_value: 0, max_value: 1, name: score_is_a_share}
 
-Only pandera's built-in checks are known: a file names no code. pandera itself passes over a check that it does not
+Only pandera's built-in checks are allowed: the file runs no code. pandera itself ignores a check that it does not
 know; here it is refused.
 """
 
@@ -40,7 +39,7 @@ KINDS: dict[str, type[pl.DataType]] = {
     "Boolean": pl.Boolean,
 }
 SAMPLES = {"String": "a", "Int64": 1, "Float64": 1.0, "Boolean": True}
-# Those of pandera's checks that judge a value by itself.
+# pandera's checks of single values.
 CHECKS = (
     "equal_to",
     "not_equal_to",
@@ -64,8 +63,8 @@ OPTIONS = ("name", "error", "ignore_na")
 
 @dataclass(frozen=True)
 class OwnColumn:
-    """One column to be checked: its kind (a key of KINDS), whether it may be null or missing, and the names of its
-    checks in their order.
+    """One column to be checked: its dtype (a key of KINDS), whether it may be null or missing, and its checks' names in
+    order.
     """
 
     name: str
@@ -77,7 +76,7 @@ class OwnColumn:
 
 @dataclass(frozen=True)
 class OwnChecks:
-    """A team's checks, ready to be used; `columns` by name."""
+    """A team's checks, ready to use; `columns` by name."""
 
     schema: pa.DataFrameSchema
     columns: Mapping[str, OwnColumn]
@@ -90,12 +89,11 @@ class OwnChecks:
         return {f"data.checks_file columns.{column.name}": column.name for column in own if column.is_required}
 
     def failures(self, rows: pl.DataFrame, records: Sequence[Mapping[str, Any] | Breach]) -> pl.Series:
-        """Return what each row fails, such as "score: in_range; lang: isin", or null; rows that could not be read fail
-        nothing here.
+        """Return what each row fails, such as "score: in_range; lang: isin", or null; unreadable rows are not checked.
 
         Args:
             rows: the records' rows; need prompt, completion, group and reason.
-            records: as they were read, one a row.
+            records: as they were read, one per row.
         """
         failed: dict[int, list[str]] = defaultdict(list)
         named = {name: self._series(column, rows, records, failed) for name, column in self.columns.items()}
@@ -130,12 +128,12 @@ class OwnChecks:
             given = None if isinstance(record, Breach) else record.get(column.name)
             values.append(_fitted(given, column.kind))
             if values[-1] is None and given not in (None, ""):
-                failed[place].append(f"{column.name}: is no {column.kind}")
+                failed[place].append(f"{column.name}: is not a {column.kind}")
         return pl.Series(column.name, values, dtype=KINDS[column.kind])
 
 
 def _fitted(value: object, kind: str) -> object:
-    """Return a value as one of this kind, or None; a number may be spelled as text, as a CSV file has nothing else."""
+    """Return a value as this dtype, or None; numbers may be given as text, as CSV files have nothing else."""
     if kind == "String":
         return value if isinstance(value, str) else None
     if kind == "Boolean":
@@ -151,7 +149,7 @@ def _fitted(value: object, kind: str) -> object:
 
 
 def own_findings(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the findings of rows that fail a check of the team's; needs row_id and own (`OwnChecks.failures`)."""
+    """Return the findings of rows that fail one of the team's checks; needs row_id and own (`OwnChecks.failures`)."""
     return rows.drop_nulls("own").select("row_id", reason=pl.lit("own_check"), detail="own").select(list(FINDING))
 
 
@@ -168,7 +166,7 @@ def read_own_checks(path: Path, has_group: bool) -> OwnChecks:
     try:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        yaml.safe_load(text)  # refuses whatever is no plain value
+        yaml.safe_load(text)  # refuses everything but plain values
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise ConfigRefused(f"data.checks_file: {path.name} is not YAML: {' '.join(str(fault).split())}") from None
     reader = _Reader(CANONICAL if has_group else CANONICAL[:2])
@@ -185,7 +183,7 @@ def read_own_checks(path: Path, has_group: bool) -> OwnChecks:
 
 @dataclass
 class _Reader:
-    """Goes through a file and gathers its columns, and what is wrong as (line, text)."""
+    """Reads a file and collects its columns, and its problems as (line, text)."""
 
     canonical: tuple[str, ...]
     columns: dict[str, OwnColumn] = field(default_factory=dict)
@@ -195,11 +193,11 @@ class _Reader:
     def read(self, root: yaml.Node | None) -> None:
         """Read the whole file."""
         if not isinstance(root, yaml.MappingNode):
-            self.problems.append((1, "holds no mapping; it begins with `columns:`"))
+            self.problems.append((1, "is not a mapping; it has to begin with `columns:`"))
             return
         line, node = self._keys(root, "", ("columns", *ABOUT)).get("columns", (1, root))
         if node is root or not isinstance(node, yaml.MappingNode) or not node.value:
-            self.problems.append((line, "columns: names no column to be checked"))
+            self.problems.append((line, "columns: names no column to check"))
             return
         for name, (place, inner) in self._keys(node, "columns.").items():
             self._column(name, place, inner)
@@ -207,7 +205,7 @@ class _Reader:
     def _column(self, name: str, line: int, node: yaml.Node) -> None:
         where = f"columns.{name}"
         if not isinstance(node, yaml.MappingNode):
-            self.problems.append((line, f"{where}: holds no checks"))
+            self.problems.append((line, f"{where}: has no checks"))
             return
         found = self._keys(node, f"{where}.", (*SETTINGS, *CHECKS))
         content = {key: yaml.SafeLoader("").construct_document(value) for key, (_, value) in found.items()}
@@ -215,12 +213,12 @@ class _Reader:
         if not isinstance(kind, str) or kind not in KINDS or content.get("dtype", kind) != kind:
             line = found["dtype"][0] if "dtype" in found else line
             self.problems.append(
-                (line, f"{where}.dtype: has to be {'String' if name in self.canonical else ', '.join(KINDS)}")
+                (line, f"{where}.dtype: must be {'String' if name in self.canonical else ', '.join(KINDS)}")
             )
             return
         settings = {key: content.get(key, default) for key, default in (("nullable", False), ("required", True))}
         self.problems += [
-            (found[key][0], f"{where}.{key}: has to be true or false")
+            (found[key][0], f"{where}.{key}: must be true or false")
             for key, value in settings.items()
             if not isinstance(value, bool)
         ]
@@ -234,14 +232,14 @@ class _Reader:
         self.plain[name] = {"dtype": kind, "nullable": bool(settings["nullable"]), **checks}
 
     def _check(self, where: str, line: int, kind: str, check: str, value: Any) -> None:
-        """Try a check on a value of the column's kind."""
+        """Try a check on a value of the column's dtype."""
         known = [
             name for name in inspect.signature(getattr(pa.Check, check)).parameters if name not in ("args", "kwargs")
         ]
         unknown = [key for key in value if key not in (*known, *OPTIONS, "value")] if isinstance(value, dict) else []
         if unknown:
             self.problems.append(
-                (line, f"{where}: has no {', '.join(map(repr, unknown))}{_nearest(str(unknown[0]), known)}")
+                (line, f"{where}: has no argument {', '.join(map(repr, unknown))}{_nearest(str(unknown[0]), known)}")
             )
             return
         try:
@@ -258,14 +256,12 @@ class _Reader:
     def _keys(
         self, node: yaml.Node, where: str, known: Iterable[str] | None = None
     ) -> dict[str, tuple[int, yaml.Node]]:
-        """Return the keys of a mapping with their lines and values; one that is not known or stands twice is a
-        problem.
-        """
+        """Return the keys of a mapping with their lines and values; an unknown or repeated key is a problem."""
         found: dict[str, tuple[int, yaml.Node]] = {}
         for key, value in node.value:
             line, name = key.start_mark.line + 1, str(key.value)
             if name in found:
-                self.problems.append((line, f"{where}{name}: stands twice"))
+                self.problems.append((line, f"{where}{name}: appears twice"))
             elif known is not None and name not in known:
                 self.problems.append((line, f"{where}{name}: no such check or setting{_nearest(name, known)}"))
             else:
@@ -275,4 +271,4 @@ class _Reader:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+    return f"; did you mean {near[0]}?" if near else f"; allowed are {', '.join(known)}"

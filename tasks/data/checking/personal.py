@@ -1,9 +1,9 @@
-"""Personal data and secrets in rows: seen by their form, confirmed by libraries that know numbering plans, check digits
+"""Personal data and secrets in rows: found by pattern, confirmed by libraries that know numbering plans, check digits
 and tokens.
 
-Only forms that can be told apart from ordinary numbers are looked for: a telephone number counts with its country code
-(+49 30 …) and where that country has such numbers, a card number with its issuer's first digits and a right last digit,
-an IBAN as its country writes one. What was found is never repeated.
+Only what can be told apart from ordinary numbers is searched for: a telephone number with its country code (+49 30 …)
+that is valid in that country, a card number with an issuer's prefix and a correct check digit, an IBAN in its country's
+format. What was found is never repeated in a message.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import polars as pl
 
 from tasks.data.checking.personal_libraries import missing_libraries
 from tasks.data.checking.sieve import FINDING
-from tasks.data.text.veiling import LOOKS
+from tasks.data.text.redaction import LOOKS
 
 TEXTS = ("history", "prompt", "completion")
 ALL_TEXTS = ("prompt", "completion", "given", "system")
-MOST_GROUPS = 9  # of an IBAN of 34 signs
-RESERVED = re.compile(r"(?i)@(.*\.)?(example(\.(com|net|org))?|test|invalid|localhost)$")  # RFC 2606: nobody's
+MOST_GROUPS = 9  # of an IBAN of 34 characters
+RESERVED = re.compile(r"(?i)@(.*\.)?(example(\.(com|net|org))?|test|invalid|localhost)$")  # RFC 2606: reserved
 CARD = re.compile(
     r"4(\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12}|35\d{14}|6(011|4[4-9]\d|5\d\d)\d{12}"
 )
-# Tokens that detect-secrets does not know, or knows in an older form only.
+# Tokens that detect-secrets does not know, or knows only in an older form.
 SURE = re.compile(
     r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_|xox[abepors]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,}|[sr]k_live_|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{30,}|"
     r"npm_[A-Za-z0-9]{36}|-----BEGIN |://[^\s/:@]+:[^\s/@]{3,}@"
 )
-# Of its detectors those that know a token by its form; words such as "password" or much entropy are ordinary in rows to
-# learn from.
+# Those of its detectors that recognise a token by its form; words such as "password" and high entropy are ordinary in
+# training rows.
 DETECTORS = {
     "aws": "AWSKeyDetector",
     "azure_storage_key": "AzureStorageKeyDetector",
@@ -57,13 +57,13 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind: what it is called, what stands in its place when masked, how it looks, and which part of such a text is
-    one ("" for none).
+    """One kind of personal data: its name in words, its mask, its pattern, and the function that returns the confirmed
+    part of a match ("" for none).
     """
 
     words: str
     mask: str
-    look: str  # for polars, which has no lookaround; a text without it holds none
+    look: str  # for polars, which has no lookaround; a text without it contains none
     pattern: re.Pattern[str]
     part: Callable[[str], str]
 
@@ -94,7 +94,7 @@ def _address(text: str) -> str:
 
 
 def _phone(text: str) -> str:
-    """Return the longest beginning that is a number of its country: other digits may stand behind it."""
+    """Return the longest beginning that is a valid number: other digits may follow it."""
     ends = [match.end() for match in re.finditer("[0-9]+", text)]
     return next((text[:end] for end in reversed(ends) if _is_phone(text[:end])), "")
 
@@ -117,13 +117,13 @@ def _card(text: str) -> str:
 def _iban(text: str) -> str:
     from stdnum import iban
 
-    # Without check_country: it would also look the bank up, in a list as old as the library.
+    # Without check_country, which would also look up the bank in a list as old as the library.
     return _part(text, lambda bare: bool(iban.is_valid(bare, check_country=False)))
 
 
 def _part(text: str, is_one: Callable[[str], bool]) -> str:
-    """Return the longest run of groups between spaces and dashes that is one: other digits, or a word in capitals, may
-    stand beside it.
+    """Return the longest run of groups between spaces and dashes that is one: other digits or a word in capitals may
+    be next to it.
     """
     groups = [match.span() for match in re.finditer("[^ -]+", text)]
     runs = (
@@ -153,7 +153,7 @@ KINDS = {
 
 
 def masked(text: str, kinds: Iterable[str] = tuple(KINDS)) -> str:
-    """Return a text with what was found in it replaced by its kind's name in brackets."""
+    """Return a text with confirmed personal data replaced by its kind in brackets."""
     for name in kinds:
         kind = KINDS[name]
         text = kind.pattern.sub(lambda match, kind=kind: _replaced(match.group(), kind), text)  # type: ignore[misc]
@@ -166,16 +166,13 @@ def _replaced(found: str, kind: Kind) -> str:
 
 
 def personal_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return a finding for each row and kind; none where a library is missing. Needs row_id, history, prompt and
+    """Return a finding for each row and kind; none if a library is missing. Needs row_id, history, prompt and
     completion; the last two may be null.
     """
-    kinds = [] if missing_libraries() else list(KINDS)
-    found = [
-        (row, name, f"{KINDS[name].words} in the {column}")
-        for name in kinds
-        for column in TEXTS
-        for row in _holding(rows, name, column)
-    ]
+    found: list[tuple[int, str, str]] = []
+    for name, column in product([] if missing_libraries() else KINDS, TEXTS):
+        detail = f"{KINDS[name].words} in the {column}"
+        found += [(row, name, detail) for row in _holding(rows, name, column)]
     return pl.DataFrame(found, schema=FINDING, orient="row")
 
 
@@ -190,7 +187,7 @@ def _holding(rows: pl.DataFrame, name: str, column: str) -> Iterator[int]:
 
 
 def masked_rows(rows: pl.DataFrame, kinds: Iterable[str]) -> pl.DataFrame:
-    """Return the rows with these kinds masked in every text that is learned or asked."""
+    """Return the rows with these kinds masked in every text."""
     for name, column in product(kinds, ALL_TEXTS):
         which = rows[column].str.contains(KINDS[name].look).fill_null(False)
         if which.any():
@@ -203,5 +200,9 @@ def _masked_turns(rows: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
     hints = "|".join(f"(?:{KINDS[name].look})" for name in kinds)
     if not kinds or not rows["history"].list.eval(pl.element().str.contains(hints)).list.any().any():
         return rows
-    turns = [[masked(turn, kinds) if turn else turn for turn in history] for history in rows["history"]]
+
+    def masked_history(history: Iterable[str | None]) -> list[str | None]:
+        return [masked(turn, kinds) if turn else turn for turn in history]
+
+    turns = [masked_history(history) for history in rows["history"]]
     return rows.with_columns(history=pl.Series(turns, dtype=pl.List(pl.String)))

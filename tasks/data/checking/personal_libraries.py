@@ -1,4 +1,4 @@
-"""The libraries that tell personal data and secrets from numbers and words that only look so: the extra `personal`."""
+"""The libraries that confirm personal data and secrets: the extra `personal`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ LIBRARIES = {
 
 
 def missing_libraries() -> list[str]:
-    """Return the libraries that are not installed; with one missing, rows are not searched for personal data at all."""
+    """Return the libraries that are not installed; if one is missing, rows are not searched for personal data at
+    all.
+    """
     return [library for package, library in LIBRARIES.items() if importlib.util.find_spec(package) is None]
 
 
 def require_libraries(checks: Iterable[str]) -> None:
-    """See that what data.checks asks for can be done.
+    """Check that the kinds that data.checks names can be searched for.
 
     Raises:
         LibraryMissing: it names a kind of personal data, and a library is not installed.
@@ -30,8 +32,7 @@ def require_libraries(checks: Iterable[str]) -> None:
     asked, missing = [reason for reason in checks if reason in get_args(Personal)], missing_libraries()
     if asked and missing:
         raise LibraryMissing(
-            f"data.checks: {', '.join(asked)} cannot be looked for, as {', '.join(missing)} is not installed. "
-            "Install the extra "
-            '(pip install -e ".[personal]"), or leave these out of data.checks: then rows are not searched for '
-            "personal data, and the report says so."
+            f"data.checks: {', '.join(asked)} cannot be searched for, because {', '.join(missing)} is not installed. "
+            'Install the extra (pip install -e ".[personal]"), or leave these out of data.checks: then rows are not '
+            "searched for personal data, and the report says so."
         )

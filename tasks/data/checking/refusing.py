@@ -1,4 +1,4 @@
-"""When rows were taken out: whether the set still stands, and the words that say why not."""
+"""Whether a dataset is refused because of the rows that were taken out, and the message that says why."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ TABLED = 50
 
 
 def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, workdir: WorkDirectory) -> None:
-    """Refuse the data set when more rows were refused than the config allows, or none is left.
+    """Refuse the dataset if more rows were refused than the config allows, or none is left.
 
     Args:
         sieve: what was found.
-        name: of the data set, for people.
+        name: of the dataset, for messages.
         refuse_above: the share of refused rows that is still accepted.
-        workdir: refused.parquet is written into its folder, which survives, and the first rows are shown before
-            refusing.
+        workdir: refused.parquet is written into its folder, which is kept, and the first rows are shown.
 
     Raises:
-        DatasetRefused: with counts and row numbers per reason, and where refused.parquet lies.
+        DatasetRefused: with counts and row numbers per reason, and the path of refused.parquet.
     """
     refused, counted = sieve.refused, sieve.counted
     if sieve.rows.height and counted <= refuse_above * sieve.read:
@@ -42,9 +41,9 @@ def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, workdir: WorkD
     workdir.reporter.table(
         REFUSED_ROWS,
         first_rows(shown),
-        f"The first of {shown.height} rows for which the data set was refused, and how to mend them",
+        f"The first of {shown.height} rows for which the dataset was refused, and how to fix them",
     )
-    step = "Mend them." if not sieve.rows.height else f"Mend them, or raise data.refuse_above ({refuse_above:g})."
+    step = "Fix them." if not sieve.rows.height else f"Fix them, or raise data.refuse_above ({refuse_above:g})."
     raise DatasetRefused(
         f"Dataset {name} refused: {shown.height} of {sieve.read} rows. {by_reason(shown)}.\n  The rows and their "
         f"reasons: {path}. {step}"
@@ -52,7 +51,7 @@ def refuse_if_above(sieve: Sieve, name: str, refuse_above: float, workdir: WorkD
 
 
 def first_rows(refused: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the first TABLED rows of a table of refused rows, as people see them."""
+    """Return the first TABLED rows of a table of refused rows, for display."""
     return (
         refused.select("row_id", "file", "line", "reason", "action", "detail", "mend", "prompt").head(TABLED).to_dicts()
     )
@@ -75,7 +74,7 @@ def row_numbers(numbers: Iterable[int], most: int = 3) -> str:
 
 
 def dataset_name(files: Iterable[SourceFile]) -> str:
-    """Return what a data set is called: its first file's name without suffix, and four digits of the digest."""
+    """Return the name of a dataset: its first file's name without suffix, and four digits of the digest."""
     first, *more = files
     stem = Path(first.path).name.removesuffix(first.suffix)
     return f"{stem} {first.digest[:4]}" + (f" (+{len(more)} files)" if more else "")

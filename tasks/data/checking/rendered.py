@@ -1,5 +1,5 @@
-"""Every row as the model will see it: rendered, checked, and measured against the window before anything is learned or
-asked.
+"""Every row as the model will see it: rendered, checked, and measured against the context window before anything is
+trained or evaluated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.checking.refusing import row_numbers
-from tasks.data.text.veiling import veiled
+from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.rendering import render_prompt, render_row, row_messages, template_facts
 
@@ -29,18 +29,18 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
 NAMED = 12
-EVERY = 500  # rows between two words of progress
+EVERY = 500  # rows between two progress reports
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Tokens that a row may have: the base's window, and training.max_length where something is to be trained."""
+    """Limits on a row's tokens: the base's context window, and training.max_length if anything is to be trained."""
 
     window: int
     max_length: int | None
 
     def of(self, side: str) -> int:
-        """Return a side's limit; held-out rows are asked and not trained on, so only the window counts for them."""
+        """Return a side's limit; held-out rows are never trained on, so only the context window limits them."""
         return min(self.window, self.max_length or self.window) if side == "train" else self.window
 
 
@@ -65,22 +65,22 @@ def check_rows(
         lengths.write_parquet(workdir.folder / "lengths.parquet")
         step = f"The lengths of all rows in tokens: {workdir.folder / 'lengths.parquet'}."
         raise DatasetRefused(
-            "\n  ".join([f"The rows cannot be given to this base model, {len(problems)} problems:", *problems, step])
+            "\n  ".join([f"The rows cannot be used with this base model, {len(problems)} problems:", *problems, step])
         )
     _write(rows, lengths, tokenizer, instruction, limits, workdir.out)
     facts = _facts(lengths, limits)
-    _tell(facts, lengths, tokenizer, workdir)
+    _report(facts, lengths, tokenizer, workdir)
     return facts
 
 
 def window_of(base: Path, tokenizer: Any) -> int:
-    """Return how many tokens a base can look at, prompt and answer together."""
+    """Return the context window of a base in tokens, prompt and answer together."""
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     return int(config.get("text_config", config).get("max_position_embeddings") or tokenizer.model_max_length)
 
 
 def leading_bos(tokenizer: Any) -> int:
-    """Return how many beginning-of-text tokens the base's template writes first: none or one.
+    """Return how many beginning-of-text tokens the base's template starts with: none or one.
 
     Raises:
         ConfigRefused: it writes several.
@@ -89,8 +89,8 @@ def leading_bos(tokenizer: Any) -> int:
     if count > 1:
         raise ConfigRefused(
             f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
-            f"{count} times, and it was trained with one. "
-            "Mend the template in the base's folder, or name another base model."
+            f"{count} times, but the model was trained with one. Fix the template in the base's folder, or name "
+            "another base model."
         )
     return count
 
@@ -110,9 +110,9 @@ def _measured(
             rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
             found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
-                raise DatasetRefused(f"Its prompt begins with {found} beginning-of-text tokens, the base has {bos}.")
+                raise DatasetRefused(f"Its prompt has {found} beginning-of-text tokens, but the base uses {bos}.")
             if len(rendered.answer_ids) < 2:
-                raise DatasetRefused("Its answer has no token but the stop token, so nothing could be learned from it.")
+                raise DatasetRefused("Its answer has no token except the stop token, so there is nothing to learn.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
             request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
             lengths.append(
@@ -122,7 +122,7 @@ def _measured(
             wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
         if done % EVERY == 0 or done == rows.height:
             workdir.reporter.advance(done, rows.height, "rows rendered")
-    rest = [f"and {len(wrong) - NAMED} more rows of that kind"] if len(wrong) > NAMED else []
+    rest = [f"and {len(wrong) - NAMED} more such rows"] if len(wrong) > NAMED else []
     return pl.DataFrame(lengths, schema=LENGTHS, orient="row"), wrong[:NAMED] + rest
 
 
@@ -133,8 +133,8 @@ def _control_tokens(tokenizer: Any) -> frozenset[int]:
 
 
 def _too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
-    """Return what is wrong with each side that has rows over its limit: the rows, and the answer tokens that a cut
-    would lose.
+    """Return a message for each side with rows over its limit: the rows, and the answer tokens that truncation would
+    lose.
     """
     return list(filter(None, (_too_long_on(side, lengths.filter(pl.col("side") == side), limits) for side in SIDES)))
 
@@ -150,12 +150,14 @@ def _too_long_on(side: str, lengths: pl.DataFrame, limits: Limits) -> str:
         return ""
     longest = int(long["tokens"][0])
     allowed = (
-        f"the base model's window holds {limit}" if limit == limits.window else f"training.max_length allows {limit}"
+        f"the base model's context window is {limit}"
+        if limit == limits.window
+        else f"training.max_length allows {limit}"
     )
     mend = (
         f"set training.max_length to {longest}"
         if longest <= limits.window
-        else "name a base model with a longer window"
+        else "name a base model with a longer context window"
     )
     lost = pl.min_horizontal("answer_tokens", pl.col("tokens") - limit).alias("lost")
     first = long.head(NAMED).select("row_id", "tokens", lost, "answer_tokens").iter_rows()
@@ -166,7 +168,7 @@ def _too_long_on(side: str, lengths: pl.DataFrame, limits: Limits) -> str:
     rest = f", +{long.height - NAMED}" if long.height > NAMED else ""
     return (
         f"{long.height} of {lengths.height} {side} rows are too long: {allowed} tokens: {', '.join(named)}{rest}. "
-        f"Nothing is cut: shorten them, or {mend}."
+        f"Nothing is truncated: shorten them, or {mend}."
     )
 
 
@@ -191,9 +193,9 @@ def _write(
         GoldenRow(
             row["side"],
             row["row_id"],
-            veiled(row["prompt"]),
-            veiled(row["completion"]),
-            tuple(map(veiled, row["history"])),
+            redacted(row["prompt"]),
+            redacted(row["completion"]),
+            tuple(map(redacted, row["history"])),
         )
         for row in _picked(rows, lengths, GOLDEN_ROWS)
     ]
@@ -202,8 +204,8 @@ def _write(
 
 
 def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
-    """Return a side's tokens: prompt, supervised and all of a row at QUANTILES, their sums, and the rows in each tenth
-    of the limit.
+    """Return a side's token counts: sums, the quantiles of a row's total and supervised tokens, and the rows in each
+    tenth of the limit.
     """
     tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
     tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
@@ -222,8 +224,8 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> the tokens of all train rows that are its, and how many of them are supervised; the template's
-    marks have a line of their own.
+    """Return role -> its tokens in all train rows, and how many of them are supervised; the template's own tokens are
+    counted separately.
     """
     asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
@@ -235,7 +237,7 @@ def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, 
 
 
 def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[str, Any]]:
-    """Return this many rows at even distances from the shortest to the longest, so that both ends are among them."""
+    """Return this many rows, evenly spaced from the shortest to the longest, both included."""
     order = lengths.with_columns(tokens=pl.col("prompt_tokens") + pl.col("answer_tokens")).sort(
         "tokens", "side", "row_id"
     )
@@ -245,13 +247,11 @@ def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[
 
 
 def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Iterator[dict[str, Any]]:
-    """Yield which text of each row is read only, and which is learned; it is there to be shown, so it repeats no
-    personal data.
-    """
+    """Yield which text of each row is context only and which is supervised, with personal data redacted for display."""
     for row in rows:
         rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
         read, learned = (
-            veiled(tokenizer.decode(ids, skip_special_tokens=False))
+            redacted(tokenizer.decode(ids, skip_special_tokens=False))
             for ids in (rendered.prompt_ids, rendered.answer_ids)
         )
         yield {
@@ -281,14 +281,14 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
     )
 
 
-def _tell(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
+def _report(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
     workdir.reporter.say(f"rendering: {facts.in_words}")
     if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
-        own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, its chat template does not"
-        workdir.reporter.say(f"rendering: {own}; rows are rendered as the template has it")
+        own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, but its chat template does not"
+        workdir.reporter.say(f"rendering: {own}; rows are rendered as the template does it")
     forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]
     if forged.len():
         workdir.reporter.say(
-            "rendering: the text of a control token, which the model reads as the token itself, stands in "
-            f"{row_numbers(forged)}; mend them"
+            "rendering: text that spells a control token, which the model reads as the token itself, is in "
+            f"{row_numbers(forged)}; fix them"
         )

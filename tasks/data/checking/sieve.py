@@ -1,8 +1,9 @@
-"""Rows that still stand, and what was found on the way: a row is taken out with a reason or stays, it is never lost.
+"""The sieve that the rows pass through: which rows are left, and what the checks found. A row is either kept or taken
+out with a reason; none is lost silently.
 
 Each reason has an action: `refuse` takes the row out and counts it against data.refuse_above, `drop` takes it out
-without counting it, `note` keeps it and lists it, and so does `mask` (tasks/data/checking/personal.py has changed its
-texts). A row has one reason for being taken out, the first; it may have several notes.
+without counting it, `note` keeps it and lists it, and so does `mask`, after tasks/data/checking/personal.py has masked
+its texts. A row is taken out for one reason, the first that is found; it may have several notes.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from tasks.data.checking.reasons import REASONS
-from tasks.data.reading.detaching import detached
-from tasks.data.text.veiling import excerpts
+from tasks.data.reading.copying import deep_copy
+from tasks.data.text.redaction import excerpts
 
 KEPT = ("note", "mask")
 OUT = (
@@ -32,16 +33,16 @@ FINDING = {"row_id": pl.Int64, "reason": pl.String, "detail": pl.String}
 
 
 def own_texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the prompt and completion that the rows carry."""
+    """Return the prompt and completion columns of the rows."""
     return rows.select("prompt", "completion")
 
 
 @dataclass
 class Sieve:
-    """What is left of `read` rows, and what was found.
+    """The rows that are left of the `read` rows, and the findings.
 
-    `rows` need row_id, file and line beside what the checks look at; `texts` gives the prompt and completion of some of
-    them.
+    `rows` need row_id, file and line beside the columns that the checks use; `texts` returns the prompt and completion
+    of some of them.
     """
 
     rows: pl.DataFrame
@@ -51,13 +52,11 @@ class Sieve:
     found: list[pl.DataFrame] = field(default_factory=list)
 
     def action(self, reason: str) -> str:
-        """Return what is done about a reason: refuse, drop, note or mask."""
+        """Return the action of a reason: refuse, drop, note or mask."""
         return self.actions.get(reason) or REASONS[reason].action
 
     def sift(self, found: pl.DataFrame) -> None:
-        """Take out or note the rows of these findings (FINDING's columns); those that are out already are passed
-        over.
-        """
+        """Take out or note the rows of these findings (FINDING's columns); rows that are out already are ignored."""
         if found.is_empty():
             return
         reasons = found["reason"].unique().to_list()
@@ -75,19 +74,19 @@ class Sieve:
         if out.height:
             self._take_out(out)
         if noted.height:
-            self.found.append(detached(noted))
+            self.found.append(deep_copy(noted))
 
     def _take_out(self, out: pl.DataFrame) -> None:
         taken = self.rows.join(out.select("row_id"), on="row_id", how="semi", maintain_order="left")
         texts = self.texts(taken)
         begun = pl.DataFrame([taken["row_id"], excerpts(texts["prompt"]), excerpts(texts["completion"])])
-        self.found.append(detached(out.join(begun, on="row_id", how="left", maintain_order="left")))
+        self.found.append(deep_copy(out.join(begun, on="row_id", how="left", maintain_order="left")))
         self.rows = self.rows.join(out, on="row_id", how="anti", maintain_order="left")
 
     @property
     def refused(self) -> pl.DataFrame:
-        """Every row that was taken out, once, in the order of the source, with how to mend it and how its veiled texts
-        begin (OUT's columns).
+        """Every row that was taken out, once, in the order of the source, with how to fix it and the beginning of its
+        redacted texts (OUT's columns).
         """
         return self._table(~pl.col("action").is_in(KEPT)).select(OUT)
 

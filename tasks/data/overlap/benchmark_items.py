@@ -1,8 +1,8 @@
-"""Train rows that hold a benchmark's items: what a model has learned by heart, no benchmark can measure any more.
+"""Benchmark contamination: train rows that contain a benchmark's items. What a model has memorised, a benchmark can no
+longer measure.
 
-An item is a record of a benchmark's data file; each of its texts counts. A text is taken to stand in a train row when
-nearly all of its three-word runs do: the row may hold more, in any order, so that a question found in a longer request
-is found too.
+An item is a record of a benchmark's data file; each of its texts counts. A text counts as contained in a train row if
+nearly all of its three-word shingles are, so that a question is also found within a longer request.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tasks.data.overlap.containment import Index
 from tasks.data.overlap.templates import without_values
 from tasks.data.reading.records import READ, Record, read_records
 from tasks.data.reading.spool import frames_in
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import CHUNK, shingles_of, template_of
-from tasks.data.text.speech import spoken
-from tasks.data.text.turns import asked
+from tasks.data.text.turns import full_request
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkSources
     from tasks.reuse.progress import Reporter
 
 ARROW = ".arrow"
-Cached = Mapping[str, Sequence[SourceFile]]  # hub data set -> its files in this machine's cache
+Cached = Mapping[str, Sequence[SourceFile]]  # hub dataset -> its files in this machine's cache
 LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Float64, "kind": pl.String}
 
 
@@ -41,7 +41,7 @@ def find_leaks(
     data: Path, benchmark: BenchmarkSources, cached: Cached, out: Path, reporter: Reporter
 ) -> LeakageArtifact:
     """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet and leakage.json,
-    and say what was found.
+    and report what was found.
     """
     texts, unread = benchmark_texts(benchmark, cached)
     every = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
@@ -59,24 +59,24 @@ def find_leaks(
     if rows.len():
         files = ", ".join(sorted(leaks["file"].unique()))
         reporter.say(
-            f"leakage: {rows.len()} train rows ({row_numbers(rows)}) hold {items} benchmark items of {files} "
-            f"({named}): those items measure memory"
+            f"leakage: {rows.len()} train rows ({row_numbers(rows)}) contain {items} benchmark items of {files} "
+            f"({named}): those items would measure memorisation"
         )
     if alike.height:
         rest = alike["row_id"].unique().sort()
         reporter.say(
-            f"leakage: {rest.len()} train rows ({row_numbers(rest)}) are benchmark items ({named}) with other "
+            f"leakage: {rest.len()} train rows ({row_numbers(rest)}) match benchmark items ({named}) except for "
             "numbers or quoted texts"
         )
     if unread:
-        reporter.say(f"leakage: not looked at: {', '.join(unread)}")
+        reporter.say(f"leakage: not examined: {', '.join(unread)}")
     return LeakageArtifact(
         texts=texts.height, items=items, rows=rows.len(), templates=alike["row_id"].n_unique(), unread=unread
     )
 
 
 def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Return "train x FILE" -> train rows by kind, and the items that they hold, for every file that was looked at."""
+    """Return "train x FILE" -> train rows by kind and the items that they contain, for every examined file."""
     matrix = {}
     for file in texts["file"].unique(maintain_order=True):
         own = found.filter(pl.col("file") == file)
@@ -88,8 +88,8 @@ def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int
 
 
 def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the texts of every item (columns file, item, text), and what could not be read: data that is on the hub
-    only, files of another kind.
+    """Return the texts of every item (columns file, item, text), and what could not be read: uncached hub data, files
+    of other kinds.
     """
     unread = [f"hub:{name}" for name in sorted(benchmark.hub) if name not in cached]
     frames = [pl.DataFrame(schema={"file": pl.String, "item": pl.Int64, "text": pl.String})]
@@ -111,7 +111,7 @@ def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.Dat
 
 
 def _names(files: Sequence[SourceFile]) -> list[str]:
-    """Return what each file is called: its name, with its folder's before it where several have one name."""
+    """Return each file's name, preceded by its folder's name if several files share it."""
     paths = [Path(file.path) for file in files]
     names = Counter(path.name for path in paths)
     return [path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
@@ -126,7 +126,7 @@ def _arrow_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file as the datasets library caches them.
 
     Raises:
-        DatasetRefused: it is none.
+        DatasetRefused: it is not an Arrow file.
     """
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as batches:
@@ -151,11 +151,11 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
-    """Return every (train row, item) where the row holds a text of the item, with the largest share of it that it holds
+    """Return every (train row, item) where the row contains a text of the item, with the largest contained share
     (LEAK's columns).
 
-    `kind` is exact where the row holds all of it, near where nearly all, and template where it does with other numbers
-    and quoted texts.
+    `kind` is exact if the row contains all of the text, near if nearly all, and template if it does so except for
+    numbers and quoted texts.
 
     Args:
         rows: frames with row_id, history, prompt and completion.
@@ -166,11 +166,11 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=LEAK)]
     for frame in rows:
         for some in frame.iter_slices(CHUNK):
-            said = asked(some) + "\n" + some["completion"]
-            hits = plain.held_by(spoken(said)).with_columns(
+            said = full_request(some) + "\n" + some["completion"]
+            hits = plain.held_by(normalised(said)).with_columns(
                 kind=pl.when(pl.col("share") == 1).then(pl.lit("exact")).otherwise(pl.lit("near"))
             )
-            valued = template.held_by(spoken(without_values(said))).with_columns(kind=pl.lit("template"))
+            valued = template.held_by(normalised(without_values(said))).with_columns(kind=pl.lit("template"))
             found += [_named(part, some, texts) for part in (hits, valued)]
     every = pl.concat(found).with_columns(
         rank=pl.col("kind").replace_strict({"exact": 0, "near": 1, "template": 2}, return_dtype=pl.Int8)
@@ -183,7 +183,7 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _index(texts: pl.Series) -> Index:
-    said = spoken(texts)
+    said = normalised(texts)
     return Index(shingles_of(said).without(template_of(said)))
 
 

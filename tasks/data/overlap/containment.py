@@ -1,4 +1,4 @@
-"""Texts within texts, by their three-word runs: the holder may say more, before, between or after."""
+"""Containment of texts in texts, by three-word shingles: the containing text may have more before, between or after."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import Shingles, shingles_of
-from tasks.data.text.speech import spoken
 
-HELD = 0.8  # share of a text's three-word runs that stand in another, so that it counts as nearly all of it
-FEWEST_RUNS = 4  # of a shorter text it cannot be told whether it was copied: anybody may have said so
+HELD = 0.8  # share of a text's shingles that another text has to contain to count as containing nearly all of it
+FEWEST_RUNS = 4  # a text with fewer shingles may occur by chance, so it is not judged
 
 
 class Index:
-    """Which texts each three-word run stands in; made of few texts, asked about many."""
+    """An index from shingles to the few texts that contain them, queried with many texts."""
 
     def __init__(self, runs: Shingles) -> None:
         text = np.repeat(np.arange(len(runs.offsets) - 1), np.diff(runs.offsets))
@@ -24,8 +24,8 @@ class Index:
         self.hashes, self.texts = pairs[judged, 0], pairs[judged, 1].astype(np.int64)
 
     def held_by(self, said: pl.Series) -> pl.DataFrame:
-        """Return `row` (position of the holder), `text` (position of what it holds) and `share` of the text's runs,
-        where it is at least HELD.
+        """Return `row` (position of the containing text), `text` (position of the contained one) and `share` of the
+        text's shingles, where it is at least HELD.
         """
         runs = shingles_of(said)
         row = np.repeat(np.arange(len(said)), np.diff(runs.offsets))
@@ -49,15 +49,15 @@ class Index:
 
 
 class Documents:
-    """A corpus, asked whether it holds texts."""
+    """A corpus, queried for texts that it contains."""
 
     def __init__(self, texts: pl.Series) -> None:
-        said = spoken(texts)
+        said = normalised(texts)
         self.joined = "\n".join(f" {text} " for text in said)
         self.runs = np.unique(shingles_of(said).hashes)
 
     def held(self, said: pl.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which spoken texts stand in a document word for word, and of which others nearly all runs stand
+        """Return which normalised texts are in a document word for word, and which others have nearly all shingles
         somewhere in the corpus.
         """
         runs = shingles_of(said)
@@ -71,7 +71,7 @@ class Documents:
             ]
         )
         counts, sizes = ends[runs.offsets[1:]] - ends[runs.offsets[:-1]], np.diff(runs.offsets)
-        # Only what has all its runs there can stand there word for word; a text shorter than a run has to be looked
+        # Only a text with all its shingles there can be there word for word; one shorter than a shingle is searched
         # for.
         suspects = (counts == sizes) | (said.str.count_matches(" ") < 2).to_numpy()
         exact = np.zeros(len(said), dtype=bool)

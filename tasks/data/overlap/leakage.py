@@ -1,15 +1,12 @@
-"""The leakage matrix: where what is measured can be seen elsewhere.
+"""The leakage matrix: where evaluated rows also appear in what the model is trained on or shown.
 
-train x held_out           train rows that ask what a held-out row asks (exact), or nearly so (near), and how many of
-                           these were taken out; groups on
-                           both sides, of which there are none
-few_shot_pool x held_out   the same of the train rows that stay, as the few-shot arm and the retrieval arms, with a
-                           corpus or without, draw their examples
-                           from them all; and held-out rows whose request or answer is a train row's but for numbers and
-                           quoted texts (tasks/data/overlap/templates.py)
-corpus x held_out          held-out rows whose request or answer stands in the documents. That is what retrieval is for,
-                           and no fault
-train x benchmark          is a stage of its own (tasks/data/overlap/benchmark_items.py)
+train x held_out           train rows with the request of a held-out row (exact), or nearly (near), and how many of them
+                           were taken out; groups on both sides, which should be none
+few_shot_pool x held_out   the same for the train rows that are left, because the few-shot and retrieval arms draw their
+                           examples from them; and held-out rows whose request or answer matches a train row except for
+                           numbers and quoted texts (tasks/data/overlap/templates.py)
+corpus x held_out          held-out rows whose request or answer is in the documents, which is the purpose of retrieval
+train x benchmark          a separate stage (tasks/data/overlap/benchmark_items.py)
 """
 
 from __future__ import annotations
@@ -23,24 +20,22 @@ from tasks.data.checking.sieve import Sieve
 from tasks.data.overlap.containment import Documents
 from tasks.data.overlap.templates import shared_templates
 from tasks.data.reading.spool import frames_in
-from tasks.data.text.speech import spoken
-from tasks.data.text.turns import asked
+from tasks.data.text.normalisation import normalised
+from tasks.data.text.turns import full_request
 
 REASONS = {"exact": "in_held_out", "near": "near_held_out"}
-WORDED = (
-    "text",
-    "sql",
-)  # formats whose answers have templates: a label has no parts, and JSON objects of one schema are all alike
+# Formats whose answers have templates: a label has no parts, and JSON objects of one schema are all alike.
+WORDED = ("text", "sql")
 
 
 def leakage_of(sieve: Sieve, corpus: pl.DataFrame | None, answer_format: str, out: Path) -> dict[str, dict[str, Any]]:
     """Return pair -> counts of rows, for the pairs above.
 
     Args:
-        sieve: every finding, and the rows that stay (need `grouped` and `is_held_out`).
+        sieve: all findings, and the rows that are left (need `grouped` and `is_held_out`).
         corpus: the documents, if there are any.
         answer_format: of the task's contract.
-        out: where train.parquet and held_out.parquet lie.
+        out: the folder of train.parquet and held_out.parquet.
     """
     gone, noted = (dict(table["reason"].value_counts().iter_rows()) for table in (sieve.refused, sieve.notes))
     sides = {held: sieve.rows.filter(pl.col("is_held_out") == held)["grouped"].unique() for held in (True, False)}
@@ -57,7 +52,7 @@ def leakage_of(sieve: Sieve, corpus: pl.DataFrame | None, answer_format: str, ou
     if answer_format in WORDED:
         matrix["few_shot_pool x held_out"]["answers_of_one_template"] = shared_templates(out, "completion")
     if corpus is not None:
-        matrix["corpus x held_out"] = {**_in_corpus(corpus, out), "note": "allowed: retrieval reads it"}
+        matrix["corpus x held_out"] = {**_in_corpus(corpus, out), "note": "allowed: it is what retrieval reads"}
     return matrix
 
 
@@ -67,8 +62,8 @@ def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:
         {"requests_word_for_word": 0, "requests_nearly": 0, "answers_word_for_word": 0},
     )
     for frame in frames_in(out / "held_out.parquet", "history", "prompt", "completion"):
-        exact, near = documents.held(spoken(asked(frame)))
-        answers, _ = documents.held(spoken(frame["completion"]))
+        exact, near = documents.held(normalised(full_request(frame)))
+        answers, _ = documents.held(normalised(frame["completion"]))
         for name, found in zip(counts, (exact, near, answers), strict=True):
             counts[name] += int(found.sum())
     return counts

@@ -1,8 +1,8 @@
-"""Held-out rows of today that an earlier adapter learned: on those it would be asked what it was told.
+"""Today's held-out rows that an earlier adapter was trained on, where its score would measure memorisation.
 
-While seed, share and group column stay, a held-out group was never a train group (tasks/data/splitting.py). When one of
-them changed, or when a new group asks what an old one asked, a row of today's held-out set may have been learned. The
-rows that the adapter was fitted on tell it exactly.
+As long as seed, share and group column stay the same, a held-out group was never a train group
+(tasks/data/splitting.py). If one of them changed, or a new group repeats a request of an old one, today's held-out rows
+may have been learned. The rows that the adapter was fitted on show which.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import polars as pl
 
 from schemas.artifacts import LearnedRowsArtifact
 from schemas.champion import SplitRule
-from tasks.data.overlap.nearness import near_pairs
+from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.splitting import is_held_out
-from tasks.data.text.speech import lettered, spoken
-from tasks.data.text.turns import asked
+from tasks.data.text.normalisation import normalised, without_punctuation
+from tasks.data.text.turns import full_request
 
 FOUND = {"row_id": pl.Int64, "reason": pl.String}
 
 
 @dataclass(frozen=True)
 class HowSplit:
-    """How the adapter's rows were split (None: its version does not tell), today's group column, and when two requests
-    are near-duplicates.
+    """How the adapter's rows were split (None: its version does not say), today's group column, and the similarity from
+    which two requests are near-duplicates.
     """
 
     was: SplitRule | None
@@ -36,13 +36,13 @@ class HowSplit:
 def learned_rows(
     today: Path, limit: int | None, learned: Path | None, split: HowSplit, out: Path
 ) -> LearnedRowsArtifact:
-    """Write learned.parquet: held-out rows that the adapter learned, or may have.
+    """Write learned.parquet: held-out rows that the adapter learned or may have learned.
 
     Args:
-        today: opened DataArtifact whose held-out rows are asked.
-        limit: only the first of them are, when there is one.
-        learned: opened DataArtifact that the adapter was fitted on; None where it is lost.
-        split: tells what it may have learned where that is lost.
+        today: opened DataArtifact whose held-out rows are evaluated.
+        limit: only the first rows are evaluated, if there is a limit.
+        learned: opened DataArtifact that the adapter was fitted on; None if it is lost.
+        split: from which the learned rows are derived if the data is lost.
         out: where the file goes.
     """
     held_out = (
@@ -56,28 +56,28 @@ def learned_rows(
         found = _in_train(held_out, train, split.near_duplicate)
     elif split.was is None or split.was.group != split.group:
         problem = (
-            "the rows that it learned are not in the store any more, and how they were split does not tell which of "
-            "today's it knows"
+            "the rows that it was trained on are no longer in the store, and the way they were split does not show "
+            "which of today's rows they include"
         )
     else:
         found = _not_held_out_then(held_out, split.was)
     unseen = 0 if problem else held_out.height - found.height
     if not problem and unseen == 0:
-        problem = f"it learned each of today's {held_out.height} held-out rows, or may have"
+        problem = f"it learned, or may have learned, all of today's {held_out.height} held-out rows"
     found.write_parquet(out / "learned.parquet")
     return LearnedRowsArtifact(learned=found.height, unseen=unseen, problem=problem)
 
 
 def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> pl.DataFrame:
-    """Return held-out rows whose request, group or nearly whose request a train row has, each with the first of these
-    reasons.
+    """Return held-out rows that share a request, a group or nearly a request with a train row, each with the first of
+    these reasons.
     """
-    said, taught = spoken(asked(held_out)), spoken(asked(train))
-    # Train rows first: of texts that are alike, each is compared with the first one.
-    near = near_pairs(pl.concat([taught.rename("said"), said.rename("said")]), threshold)
+    said, taught = normalised(full_request(held_out)), normalised(full_request(train))
+    # Train rows first: each of several similar texts is compared with the first one.
+    near = near_pairs(pl.concat([taught.rename("normalised"), said.rename("normalised")]), threshold)
     crossing = near.filter((pl.col("first") < train.height) & (pl.col("second") >= train.height))
     reason = (
-        pl.when(lettered(said).is_in(lettered(taught).implode()))
+        pl.when(without_punctuation(said).is_in(without_punctuation(taught).implode()))
         .then(pl.lit("same_request"))
         .when(pl.col("group").is_in(train["group"].implode()))
         .then(pl.lit("same_group"))
@@ -88,7 +88,7 @@ def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> 
 
 
 def _not_held_out_then(held_out: pl.DataFrame, was: SplitRule) -> pl.DataFrame:
-    """Return the rows that would have been train rows then, had they been there: a side follows from the group's name
+    """Return the rows that would have been train rows under the earlier split: the side depends on the group's name
     alone.
     """
     kept = [group for group in held_out["group"].unique() if is_held_out(group, was.seed, was.held_out)]

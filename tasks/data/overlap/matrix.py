@@ -1,4 +1,4 @@
-"""The leakage matrix as it is told to people, read from what the stages sealed; loads nothing heavy."""
+"""The leakage matrix in words, read from the sealed artifacts; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 def matrix_lines(data: Path, leakage: Path) -> list[str]:
     """Return a line for each pair of an opened DataArtifact, and for each benchmark file of an opened LeakageArtifact
-    of which a row holds something.
+    with an item in a train row.
     """
     pairs = json.loads((data / "report.json").read_text(encoding="utf-8"))["leakage"]
     files = json.loads((leakage / "leakage.json").read_text(encoding="utf-8"))
@@ -19,11 +19,11 @@ def matrix_lines(data: Path, leakage: Path) -> list[str]:
 
 
 def _line(pair: str, counts: dict[str, Any]) -> str:
-    """Return "few-shot pool x held out: exact 0, near 3"."""
+    """Return "few-shot pool x held-out: exact 0, near 3"."""
     return (
         f"{pair}: {', '.join(value if name == 'note' else f'{_words(name)} {value}' for name, value in counts.items())}"
     )
 
 
 def _words(name: str) -> str:
-    return name.replace("few_shot", "few-shot").replace("held_out", "held out").replace("_", " ")
+    return name.replace("few_shot", "few-shot").replace("held_out", "held-out").replace("_", " ")

@@ -1,4 +1,4 @@
-"""Which values occur more than once, found by sorting: a table of all values would take many times their memory."""
+"""Values that occur more than once, found by sorting: a hash table would take many times the memory."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def repeated(values: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def rows_repeating(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return the rows, in their order, whose value in a column of fingerprints other rows have too."""
+    """Return the rows, in their order, that share their value of a fingerprint column with other rows."""
     return rows[repeated(rows[column].to_numpy())]

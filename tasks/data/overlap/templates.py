@@ -1,9 +1,9 @@
-"""Texts but for their values: "flights from Rome at 9:30" and "flights from Rome at 10" are of one template, and so are
-queries that differ in a literal.
+"""Templates: texts without their values. "flights from Rome at 9:30" and "flights from Rome at 10" share a template,
+and so do queries that differ only in a literal.
 
-Two rows of one template are no repeats, and a model may well be measured on one that it has not learned. But a share of
-held-out rows whose template was learned says how far a score tells of new questions, and how far of new values in old
-ones.
+Two rows of one template are not duplicates, and a model may well be evaluated on one that it has not seen. But the
+share of held-out rows with a template from training shows how far a score is about new questions, and how far about new
+values in known ones.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 import polars as pl
 
 from tasks.data.reading.spool import frames_in
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 
 QUOTED = r"""\"[^\"\n]{1,200}\"|`[^`\n]{1,200}`|“[^”\n]{1,200}”"""
-SINGLE = r"(^|[\s(=,:\[{<>])'[^'\n]{1,200}'"  # an apostrophe within a word opens nothing
+SINGLE = r"(^|[\s(=,:\[{<>])'[^'\n]{1,200}'"  # an apostrophe within a word is not a quote
 NUMBER = r"(?-u:\b)[0-9]+(?:[.,:/-][0-9]+)*(?-u:\b)"
 VALUES = f"{QUOTED}|{SINGLE}|{NUMBER}"
 VALUE = "value"
-FEWEST_WORDS = 3  # a shorter template says nothing: every answer that is one number would be of it
+FEWEST_WORDS = 3  # a shorter template is meaningless: all answers that are one number would share it
 
 
 def without_values(texts: pl.Series) -> pl.Series:
-    """Return texts, as they are written, with a word in place of each number and each quoted text."""
+    """Return texts, not normalised, with a placeholder word for each number and each quoted text."""
     which = texts.str.contains(VALUES).fill_null(False)
     if not which.any():
         return texts
@@ -40,9 +40,9 @@ def without_values(texts: pl.Series) -> pl.Series:
 
 
 def shared_templates(out: Path, column: str) -> int:
-    """Return how many rows of held_out.parquet have in this column the template of a row of train.parquet.
+    """Return how many rows of held_out.parquet share this column's template with a row of train.parquet.
 
-    Memory holds 8 bytes for each held-out row; the train rows are only passed through.
+    It takes 8 bytes of memory per held-out row; the train rows are streamed.
     """
     held = np.concatenate([np.empty(0, dtype=np.uint64), *_templates(out / "held_out.parquet", column)])
     known = np.unique(held)
@@ -55,5 +55,5 @@ def shared_templates(out: Path, column: str) -> int:
 
 def _templates(path: Path, column: str) -> Iterator[np.ndarray[tuple[int], np.dtype[np.uint64]]]:
     for frame in frames_in(path, column):
-        said = spoken(without_values(frame[column]))
+        said = normalised(without_values(frame[column]))
         yield said.filter(said.str.count_matches(" ") >= FEWEST_WORDS - 1).hash(seed=6).to_numpy()

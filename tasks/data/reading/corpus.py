@@ -1,4 +1,4 @@
-"""Documents for the retrieval arm: a file each, or lines of JSON with a `text`."""
+"""Documents for the retrieval arms: one per file, or JSON Lines with a `text`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SCHEMA = {"document": pl.String, "text": pl.String}
 def read_corpus(files: Iterable[SourceFile]) -> pl.DataFrame:
     """Return the documents with the columns document and text.
 
-    A .md or .txt file is one document, named like the file. A line of a .jsonl file is one: its `text`, named by its
-    `document`, `id` or `title`, else by its place.
+    A .md or .txt file is one document, named after the file. Each line of a .jsonl file is one: its `text`, named by
+    `document`, `id` or `title`, otherwise by file and line.
 
     Raises:
         DatasetRefused: documents cannot be read or are empty, or share a name; the message names them all.
@@ -34,7 +34,7 @@ def read_corpus(files: Iterable[SourceFile]) -> pl.DataFrame:
     documents = [pair for file in files for pair in _documents(Path(file.path), file.suffix, problems)]
     names = pl.Series([name for name, _ in documents], dtype=pl.String)
     problems += [
-        f"{name}: the name of several documents" for name in sorted(names.filter(names.is_duplicated()).unique())
+        f"{name}: several documents have this name" for name in sorted(names.filter(names.is_duplicated()).unique())
     ]
     if problems:
         raise DatasetRefused("\n  ".join([f"data.corpus: {len(problems)} documents cannot be used:", *problems[:20]]))
@@ -47,7 +47,7 @@ def _documents(path: Path, suffix: str, problems: list[str]) -> Iterator[tuple[s
         if isinstance(text, Breach):
             problems.append(f"{name}: {text.detail}")
         elif not text.strip() or "\0" in text:
-            problems.append(f"{name}: {'holds a NUL byte' if text.strip() else 'is empty'}")
+            problems.append(f"{name}: {'contains a NUL byte' if text.strip() else 'is empty'}")
         else:
             yield name, text
 
@@ -66,7 +66,7 @@ def _lines(path: Path, suffix: str) -> Iterator[tuple[str, str | Breach]]:
         if isinstance(record, Breach):
             yield place, record
         elif not isinstance(record.get("text"), str):
-            yield place, Breach("missing_field", "has no 'text' that is text")
+            yield place, Breach("missing_field", "has no text in 'text'")
         else:
             named = next(
                 (record[key] for key in NAMES if isinstance(record.get(key), str | int) and str(record[key]).strip()),

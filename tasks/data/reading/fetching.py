@@ -1,10 +1,10 @@
-"""Rows from elsewhere, brought into the store's folder as a file of JSON lines: from then on they are rows like any
-others.
+"""Rows from a database or the hub, fetched into a JSON Lines file in the store: from then on they are like any other
+rows.
 
-A file's digest says whether it changed. For a database nothing but the rows can say that: a count, a clock or a trigger
-would miss an update or cost rights on the table. So every run and every plan asks the query again, and an answer with
-the same rows, in whatever order the database gives them, is the same file: the stages that stand on it are hits. The
-password is added to the connection only and stands in no file, key, log or message.
+A file's digest shows whether it changed. For a database only the rows themselves can show that: a count, a timestamp or
+a trigger would miss an update or need rights on the table. So every run and every plan executes the query again, and
+the same rows, in whatever order the database returns them, give the same file: the stages that depend on it are
+cached. The password is only added to the connection and is in no file, key, log or message.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from schemas.data_config import DataConfig
     from tasks.reuse.store import ArtifactStore
 
-CHUNK = 10_000  # rows that a driver hands over at once
-RUN = 200_000  # rows that are sorted in memory; more are sorted in runs on disk
+CHUNK = 10_000  # rows that a driver returns at once
+RUN = 200_000  # rows sorted in memory; more are sorted in runs on disk
 
 
 def fetch_query(data: DataConfig, folder: Path, store: ArtifactStore, password: str | None) -> SourceFile:
-    """Ask the database of `data.source` and return the rows as a file, in an order that only depends on them.
+    """Query the database of `data.source` and return the rows as a file, in an order that depends only on them.
 
     Args:
         data: the config's section; `query` is set.
-        folder: where a relative SQLite path starts from.
-        store: the file goes into its folder `fetched`.
+        folder: that a relative SQLite path starts from.
+        store: whose folder `fetched` receives the file.
         password: of the database, or None.
 
     Raises:
         ConfigRefused: the URL or the query cannot be used.
         LibraryMissing: the database's driver is not installed.
-        DatasetMissing: the database is not there or lets nobody in.
+        DatasetMissing: the database is missing or refuses the connection.
         DatasetRefused: its rows cannot be read.
     """
     engine = _engine(data.source, folder, password)
     try:
         with closing(_connected(engine, password)) as connection:
-            rows = _asked(connection, data.query or "", password)
+            rows = _queried(connection, data.query or "", password)
             return kept_rows(
                 in_order(map(as_line, rows), store), f"{data.source}\n{data.query}", _database_name(engine.url), store
             )
@@ -64,7 +64,7 @@ def fetch_query(data: DataConfig, folder: Path, store: ArtifactStore, password: 
 
 
 def fetched_before(identity: str, name: str, store: ArtifactStore) -> SourceFile | None:
-    """Return the file of a source that cannot change, if it was fetched before."""
+    """Return the file of a source that cannot change, if it has been fetched already."""
     path = _place(identity, store) / f"{name}.jsonl"
     return source_file(path, store) if path.is_file() else None
 
@@ -74,8 +74,8 @@ def _place(identity: str, store: ArtifactStore) -> Path:
 
 
 def kept_rows(lines: Iterable[bytes], identity: str, name: str, store: ArtifactStore) -> SourceFile:
-    """Write lines to the one file that a source has in the store, and return it; an unchanged file is left as it is,
-    and costs a stat next time.
+    """Write lines to the source's file in the store and return it; an unchanged file is left alone, so that its digest
+    need not be computed again.
     """
     path, digest = _place(identity, store) / f"{name}.jsonl", hashlib.sha256()
     with store.writing(), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
@@ -92,14 +92,12 @@ def kept_rows(lines: Iterable[bytes], identity: str, name: str, store: ArtifactS
 
 
 def as_line(row: dict[str, Any]) -> bytes:
-    """Return a row as one JSON line; a value that JSON has no word for is written as text, bytes as an object that is
-    no text.
-    """
+    """Return a row as one JSON line; a value that JSON cannot represent is written as text, bytes as an object."""
     try:
         return orjson.dumps(
             row, default=_plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
         )
-    except TypeError:  # a number of more than 64 bits, half of a surrogate pair
+    except TypeError:  # an integer of more than 64 bits, a lone surrogate
         return (json.dumps(row, default=_plain, sort_keys=True) + "\n").encode()
 
 
@@ -108,7 +106,7 @@ def _plain(value: object) -> object:
 
 
 def in_order(lines: Iterator[bytes], store: ArtifactStore) -> Iterator[bytes]:
-    """Yield lines sorted; sorted runs wait in temporary files, so that memory does not grow with the rows."""
+    """Yield the lines sorted, by an external merge sort, so that memory does not grow with the rows."""
     with ExitStack() as stack:
         runs: list[Iterable[bytes]] = []
         while run := sorted(islice(lines, RUN)):
@@ -133,9 +131,9 @@ def _engine(source: str, folder: Path, password: str | None) -> Engine:
             url = _read_only_file(url, folder)
         return create_engine(url if password is None else url.set(password=password))
     except (ArgumentError, NoSuchModuleError, ValueError) as fault:
-        reason = _said(fault, password)
+        reason = _first_line(fault, password)
         raise ConfigRefused(
-            f"data.source: {source} is no database URL that SQLAlchemy knows ({reason}). Write "
+            f"data.source: {source} is not a database URL that SQLAlchemy knows ({reason}). Write "
             "dialect://user@host/database."
         ) from None
     except ImportError as fault:
@@ -145,7 +143,7 @@ def _engine(source: str, folder: Path, password: str | None) -> Engine:
 
 
 def _read_only_file(url: URL, folder: Path) -> URL:
-    """Return a URL that opens the SQLite file for reading only; opened plainly, a missing file would be made."""
+    """Return a URL that opens the SQLite file read-only; otherwise a missing file would be created."""
     path = folder / Path(url.database or "").expanduser()
     if not path.is_file():
         raise DatasetMissing(
@@ -161,33 +159,35 @@ def _connected(engine: Engine, password: str | None) -> Connection:
     try:
         return engine.connect().execution_options(stream_results=True, yield_per=CHUNK, no_parameters=True)
     except (SQLAlchemyError, OSError) as fault:
-        step = "Look at host, database and user, and at data.password (env:NAME or prefect:NAME)."
+        step = "Check host, database and user, and data.password (env:NAME or prefect:NAME)."
         raise DatasetMissing(
-            f"data.source: {engine.url} does not let us in: {_said(fault, password)}. {step}"
+            f"data.source: {engine.url} refuses the connection: {_first_line(fault, password)}. {step}"
         ) from None
 
 
-def _asked(connection: Connection, query: str, password: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a query as column -> value; whatever it did is undone, as nothing is ever committed."""
+def _queried(connection: Connection, query: str, password: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a query as column -> value; whatever it changed is rolled back, as nothing is committed."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         result = connection.exec_driver_sql(query)
     except SQLAlchemyError as fault:
-        raise ConfigRefused(f"data.query: the database refuses it: {_said(fault, password)}. Mend the query.") from None
+        raise ConfigRefused(
+            f"data.query: the database rejects it: {_first_line(fault, password)}. Fix the query."
+        ) from None
     names = list(result.keys()) if result.returns_rows else []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
-        repeated = f"gives column {', '.join(twice)} more than once; name them with AS"
-        raise ConfigRefused(f"data.query: {repeated if twice else 'gives no rows'}.")
+        repeated = f"returns column {', '.join(twice)} more than once; rename with AS"
+        raise ConfigRefused(f"data.query: {repeated if twice else 'returns no rows'}.")
     try:
         yield from (dict(zip(names, row, strict=True)) for row in result)
     except (SQLAlchemyError, UnicodeDecodeError) as fault:
-        raise DatasetRefused(f"data.query: a row cannot be read: {_said(fault, password)}.") from None
+        raise DatasetRefused(f"data.query: a row cannot be read: {_first_line(fault, password)}.") from None
 
 
-def _said(fault: Exception, password: str | None) -> str:
-    """Return the first line of what a database said, without the password, whoever repeated it."""
+def _first_line(fault: Exception, password: str | None) -> str:
+    """Return the first line of a database's message without the password."""
     line = (str(getattr(fault, "orig", None) or fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")[
         :300
     ]

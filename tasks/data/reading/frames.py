@@ -1,4 +1,4 @@
-"""From files to one frame: every record becomes a row, with a number and, where it could not be read, the reason."""
+"""From files to frames: every record becomes a row with a number and, if it cannot be read, the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from schemas.data_config import DataConfig
 
 CHUNK = 50_000
-JUDGED = 1000  # records by which a layout is told
+JUDGED = 1000  # records that a layout is detected from
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.Int64,
     "file": pl.String,
@@ -42,11 +42,11 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 class RecordChecks(Protocol):
-    """Checks that look at whole records while they are read (tasks/data/checking/own_checks.py has them)."""
+    """Checks of whole records while they are read (tasks/data/checking/own_checks.py)."""
 
     @property
     def needed(self) -> dict[str, str]:
-        """Setting -> column, for every column of the records that has to be there."""
+        """Setting -> column, for every required column of the records."""
 
     def failures(self, rows: pl.DataFrame, records: Sequence[Mapping[str, Any] | Breach]) -> pl.Series:
         """Return what each row fails, or null."""
@@ -54,21 +54,21 @@ class RecordChecks(Protocol):
 
 @dataclass(frozen=True)
 class ReadPiece:
-    """Some of a file's rows with SCHEMA's columns, and the layout that they have."""
+    """Some of a file's rows with SCHEMA's columns, and their layout."""
 
     rows: pl.DataFrame
     layout: str
 
 
 def read_rows(files: Iterable[SourceFile], data: DataConfig, own: RecordChecks | None = None) -> Iterator[ReadPiece]:
-    """Yield every row of the files, CHUNK at a time and at least one piece a file.
+    """Yield every row of the files, CHUNK at a time and at least one piece per file.
 
-    `reason` and `detail` say why a row could not be read, `own` which of the team's own checks it fails, `extra` which
-    keys it alone has; `id` is the fingerprint of data.id. Rows are numbered through all files; in a single file the
+    `reason` and `detail` say why a row cannot be read, `own` which of the team's own checks it fails, `extra` which
+    unusual keys it has; `id` is the fingerprint of data.id. Rows are numbered across all files; in a single file the
     number is the record's own (tasks/data/reading/records.py).
 
     Raises:
-        DatasetRefused: a file cannot be read as a whole, lacks a column in every row, or has no row.
+        DatasetRefused: a file cannot be read at all, lacks a column in every row, or has no rows.
     """
     before = 0
     for file in files:
@@ -158,7 +158,7 @@ def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, 
     frame = pl.DataFrame(
         [pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)]
     )
-    # An empty list a row would take longer to build than all the texts.
+    # Building an empty list for each row would take longer than all the texts.
     return frame.with_columns(
         pl.col(name).fill_null(pl.lit([], dtype=kind)) for name, kind in SCHEMA.items() if isinstance(kind, pl.List)
     )
@@ -173,7 +173,7 @@ def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -
 
 
 def _group(value: object) -> str | None:
-    """Return a group's name; a number is a name too, null and nested values are none."""
+    """Return a group's name; numbers are names too, null and nested values are not."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Rows of a data set on the Hugging Face hub: pinned by its commit, fetched once, and kept as a file of JSON lines."""
+"""Rows of a dataset on the Hugging Face hub: pinned by commit, fetched once, and kept as a JSON Lines file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ CHUNK = 10_000  # rows made into lines at once
 
 
 def fetch_dataset(data: DataConfig, store: ArtifactStore) -> SourceFile:
-    """Return the rows of `data.source` at its commit, in the data set's own order; what was fetched before is not asked
-    for again.
+    """Return the rows of `data.source` at its commit, in the dataset's own order; what was fetched before is reused.
 
     Raises:
         ConfigRefused: there is no such split or configuration.
-        DatasetMissing: the data set is neither in the local cache nor to be had from the hub.
+        DatasetMissing: the dataset is not in the local cache and unavailable from the hub.
     """
     name = data.source.removeprefix(HUB)
     identity = "\n".join([data.source, str(data.revision), str(data.subset), _split(data)])
@@ -37,7 +36,7 @@ def _split(data: DataConfig) -> str:
 
 
 def _lines(data: DataConfig, name: str) -> Iterator[bytes]:
-    """Yield each row as a line; code of a data set's own is never run."""
+    """Yield each row as a line; a dataset's own code is never run."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
@@ -49,13 +48,13 @@ def _lines(data: DataConfig, name: str) -> Iterator[bytes]:
         RuntimeError,
     ) as fault:  # offline, not in the cache, no such name or commit, not allowed in, only a script
         raise DatasetMissing(_missing(data, name, str(fault))) from fault
-    except ValueError as fault:  # no such split or configuration; it lists those that there are
+    except ValueError as fault:  # no such split or configuration; it lists those that exist
         reason = " ".join(str(fault).split())[:400]
         raise ConfigRefused(
             f"data.source: {data.source} has no split {_split(data)!r} of configuration "
             f"{data.subset or 'default'!r}: {reason}"
         ) from fault
-    # Offline, the library takes whatever commit it finds in its cache.
+    # Offline, the library uses whatever commit it finds in its cache.
     if not all(str(data.revision) in file["filename"] for file in rows.cache_files):
         raise DatasetMissing(_missing(data, name, "the cache holds another commit"))
     for batch in rows.with_format("arrow").iter(batch_size=CHUNK):
@@ -65,14 +64,14 @@ def _lines(data: DataConfig, name: str) -> Iterator[bytes]:
 def _missing(data: DataConfig, name: str, fault: str) -> str:
     reason = (fault.strip().splitlines() or ["no reason given"])[0].rstrip(".")[:300]
     offline = (
-        " HF_HUB_OFFLINE is set, so the hub was not asked: unset it once to fetch the data set."
+        " HF_HUB_OFFLINE is set, so the hub was not contacted: unset it once to fetch the dataset."
         if os.environ.get("HF_HUB_OFFLINE") == "1"
         else ""
     )
     return (
         f"data.source: {name} at {str(data.revision)[:12]} is not in the local cache and could not be fetched: "
         f"{reason}.{offline} "
-        "Where the hub cannot be reached, run once on a machine that reaches it, with the same TUNEWORTHY_STORE or "
-        "HF_HOME, or name files instead. "
-        "A private or gated data set needs HF_TOKEN."
+        "If the hub cannot be reached from here, run once on a machine that reaches it, with the same TUNEWORTHY_STORE "
+        "or HF_HOME, or name files instead. "
+        "A private or gated dataset needs HF_TOKEN."
     )

@@ -1,10 +1,9 @@
-"""Layouts: how a record holds a request and its answer, made into one kind of row.
+"""Layouts: the forms in which a record holds a request and its answer, converted to one kind of row.
 
-prompt_completion   two columns, named by data.prompt and data.completion: texts, or messages of which the completion
-                    holds the last
+prompt_completion   two columns, named by data.prompt and data.completion: texts, or messages with the last one in the
+                    completion
 messages            a list of {role, content}: an optional system message, then user and assistant in turn. The last
-                    answer is the row's, the last
-                    request its prompt; what was said before is its history
+                    answer is the completion, the last request the prompt, and the turns before are the history
 sharegpt            the same as a list of {from, value}, under `conversations`
 alpaca              instruction, input (may be empty) and output
 """
@@ -32,15 +31,15 @@ ROLES = {
     "system": "system",
 }
 COLUMNS = {"messages": ("messages",), "sharegpt": ("conversations",), "alpaca": ("instruction", "output")}
-OPTIONAL = ("input", "system")  # read where they are there
+OPTIONAL = ("input", "system")  # read if present
 
 
 @dataclass(frozen=True)
 class Turns:
     """A request and its answer as a record holds them.
 
-    `given` is the part of the request that is input to its instruction, if it has one; `history` the requests and
-    answers before it, in turn.
+    `given` is the input part of the request, if its instruction has one; `history` are the requests and answers before
+    it, in turn.
     """
 
     prompt: str | None
@@ -54,14 +53,15 @@ Convert = Callable[[dict[str, Any]], Turns | Breach]
 
 
 def columns_of(layout: str, data: DataConfig) -> dict[str, str]:
-    """Return setting or part -> column, for every column that a layout cannot do without."""
+    """Return setting or part -> column, for every column that a layout requires."""
     if layout == "prompt_completion":
         return {"data.prompt": data.prompt, "data.completion": data.completion}
-    return {f"data.layout {layout}": column for column in COLUMNS[layout]}
+    names = COLUMNS[layout]
+    return {f"data.layout {layout}" + (f", {name}" if len(names) > 1 else ""): name for name in names}
 
 
 def detected(records: Iterable[dict[str, Any]], data: DataConfig) -> str:
-    """Return the layout that most of these records have; prompt_completion where none fits any."""
+    """Return the layout that fits most of these records; prompt_completion if none fits any."""
     fits = Counter(
         layout
         for record in records
@@ -72,7 +72,7 @@ def detected(records: Iterable[dict[str, Any]], data: DataConfig) -> str:
 
 
 def converter(layout: str, data: DataConfig) -> Convert:
-    """Return what makes (request, answer) of a record of this layout, or says why it cannot."""
+    """Return the function that converts a record of this layout, or says why it cannot."""
     needed = columns_of(layout, data).values()
     convert = {"messages": _messages, "sharegpt": _sharegpt, "alpaca": _alpaca}.get(layout)
 
@@ -81,7 +81,7 @@ def converter(layout: str, data: DataConfig) -> Convert:
         if missing:
             other = detected([record], data)
             looks = (
-                f"; it looks like {other}, the file is {layout}"
+                f"; it looks like {other}, but the file is {layout}"
                 if other != layout and set(columns_of(other, data).values()) <= record.keys()
                 else ""
             )
@@ -120,7 +120,7 @@ def _alpaca(record: dict[str, Any]) -> Turns | Breach:
         return wrong
     instruction, output, given = (text if isinstance(text, str) else None for text in texts)
     has_input = given is not None and given.strip() != ""
-    # The instruction stands alone when it is empty, so that an empty one is seen as such.
+    # An empty instruction is not joined with the input, so that it is found to be empty.
     prompt = f"{instruction}\n\n{given}" if has_input and (instruction or "").strip() else instruction
     return Turns(prompt, output, given if has_input else None)
 
@@ -140,7 +140,7 @@ def _messages(record: dict[str, Any]) -> Turns | Breach:
 
 
 def _parsed(text: str) -> object:
-    """Return the list that a text spells: a CSV file or a database column holds a conversation as JSON text."""
+    """Return the list that a text encodes: CSV files and database columns hold conversations as JSON text."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -151,14 +151,14 @@ def _conversation(messages: object, role: str, content: str) -> Turns | Breach:
     if isinstance(messages, str) and messages.lstrip().startswith("["):
         messages = _parsed(messages)
     if not isinstance(messages, list) or not messages:
-        return Breach("wrong_roles", "holds no messages")
+        return Breach("wrong_roles", "has no messages")
     if not all(isinstance(message, dict) and isinstance(message.get(content), str | None) for message in messages):
-        return Breach("not_text", f"a message is no object with {role!r} and a text {content!r}")
+        return Breach("not_text", f"a message is not an object with {role!r} and a text {content!r}")
     roles = [ROLES.get(str(message.get(role)).lower(), "unknown") for message in messages]
     texts = [message.get(content) for message in messages]
     system = texts.pop(0) if roles[0] == "system" else None
-    spoken = roles[1:] if roles[0] == "system" else roles
-    if spoken and spoken == ["user", "assistant"] * (len(spoken) // 2):
+    turns = roles[1:] if roles[0] == "system" else roles
+    if turns and turns == ["user", "assistant"] * (len(turns) // 2):
         return Turns(texts[-2], texts[-1], None, system, tuple(texts[:-2]))
     shown = ", ".join(roles[:6]) + (f", … {roles[-1]}" if len(roles) > 6 else "")
-    return Breach("wrong_roles", f"roles come as {shown}; wanted are system (or none), then user, assistant in turn")
+    return Breach("wrong_roles", f"roles are {shown}; expected are system (or none), then user and assistant in turn")

@@ -1,8 +1,8 @@
-"""Files as numbered records: JSON lines, a JSON array, CSV, Parquet. A record that cannot be read is a Breach, never
-lost.
+"""Files as numbered records: JSON Lines, a JSON array, CSV, Parquet. A record that cannot be read becomes a Breach;
+none is lost.
 
-A record's number is where a person finds it: the line in a JSONL file, the row below the header in a CSV file, the
-position elsewhere.
+A record's number is where a person finds it: the line of a JSONL file, the row below the header of a CSV file, the
+position in other files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import orjson
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.reading.unpacking import unpacked
+from tasks.data.reading.decompression import open_decompressed
 
 Record = tuple[int, dict[str, Any] | Breach]
 
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 READ = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
-SLICE = 500_000  # rows of a Parquet file that are in memory at once
+SLICE = 500_000  # rows of a Parquet file in memory at once
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -38,17 +38,17 @@ def read_records(path: Path, suffix: str) -> Iterator[Record]:
     """Yield every record of a file with its number; `suffix` is the file's, such as ".jsonl" or ".csv.gz".
 
     Raises:
-        DatasetRefused: the file as a whole cannot be read: another encoding, a broken archive, an open quote.
+        DatasetRefused: the file cannot be read at all: another encoding, damaged compression, an open quote.
     """
     if suffix == ".parquet":
         yield from _parquet_records(path)
         return
     try:
-        with unpacked(path, suffix) as stream:
+        with open_decompressed(path, suffix) as stream:
             start = stream.peek(4)
             for mark, encoding in OTHER_ENCODINGS.items():
                 if start.startswith(mark):
-                    raise DatasetRefused(f"{path.name} is in {encoding}, seen at byte 0. Save it as UTF-8.")
+                    raise DatasetRefused(f"{path.name} is in {encoding}, as its first bytes show. Save it as UTF-8.")
             mark_bytes = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
             stream.read(mark_bytes)
             yield from _records_in(stream, path, suffix.split(".")[1], mark_bytes)
@@ -127,7 +127,7 @@ def _csv_records(text: io.TextIOWrapper, path: Path, delimiter: str | None) -> I
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DatasetRefused(
-            f"{path.name}: column {', '.join(map(repr, twice))} stands more than once in its header. Rename one."
+            f"{path.name}: column {', '.join(map(repr, twice))} appears more than once in the header. Rename one."
         )
     number = 0
     while True:
@@ -137,7 +137,7 @@ def _csv_records(text: io.TextIOWrapper, path: Path, delimiter: str | None) -> I
             number += 1
             if "unexpected end" in str(fault):
                 raise DatasetRefused(
-                    f"{path.name}: row {number} opens a quote that is never closed, so no row after it can be told. "
+                    f"{path.name}: row {number} opens a quote that is never closed, so no row after it can be read. "
                     "Close it."
                 ) from fault
             yield number, Breach("malformed_row", f"not CSV: {fault}")
@@ -156,7 +156,7 @@ def _chain(head: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _csv_record(header: list[str], fields: list[str]) -> dict[str, Any] | Breach:
     if len(fields) != len(header):
-        return Breach("malformed_row", f"{len(fields)} fields, the header has {len(header)}")
+        return Breach("malformed_row", f"{len(fields)} fields, but the header has {len(header)}")
     if any(not field.isascii() and any("\udc80" <= letter <= "\udcff" for letter in field) for field in fields):
         return Breach("wrong_encoding", "a byte of this row is not UTF-8")
     return dict(zip(header, fields, strict=True))

@@ -1,7 +1,7 @@
-"""Rows on disk, piece by piece: what stood the checks of each row by itself waits here until it is known which rows
-stay, and on which side.
+"""The spool: rows that passed the checks of each row by itself are kept on disk in pieces, until it is known which of
+them stay and on which side.
 
-Memory holds one piece at a time, so that it does not grow with the texts.
+Only one piece is in memory at a time, so that memory does not grow with the texts.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
 from schemas.rows import KeptRows
-from tasks.data.reading.detaching import detached
+from tasks.data.reading.copying import deep_copy
 
 Places = NDArray[np.int64]
 
 KEPT = tuple(KeptRows.to_schema().columns)
 SIDES = ("train", "held_out")
-BATCH = 50_000  # rows of a sealed file that are read at once
+BATCH = 50_000  # rows of a sealed file read at once
 
 
 class Spool:
-    """Rows with the columns of KeptRows and `said`; a row's place is its number here, from 0."""
+    """Rows with the columns of KeptRows and `normalised`; a row's place is its number here, from 0."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,13 +37,13 @@ class Spool:
             -1,
             (),
             self.empty,
-        )  # the piece read last: places often lie close
+        )  # the piece read last, as places are often close together
 
     def add(self, rows: pl.DataFrame) -> pl.Series:
-        """Write rows after those that are here, and return their places."""
+        """Append rows and return their places."""
         first = self.starts[-1]
         if rows.height:
-            rows.select(*KEPT, "said").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
+            rows.select(*KEPT, "normalised").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
             self.starts.append(first + rows.height)
             self.empty = rows.select(*KEPT).clear()
         return pl.arange(first, first + rows.height, dtype=pl.UInt32, eager=True)
@@ -59,7 +59,7 @@ class Spool:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         number = np.searchsorted(np.asarray(self.starts), places, side="right") - 1
         parts = [
-            detached(self._piece(int(one), columns)[places[number == one] - self.starts[one]])
+            deep_copy(self._piece(int(one), columns)[places[number == one] - self.starts[one]])
             for one in np.unique(number)
         ]
         found: pl.DataFrame = pl.concat(parts)[np.argsort(np.argsort(number, kind="stable"))]
@@ -78,25 +78,25 @@ class Spool:
         return self.folder / f"{number:06}.arrow"
 
 
-class Said:
-    """The spoken requests of some of the spool's rows, as `near_pairs` reads them."""
+class NormalisedRequests:
+    """The normalised requests of some of the spool's rows, as `near_pairs` reads them."""
 
     def __init__(self, spool: Spool, places: pl.Series) -> None:
         self.spool = spool
         self.places = places.to_numpy()
 
     def __len__(self) -> int:
-        """Count them."""
+        """Return how many there are."""
         return len(self.places)
 
     def gather(self, indices: Places, /) -> pl.Series:
         """Return the texts with these numbers."""
-        return self.spool.rows_at(self.places[indices].astype(np.int64), "said")["said"]
+        return self.spool.rows_at(self.places[indices].astype(np.int64), "normalised")["normalised"]
 
 
 @contextmanager
 def spooling(folder: Path) -> Iterator[Spool]:
-    """Give an empty spool in a folder of its own, which goes with it."""
+    """Yield an empty spool in a folder of its own, which is deleted afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -110,13 +110,13 @@ def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
 
     Args:
         spool: the texts.
-        rows: those that stay, in the spool's order: need `place` and `is_held_out`.
+        rows: those to keep, in the spool's order; need `place` and `is_held_out`.
         out: where the files go.
     """
     places, is_held_out = rows["place"].to_numpy(), rows["is_held_out"].to_numpy()
     schema = spool.empty.to_arrow().schema
     with ExitStack() as open_files:
-        # Every choice is named, so that the bytes do not depend on a default.
+        # Every option is set, so that the bytes do not depend on defaults.
         writers = [
             open_files.enter_context(
                 pq.ParquetWriter(
@@ -139,7 +139,7 @@ def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
 
 
 def frames_in(path: Path, *columns: str) -> Iterator[pl.DataFrame]:
-    """Yield a sealed file's rows, some at a time; every column where none is named."""
+    """Yield a sealed file's rows in batches; all columns if none is named."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=list(columns) or None):
             yield pl.DataFrame(pl.from_arrow(batch))

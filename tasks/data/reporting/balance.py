@@ -1,9 +1,9 @@
-"""How alike the labels of both sides are. The split is not moved for it: a group's side is given by the seed and its
-name alone.
+"""The balance of labels between train and held out. The split is not adjusted for it: a group's side depends only on
+the seed and its name.
 
-Equal shares and a side that never changes cannot both be had (tasks/data/splitting.py). The fixed side wins; what it
-costs is said in numbers, and where it costs much, a seed is named that costs less. Whoever sets it once has sides that
-are even on the rows of that day and never move afterwards: a choice by a person, not by the next row.
+A split cannot have both equal shares and sides that never change (tasks/data/splitting.py). The stable sides win; the
+imbalance is reported in numbers, and if it is large, a seed with less of it is suggested. Setting that seed once gives
+sides that are balanced for today's rows and never move afterwards.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tasks.data.overlap.same_rows import fingerprint
+from tasks.data.overlap.duplicates import fingerprint
 from tasks.data.splitting import is_held_out
 
-SEEDS = 64  # seeds that are tried when an evener one is looked for
-TRIED = 20_000  # groups up to which it is looked for; with more, shares are close by their number alone
-SHIFT = 0.05  # difference of a label's shares from which on it is said
-WIDE = 2  # times more or less of a label held out than was asked for, from which on it is said
-FEWEST = 20  # rows of a label below which its share says nothing
+SEEDS = 64  # seeds tried in the search for a more balanced one
+TRIED = 20_000  # groups up to which seeds are tried; with more groups, shares are close anyway
+SHIFT = 0.05  # difference between a label's shares from which on it is reported
+WIDE = 2  # factor between a label's held-out share and the requested one from which on it is reported
+FEWEST = 20  # rows of a label below which its share is meaningless
 NAMED = 5
 
 
 def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]:
-    """Return label -> rows, for every label that an answer may be; `answered` are the answers' fingerprints
-    (tasks.data.overlap.same_rows).
+    """Return label -> rows, for every label of the task; `answered` are the answers' fingerprints
+    (tasks.data.overlap.duplicates).
     """
     counts = dict(answered.alias("answer").to_frame().group_by("answer").len().iter_rows())
     return {
@@ -36,13 +36,13 @@ def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]
 
 
 def balance_of(train: dict[str, int], held_out: dict[str, int], asked: float) -> dict[str, Any]:
-    """Return the labels that stand on one side only, the one whose share of the sides differs most, and those of which
-    least and most is held out.
+    """Return the labels that are on one side only, the label whose shares of the two sides differ most, and the labels
+    with the smallest and largest held-out share.
 
     Args:
         train: label -> rows.
         held_out: label -> rows.
-        asked: the share that was to be held out.
+        asked: the requested held-out share.
     """
     shares = {
         label: (train[label] / max(1, sum(train.values())), held_out[label] / max(1, sum(held_out.values())))
@@ -66,15 +66,15 @@ def balance_of(train: dict[str, int], held_out: dict[str, int], asked: float) ->
 
 
 def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
-    """Return the seed, of the first SEEDS, that splits these rows most evenly, and what it would leave: None where
+    """Return the seed, among the first SEEDS, that splits these rows most evenly, with the imbalance it leaves; None if
     there are too many groups.
 
-    Seeds are compared by the labels that would stand on one side only, then by the sum of squared differences from the
-    share asked for, each in units of its variance.
+    Seeds are compared by the number of labels on one side only, then by the sum of squared differences from the
+    requested share, each in units of its variance.
 
     Args:
         rows: need group, label and rows (how many rows of a group have the label).
-        share: of the groups, that is to be held out.
+        share: the share of groups to hold out.
     """
     groups = rows["group"].unique(maintain_order=True)
     if groups.len() > TRIED:
@@ -87,13 +87,10 @@ def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
     whole = np.bincount(labels, weights)
     tried = []
     for seed in range(SEEDS):
-        held = np.bincount(
-            labels, weights * np.array([is_held_out(name, seed, share) for name in names])[number], whole.size
-        )
-        one_sided, squares = (
-            int(((held == 0) | (held == whole)).sum()),
-            float(((held - share * whole) ** 2 / whole).sum()),
-        )
+        sides = np.array([is_held_out(name, seed, share) for name in names])
+        held = np.bincount(labels, weights * sides[number], whole.size)
+        one_sided = int(((held == 0) | (held == whole)).sum())
+        squares = float(((held - share * whole) ** 2 / whole).sum())
         if 0 < held.sum() < whole.sum():
             farthest = float(np.abs(held / held.sum() - (whole - held) / (whole - held).sum()).max())
             tried.append((one_sided, squares, seed, round(farthest, 4)))
@@ -101,10 +98,10 @@ def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
 
 
 def unbalanced(balance: dict[str, Any]) -> list[str]:
-    """Return what is to be said about a balance; nothing where both sides are alike."""
+    """Return warnings about a balance; none if both sides are similar."""
     farthest, lines = balance["farthest"], []
     if balance["not_measured"]:
-        lines.append(f"{_named(balance['not_measured'])} no held-out row, so nothing is measured of it")
+        lines.append(f"{_named(balance['not_measured'])} no held-out row, so it is not measured")
     if balance["not_learned"]:
         lines.append(f"{_named(balance['not_learned'])} no train row, so it cannot be learned")
     if abs(farthest["train"] - farthest["held_out"]) > SHIFT:
@@ -116,7 +113,7 @@ def unbalanced(balance: dict[str, Any]) -> list[str]:
         end for end in balance["held_out_of"] if not balance["asked"] / WIDE <= end["share"] <= balance["asked"] * WIDE
     ]
     lines += [
-        f"{end['share']:.0%} of the rows of {end['label']!r} are held out, {balance['asked']:.0%} was asked for"
+        f"{end['share']:.0%} of the rows of {end['label']!r} are held out, {balance['asked']:.0%} was requested"
         for end in wide
     ]
     return [*lines, _advice(balance)] if lines else []
@@ -133,12 +130,12 @@ def _named(labels: list[str]) -> str:
 def _advice(balance: dict[str, Any]) -> str:
     evener, lonely = balance.get("evener_seed"), len(balance["not_measured"]) + len(balance["not_learned"])
     off = abs(balance["farthest"]["train"] - balance["farthest"]["held_out"])
-    drawn = "a group's side follows from the seed and its name, so that no row ever moves"
+    drawn = "a group's side depends only on the seed and its name, so that no row ever moves"
     if evener is None or (evener["one_sided"], evener["farthest"]) >= (lonely, off):
-        return f"{drawn}; another seed or finer groups draw other shares"
+        return f"{drawn}; another seed or smaller groups give other shares"
     left = (
         f"{evener['one_sided']} of {lonely} labels on one side only"
         if lonely
-        else f"no label's share off by more than {evener['farthest']:.1%}"
+        else f"no label's share differs by more than {evener['farthest']:.1%}"
     )
-    return f"{drawn}; of seeds 0 to {SEEDS - 1}, seed: {evener['seed']} draws the evenest sides of these rows ({left})"
+    return f"{drawn}; of the seeds 0 to {SEEDS - 1}, seed: {evener['seed']} splits these rows most evenly ({left})"

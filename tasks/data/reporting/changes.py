@@ -1,5 +1,5 @@
-"""What changed since the last time: rows added, removed, changed, and moved to the other side. For people only; it
-enters no sealed file.
+"""What changed since the last run: rows added, removed, changed, and moved to the other side. For display only; it is
+in no sealed file.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import polars as pl
 
 from tasks.data.reading.spool import SIDES, frames_in
 from tasks.data.reporting.earlier import STAGE
-from tasks.data.text.turns import asked
-from tasks.data.text.veiling import excerpts
+from tasks.data.text.redaction import excerpts
+from tasks.data.text.turns import full_request
 from tasks.reuse.planning import current_run
 from tasks.reuse.store import ArtifactStore
 
@@ -22,8 +22,8 @@ TEXTS = ["asked", "answered"]
 
 @dataclass(frozen=True)
 class Changes:
-    """Kept rows against those of the last time: a changed row has the same request and another answer, a moved one is
-    on the other side.
+    """Kept rows compared with those of the last run: a changed row has the same request and another answer, a moved row
+    is on the other side.
     """
 
     added: int
@@ -32,7 +32,7 @@ class Changes:
     moved: int
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Return it in words."""
         if not any(astuple(self)):
             return "no row added, removed or changed"
         return (
@@ -42,8 +42,8 @@ class Changes:
 
 
 def last_time(store: ArtifactStore) -> Path | None:
-    """Return the folder of the data that this run's last validation sealed, or None: there was none, it is not whole,
-    or has other columns by now.
+    """Return the folder of the data that this run's last validation sealed, or None if there is none, it is not whole
+    or has other columns.
     """
     record = store.latest(STAGE, STAGE, current_run.get())
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
@@ -53,13 +53,13 @@ def last_time(store: ArtifactStore) -> Path | None:
 
 
 def is_comparable(folder: Path) -> bool:
-    """Tell whether an opened DataArtifact has the columns that rows have by now."""
+    """Tell whether an opened DataArtifact has the current columns."""
     return set(COLUMNS) <= pl.read_parquet_schema(folder / "train.parquet").keys()
 
 
 def changes_between(before: Path, after: Path) -> Changes:
-    """Compare the kept rows of two opened DataArtifacts by their texts; a row's number does not count, so that an
-    inserted row is one change.
+    """Compare the kept rows of two opened DataArtifacts by their texts, not their numbers, so that an inserted row is
+    one change.
     """
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
@@ -71,8 +71,8 @@ def changes_between(before: Path, after: Path) -> Changes:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """One row that differs: what it asks, and its answer before (None: it was not there) and after (None: it is gone).
-    Texts are veiled.
+    """One row that differs: its request, and its answer before (None if it was added) and after (None if it was
+    removed). Texts are redacted.
     """
 
     row_id: int
@@ -82,8 +82,8 @@ class ChangedRow:
 
 
 def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
-    """Return up to `most` rows each that have another answer, that were added and that were removed, in the order of
-    their numbers.
+    """Return up to `most` rows each that have another answer, were added and were removed, in the order of their
+    numbers.
     """
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
@@ -108,12 +108,12 @@ def _only_in(these: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(folder: Path) -> pl.DataFrame:
-    """Return the number, the side and the texts' fingerprints of each row, so that a million rows take 25 MB."""
+    """Return number, side and fingerprints of the texts of each row: 25 MB for a million rows."""
     frames = ((side, frame) for side in SIDES for frame in frames_in(folder / f"{side}.parquet", *COLUMNS))
     hashed = [
         frame.select(
             "row_id",
-            asked=asked(frame).hash(5),
+            asked=full_request(frame).hash(5),
             answered=pl.col("completion").hash(5),
             is_train=pl.lit(side == "train"),
         )
@@ -126,7 +126,7 @@ def _rows(folder: Path) -> pl.DataFrame:
 
 
 def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
-    """Return row -> how its prompt and its answer begin, veiled."""
+    """Return row -> how its prompt and its answer begin, redacted."""
     sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
     found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
     return {

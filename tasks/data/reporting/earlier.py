@@ -1,4 +1,4 @@
-"""The data that a run had before: what its report compares with."""
+"""The previous data of a run, which its report compares with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ STAGE = "validate_data"
 
 
 def earlier_data(data: DataArtifact) -> DataArtifact | None:
-    """Return the last other data that this run sealed before `data`, or None: there was none, it is not whole, or
-    `data` is not there yet.
+    """Return the last other data that this run sealed before `data`, or None if there is none, it is not whole or
+    `data` does not exist yet.
 
-    It follows from the records alone, so a run that finds everything in the store finds this too.
+    It depends only on the records, so a run that finds everything in the store finds this too.
     """
     if not isinstance(data, DataArtifact):  # Pending, in a plan
         return None

@@ -1,4 +1,4 @@
-"""The data report as a Jinja template; a module, so that a change to it counts in the key of the stage that writes it."""
+"""The data report as a Jinja template; a Python module, so that its text enters the key of the reporting stage."""
 
 from tasks.pages.page import ending
 
@@ -31,10 +31,10 @@ summary b { font-variant-numeric: tabular-nums; }
 _MACROS = """
 {%- macro row(shown, first=none) %}
 <li><p class="where">row {{ shown.row_id }}{% if shown.place %} · {{ shown.place }}{% endif %}{% if shown.detail %} · {{ shown.detail }}{% endif %}</p>
-{%- if first is not none and (first.prompt, first.completion) == (shown.prompt, shown.completion) %}<p class="said read-text">word for word the same</p>
+{%- if first is not none and (first.prompt, first.completion) == (shown.prompt, shown.completion) %}<p class="said read-text">identical</p>
 {%- else %}
-{%- if shown.prompt %}<p class="said"><b>asks</b>{{ shown.prompt }}</p>{% endif %}
-{%- if shown.completion %}<p class="said"><b>answers</b>{{ shown.completion }}</p>{% endif %}
+{%- if shown.prompt %}<p class="said"><b>request</b>{{ shown.prompt }}</p>{% endif %}
+{%- if shown.completion %}<p class="said"><b>answer</b>{{ shown.completion }}</p>{% endif %}
 {%- endif %}</li>
 {%- endmacro %}
 {%- macro reasons_panel(reasons, is_open=false) %}
@@ -63,8 +63,8 @@ TEMPLATE = (
     _MACROS
     + _HEAD
     + """<header class="top {{ mood }}">
-  <p class="over">{{ facts.name }} · the rows</p>
-  <span class="badge {{ mood }}">{{ {"good": "sound", "unsure": "worth a look", "bad": "leaks"}[mood] }}</span>
+  <p class="over">{{ facts.name }} · data report</p>
+  <span class="badge {{ mood }}">{{ {"good": "no problems found", "unsure": "needs a look", "bad": "leakage"}[mood] }}</span>
   <h1>{{ headline }}</h1>
 </header>
 <ul class="facts">
@@ -74,7 +74,7 @@ TEMPLATE = (
 </ul>
 
 {%- if advice %}
-<h2>What deserves a look</h2>
+<h2>Needs attention</h2>
 <ul class="reasons plain">
 {%- for tone, sentence in advice %}
   <li><span class="{{ tone }}">●</span> {{ sentence }}</li>
@@ -88,26 +88,26 @@ TEMPLATE = (
 {%- if facts.changed %}
 <div class="panel"><ul class="rows" style="padding-top: 12px">
 {%- for change in facts.changed %}
-<li><p class="where">row {{ change.row_id }}{{ " before" if change.after is none }} · {{ "added" if change.before is none else "removed" if change.after is none else "another answer" }}</p>
-<p class="said"><b>asks</b>{{ change.prompt }}</p><p class="said"><b>answers</b>{% if change.before is not none %}<del>{{ change.before }}</del> {% endif %}{% if change.after is not none %}<ins>{{ change.after }}</ins>{% endif %}</p></li>
+<li><p class="where">row {{ change.row_id }}{{ " before" if change.after is none }} · {{ "added" if change.before is none else "removed" if change.after is none else "answer changed" }}</p>
+<p class="said"><b>request</b>{{ change.prompt }}</p><p class="said"><b>answer</b>{% if change.before is not none %}<del>{{ change.before }}</del> {% endif %}{% if change.after is not none %}<ins>{{ change.after }}</ins>{% endif %}</p></li>
 {%- endfor %}
 </ul></div>
 {%- endif %}
 {%- endif %}
 
-<h2>What was found</h2>
+<h2>Findings</h2>
 {%- if facts.reasons %}
-<p class="quiet">Open a line for its first rows. Personal data and secrets are covered; refused.parquet names every row that was taken out, notes.parquet every row that was noted.</p>
+<p class="quiet">Open a line to see its first rows. Personal data and secrets are redacted; refused.parquet lists every row that was taken out, notes.parquet every row that was noted.</p>
 {{ reasons_panel(facts.reasons) }}
 {%- else %}
-<p>Nothing: every row was kept, and none was noted.</p>
+<p>None: every row was kept, and none was noted.</p>
 {%- endif %}
 
-<h2>How long rows are</h2>
+<h2>Row lengths</h2>
 <div class="pair">
-<figure><figcaption>{{ "Tokens" if facts.tokens else "Characters" }} a row <small>{% if facts.tokens %}nothing is cut: a longer row than the limit is refused by name{% else %}tokens are counted when the base model is in the store{% endif %}</small></figcaption>{{ chart }}</figure>
+<figure><figcaption>{{ "Tokens" if facts.tokens else "Characters" }} per row <small>{% if facts.tokens %}no row is truncated: rows longer than the limit are refused{% else %}tokens are counted once the base model is in the store{% endif %}</small></figcaption>{{ chart }}</figure>
 {%- if roles %}
-<figure><figcaption>Who speaks, and what is learned <small>tokens of all train rows</small></figcaption>
+<figure><figcaption>Tokens by role <small>of all train rows; only supervised tokens are learned</small></figcaption>
 <table><thead><tr><th>role</th><th>tokens</th><th>supervised</th><th style="text-align: left">share</th></tr></thead><tbody>
 {%- for name, tokens, supervised, share in roles %}
 <tr><td>{{ name }}</td><td>{{ tokens|number }}</td><td>{{ supervised|number }}</td><td class="bars"><span class="bar{{ ' learned' if supervised }}" style="width: {{ share }}%"></span></td></tr>
@@ -132,17 +132,17 @@ TEMPLATE = (
 {%- endfor %}
 </tbody></table></div>
 {%- if labels %}
-<p class="quiet" style="margin: 18px 0 -8px">Shares of their side: <span class="key"></span>train <span class="key held"></span>held out</p>
+<p class="quiet" style="margin: 18px 0 -8px">Share of each side: <span class="key"></span>train <span class="key held"></span>held out</p>
 <div class="wide"><table><thead><tr><th>label</th><th></th><th>train</th><th>held out</th></tr></thead><tbody>
 {%- for label, train, held, one, other in labels.bars %}
 <tr><td>{{ label }}</td><td class="bars"><span class="bar" style="width: {{ one }}%"></span><span class="bar held" style="width: {{ other }}%"></span></td><td>{{ train|number }}</td><td>{{ held|number }}</td></tr>
 {%- endfor %}
 </tbody></table></div>
-{%- if labels.rest %}<p class="quiet">and {{ labels.rest }} labels more; report.json has them all.</p>{% endif %}
+{%- if labels.rest %}<p class="quiet">and {{ labels.rest }} more labels; report.json lists all of them.</p>{% endif %}
 {%- endif %}
 
 <h2>Leakage</h2>
-<p class="quiet">Where what is measured can be seen elsewhere. The few-shot and retrieval arms show train rows; an answer in the corpus is what retrieval is for.</p>
+<p class="quiet">Where evaluated rows also appear in training data, prompts or documents. The few-shot and retrieval arms show train rows. Answers in the corpus are no leakage: finding them is the purpose of retrieval.</p>
 <div class="wide"><table><thead><tr><th>between</th><th style="text-align: left">found</th></tr></thead><tbody>
 {%- for pair, counts in matrix %}
 <tr><td>{{ pair }}</td><td class="text"><div class="counts">{% for name, value in counts %}<span>{% if name %}<small>{{ name }}</small>{% endif %} {{ value }}</span>{% endfor %}</div></td></tr>
@@ -151,14 +151,14 @@ TEMPLATE = (
 {%- if facts.leaks %}
 <div class="panel" style="margin-top: 18px"><ul class="rows" style="padding-top: 12px">
 {%- for leak in facts.leaks %}
-<li><p class="where">row {{ leak.row.row_id }} · holds {{ leak.share|percent }} of {{ leak.item }}</p><p class="said"><b>asks</b>{{ leak.row.prompt }}</p><p class="said"><b>answers</b>{{ leak.row.completion }}</p></li>
+<li><p class="where">row {{ leak.row.row_id }} · contains {{ leak.share|percent }} of {{ leak.item }}</p><p class="said"><b>request</b>{{ leak.row.prompt }}</p><p class="said"><b>answer</b>{{ leak.row.completion }}</p></li>
 {%- endfor %}
 </ul></div>
 {%- endif %}
 
 {%- if facts.clusters %}
-<h2>Rows that repeat each other</h2>
-<p class="quiet">{{ facts.repeats|number }} cluster{{ "s" if facts.repeats > 1 }} of exact and near repeats; the largest first.</p>
+<h2>Duplicates</h2>
+<p class="quiet">{{ facts.repeats|number }} cluster{{ "s" if facts.repeats > 1 }} of exact and near duplicates, the largest first.</p>
 <div class="panel">
 {%- for cluster in facts.clusters %}
 <section class="cluster"><h3>{{ cluster.rows|number }} rows</h3><ul class="rows">{% for shown in cluster.members %}{{ row(shown, none if loop.first else cluster.members[0]) }}{% endfor %}</ul></section>
@@ -167,7 +167,7 @@ TEMPLATE = (
 {%- endif %}
 
 <h2>{{ facts.sample|length }} rows as the model sees them</h2>
-<p class="quiet">At even distances from the shortest to the longest. <span class="read-text">Grey is only read</span>; <span class="learned-text">green is supervised</span>: the model learns to say it.{% if not facts.tokens %} The base's own marks are shown once it is in the store.{% endif %}</p>
+<p class="quiet">Evenly spaced from the shortest to the longest. <span class="read-text">Grey text is context</span>; <span class="learned-text">green text is supervised</span>: the model learns to write it.{% if not facts.tokens %} The chat template's tokens are shown once the base model is in the store.{% endif %}</p>
 {%- for shown in facts.sample %}
 <article class="sample">
 <h3>row {{ shown.row_id }} · {{ shown.side|replace("_", " ") }}{% if shown.tokens %} · {{ shown.tokens|number }} supervised tokens{% endif %}</h3>
@@ -188,7 +188,7 @@ REFUSED_TEMPLATE = (
   <h1>{{ headline }}</h1>
 </header>
 <h2>Why</h2>
-<p class="quiet">The first rows of each reason. Personal data and secrets are covered. {{ table }} names every row with its file, line, reason and mend.</p>
+<p class="quiet">The first rows of each reason. Personal data and secrets are redacted. {{ table }} lists every row with its file, line, reason and how to fix it.</p>
 {{ reasons_panel(reasons, true) }}
 </main>
 </body>

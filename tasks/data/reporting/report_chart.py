@@ -1,4 +1,4 @@
-"""The data report's plot: how long rows are, against what the model can look at."""
+"""The data report's plot: row lengths against the context window."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from tasks.pages.plots import GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNTRAINED, canvas, svg
 
 BINS = 30
-NEAR = 1.6  # a limit is drawn where it is no farther than so many times the longest row
+NEAR = 1.6  # a limit is drawn if it is at most this many times the longest row
 
 
 def lengths_chart(lengths: Mapping[str, Sequence[int]], limit: int | None, window: int | None) -> str:
-    """Return the share of each side's rows by length; `limit` is None where lengths are characters."""
+    """Return the share of each side's rows by length; `limit` is None if lengths are in characters."""
     longest = max([1, *(max(side, default=1) for side in lengths.values())])
     drawn = (
         []
@@ -45,13 +45,13 @@ def lengths_chart(lengths: Mapping[str, Sequence[int]], limit: int | None, windo
         axes.set_xlabel(_unit(drawn, near))
         axes.set_ylabel("% of the side's rows")
         _finish(axes, end)
-        return svg(figure, "lengths", "Share of rows by length, train and held out")
+        return svg(figure, "lengths", "Share of rows by length, train and held-out")
 
 
 def _unit(drawn: Sequence[tuple[int, str]], near: Sequence[tuple[int, str]]) -> str:
     far = [f"{name} {where:,}" for where, name in drawn if (where, name) not in near]
-    return ("tokens a row, prompt and answer" if drawn else "characters a row, prompt and answer") + (
-        f"\nfar to the right: {', '.join(far)}" if far else ""
+    return ("tokens per row, prompt and answer" if drawn else "characters per row, prompt and answer") + (
+        f"\nbeyond the plot: {', '.join(far)}" if far else ""
     )
 
 

@@ -1,4 +1,4 @@
-"""What a data report shows, gathered from the sealed files of the data, the rendering and the leakage."""
+"""The content of a data report, gathered from the sealed files of the data, the rendering and the leakage check."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.checking.reasons import REASONS
 from tasks.data.checking.sieve import tally
 from tasks.data.reporting.changes import ChangedRow, Changes
-from tasks.data.text.veiling import excerpts, veiled
+from tasks.data.text.redaction import excerpts, redacted
 
 EXAMPLES = 3  # rows shown of each reason
-REFUSED_EXAMPLES = 12  # where there is nothing else to show
+REFUSED_EXAMPLES = 12  # shown of each reason if there is nothing else to show
 CLUSTERS = 6
 MEMBERS = 4  # rows shown of each cluster
 LEAKS = 6
 SAMPLES = 10
 REPEATS = ("exact_duplicate", "near_duplicate")
-TWIN = re.compile(r"row (\d+)")  # tasks/data/overlap/same_rows.py names a row's twin so
+TWIN = re.compile(r"row (\d+)")  # how tasks/data/overlap/duplicates.py names a row's twin
 SIDES = ("train", "held_out")
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row as it is shown: where it stands, what was found, and how its veiled texts begin."""
+    """A row as it is shown: its place, the finding, and the beginning of its redacted texts."""
 
     row_id: int
     place: str
@@ -42,7 +42,7 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class ShownReason:
-    """A reason with its rows: `action` is what was done about them."""
+    """A reason with its rows; `action` is what was done with them."""
 
     name: str
     action: str
@@ -53,7 +53,7 @@ class ShownReason:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Rows that repeat each other, exactly or nearly."""
+    """Rows that are exact or near duplicates of each other."""
 
     rows: int
     members: tuple[ShownRow, ...]
@@ -61,9 +61,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class SampledRow:
-    """A row as the model sees it: what it only reads, and what it learns to say; `tokens` is None where no tokenizer
-    was at hand.
-    """
+    """A row as the model sees it: context and supervised text; `tokens` is None if no tokenizer was available."""
 
     side: str
     row_id: int
@@ -74,7 +72,7 @@ class SampledRow:
 
 @dataclass(frozen=True)
 class Leak:
-    """A train row that holds a benchmark's item."""
+    """A train row that contains a benchmark's item."""
 
     row: ShownRow
     item: str
@@ -83,19 +81,19 @@ class Leak:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Everything that a data report shows; parts that were not made are None or empty.
+    """Everything that a data report shows; parts that do not exist are None or empty.
 
     Attributes:
         name: the run's name.
         report: the data's report.json.
         reasons: rows that were taken out, then rows that were noted, the most frequent first.
-        clusters: the largest clusters of repeats; `repeats` counts all.
+        clusters: the largest clusters of duplicates; `repeats` counts all of them.
         rendering: the rendering's rendering.json.
-        lengths: side -> tokens of each row, or characters where there is no rendering.
+        lengths: side -> tokens of each row, or characters if there is no rendering.
         sample: rows from the shortest to the longest.
         benchmark: the leakage's leakage.json: file -> counts of train rows.
-        leaks: train rows that hold benchmark items.
-        changes: rows against the run's data before, with a few of them.
+        leaks: train rows that contain benchmark items.
+        changes: rows compared with the run's previous data; `changed` are a few of them.
         digests: artifact -> digest.
     """
 
@@ -123,7 +121,7 @@ def read_json(path: Path) -> Any:
 
 
 class Rows:
-    """The rows of an opened DataArtifact; their texts are read when they are shown, and only those."""
+    """The rows of an opened DataArtifact; texts are only read of rows that are shown."""
 
     def __init__(self, data: Path) -> None:
         self.refused, self.notes = (pl.read_parquet(data / f"{name}.parquet") for name in ("refused", "notes"))
@@ -133,7 +131,7 @@ class Rows:
         )
 
     def shown(self, found: Iterable[tuple[int, str]]) -> dict[int, ShownRow]:
-        """Return row -> how it is shown, for these rows with the detail of each."""
+        """Return row -> ShownRow, for these rows with the detail of each."""
         details = dict(found)
         kept = self.kept.filter(pl.col("row_id").is_in(list(details))).collect()
         kept = kept.with_columns(excerpts(kept["prompt"]), excerpts(kept["completion"]))
@@ -169,9 +167,7 @@ def _reason(rows: Rows, table: pl.DataFrame, name: str, count: int) -> ShownReas
 
 
 def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
-    """Return every reason of a refused.parquet with its first rows, those that count against data.refuse_above
-    first.
-    """
+    """Return every reason of a refused.parquet with its first rows; those that data.refuse_above counts come first."""
     table = pl.read_parquet(refused)
     shown = []
     for name, count in tally(table).items():
@@ -185,7 +181,7 @@ def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
 
 
 def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
-    """Return the largest clusters of rows that repeat each other, and how many there are."""
+    """Return the largest clusters of duplicate rows, and the number of all clusters."""
     found = pl.concat([rows.refused, rows.notes], how="diagonal").filter(pl.col("reason").is_in(REPEATS))
     twins = [
         (row, int(match.group(1)), detail)
@@ -217,7 +213,7 @@ def _cluster(rows: Rows, group: list[int], details: dict[int, str]) -> Cluster:
 
 
 def leaks_of_benchmark(rows: Rows, leakage: Path) -> tuple[Leak, ...]:
-    """Return the first train rows that hold a benchmark's item."""
+    """Return the first train rows that contain a benchmark's item."""
     found = (
         pl.read_parquet(leakage / "leaks.parquet")
         .unique("row_id", keep="first", maintain_order=True)
@@ -233,8 +229,8 @@ def leaks_of_benchmark(rows: Rows, leakage: Path) -> tuple[Leak, ...]:
 
 
 def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
-    """Return rows with what is read and what is learned: as rendered, or their bare texts where the base's template is
-    not at hand.
+    """Return rows with context and supervised text: rendered, or their plain texts if the base's template is not
+    available.
     """
     if rendering is not None:
         sample = read_json(rendering / "sample.json")
@@ -253,8 +249,8 @@ def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
         SampledRow(
             row["side"],
             row["row_id"],
-            veiled("\n".join([*row["history"], row["prompt"]])),
-            veiled(row["completion"]),
+            redacted("\n".join([*row["history"], row["prompt"]])),
+            redacted(row["completion"]),
             None,
         )
         for row in picked.to_dicts()
@@ -262,7 +258,7 @@ def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
 
 
 def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:
-    """Return each side's row lengths: tokens where the rows were rendered, else characters."""
+    """Return each side's row lengths: tokens if the rows were rendered, otherwise characters."""
     if rendering is None:
         size = pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()
         table = rows.kept.select("side", size=size.cast(pl.Int64)).collect()

@@ -1,4 +1,4 @@
-"""report.json: what was read, what was found, and what is left, in numbers."""
+"""report.json: the numbers of what was read, found and kept."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from schemas.task_config import TaskConfig
 
-FIRST = 20  # rows named per reason; the parquet files name them all
+FIRST = 20  # rows named per reason; the parquet files list all of them
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share: float, out: Path) -> dict[str, Any]:
-    """Return the report as JSON values; it holds no text of any row, but a choice's labels.
+    """Return the report as JSON values; it contains no text of any row except the labels of a choice task.
 
     Args:
-        sieve: every finding, and the rows that stay.
+        sieve: all findings, and the rows that are left.
         corpus: the documents, if there are any.
         task: its answer's contract names the labels.
-        share: of the groups, that was to be held out.
-        out: where train.parquet and held_out.parquet lie.
+        share: the requested share of held-out groups.
+        out: the folder of train.parquet and held_out.parquet.
     """
     train, held_out = (sieve.rows.filter(side) for side in (~pl.col("is_held_out"), pl.col("is_held_out")))
     sides = {"train": train, "held_out": held_out}
@@ -69,10 +69,11 @@ def _reasons(table: pl.DataFrame) -> dict[str, Any]:
 
 def _lengths(rows: pl.DataFrame) -> dict[str, list[int]]:
     """Return the length in characters at QUANTILES, per column."""
-    return {
-        column: [int(rows[f"{column}_characters"].quantile(share, "nearest") or 0) for share in QUANTILES]
-        for column in ("prompt", "completion")
-    }
+    return {column: _quantiles(rows[f"{column}_characters"]) for column in ("prompt", "completion")}
+
+
+def _quantiles(lengths: pl.Series) -> list[int]:
+    return [int(lengths.quantile(share, "nearest") or 0) for share in QUANTILES]
 
 
 def _labels(

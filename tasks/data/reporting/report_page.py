@@ -1,4 +1,4 @@
-"""The data report: report.html for people, summary.md and refused.json for the flow run's page."""
+"""The data report: report.html, and summary.md and refused.json for the flow run's page in Prefect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADVISED = 500  # train rows
 CHANGED = 3  # rows shown of each kind of change
 LABELS = 40  # labels shown
 LEAKED_SHARE = 0.01  # share of the benchmark's texts from which on leaks make the page red
-REFUSED_SHARE = 0.01  # share of rows taken out from which on it is said first
+REFUSED_SHARE = 0.01  # share of rows taken out from which on it is mentioned
 
 
 def write_data_pages(facts: DataFacts, data: Path, out: Path) -> str:
@@ -52,7 +52,7 @@ def gather(
     rendering: tuple[RenderingArtifact, Path] | None,
     leakage: tuple[LeakageArtifact, Path] | None,
 ) -> DataFacts:
-    """Read everything that the report shows from the opened artifacts."""
+    """Read the content of the report from the opened artifacts."""
     artifact, folder = data
     before = earlier if earlier and is_comparable(earlier) else None
     rows, lines = Rows(folder), rendering[1] if rendering else None
@@ -84,7 +84,7 @@ def render_data_report(facts: DataFacts) -> str:
     window = facts.tokens.window if facts.tokens else None
     words: dict[str, Any] = {
         "data_style": own(DATA_STYLE),
-        "title": f"{facts.name}: the rows",
+        "title": f"{facts.name}: data report",
         "headline": headline(facts),
         "mood": _mood(facts),
         "advice": advice(facts),
@@ -100,12 +100,10 @@ def render_data_report(facts: DataFacts) -> str:
 
 
 def write_refused_page(name: str, refused: Path, headline: str) -> Path:
-    """Write what a person reads of a data set that was refused beside its refused.parquet, and return the page's
-    path.
-    """
+    """Write the page on a refused dataset beside its refused.parquet, and return the page's path."""
     page = refused.with_name("refused.html")
     words = {
-        "title": f"{name}: the rows",
+        "title": f"{name}: data report",
         "headline": headline,
         "reasons": reasons_of_refused(refused),
         "table": refused.name,
@@ -117,54 +115,54 @@ def write_refused_page(name: str, refused: Path, headline: str) -> Path:
 
 
 def headline(facts: DataFacts) -> str:
-    """Return the one sentence that is read first."""
+    """Return the report's headline."""
     rows = facts.report["rows"]
     return (
-        f"{_number(rows['train'])} rows to train on, {_number(rows['held_out'])} held out, "
+        f"{_number(rows['train'])} train rows, {_number(rows['held_out'])} held out, "
         f"{_number(rows['refused'])} of {_number(rows['read'])} taken out"
     )
 
 
 def advice(facts: DataFacts) -> list[tuple[str, str]]:
-    """Return (mood, sentence) of everything that deserves a look, the gravest first."""
+    """Return (mood, sentence) of everything that needs attention, the most serious first."""
     report, found = facts.report, []
     rows = report["rows"]
     if facts.leakage and facts.leakage.rows:
         mood = "bad" if facts.leakage.items >= LEAKED_SHARE * facts.leakage.texts else "unsure"
         rows_and_items = (
-            f"{_count(facts.leakage.rows, 'train row')} hold{'s' * (facts.leakage.rows == 1)} "
+            f"{_count(facts.leakage.rows, 'train row')} contain{'s' * (facts.leakage.rows == 1)} "
             f"{_count(facts.leakage.items, 'benchmark item')}"
         )
-        found.append((mood, f"{rows_and_items}: what is asked there would measure memory."))
+        found.append((mood, f"{rows_and_items}, which would measure memorisation."))
     shared = report["leakage"].get("train x held_out", {}).get("shared_groups", 0)
     if shared:
-        found.append(("bad", f"Groups that stand on both sides of the split: {shared}."))
+        found.append(("bad", f"Groups on both sides of the split: {shared}."))
     if not report.get("personal_data", {}).get("is_looked_for", True):
         found.append(
             (
                 "unsure",
-                "Rows were not searched for personal data and secrets: "
-                f"{', '.join(report['personal_data']['missing'])} not installed.",
+                "Rows were not searched for personal data and secrets, because these libraries are not installed: "
+                f"{', '.join(report['personal_data']['missing'])}.",
             )
         )
     if rows["refused"] > REFUSED_SHARE * rows["read"]:
         most = next(reason for reason in facts.reasons if reason.action in ("refuse", "drop"))
         found.append(
-            ("unsure", f"{rows['refused'] / rows['read']:.1%} of the rows were taken out, most of them as {most.name}.")
+            ("unsure", f"{rows['refused'] / rows['read']:.1%} of the rows were taken out, most often for {most.name}.")
         )
     if rows["train"] < ADVISED:
         found.append(
-            ("unsure", f"Below {ADVISED} train rows a tuned model often learns the form of answers and little else.")
+            ("unsure", f"With fewer than {ADVISED} train rows a tuned model often learns only the form of the answers.")
         )
     found += [
         ("unsure", f"Labels: {line}.")
         for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else [])
     ]
     found += [
-        ("unsure", f"Not looked at for benchmark items: {name}.")
+        ("unsure", f"Not searched for benchmark items: {name}.")
         for name in (facts.leakage.unread if facts.leakage else ())
     ]
-    return sorted(found, key=lambda told: told[0] != "bad")
+    return sorted(found, key=lambda line: line[0] != "bad")
 
 
 def _mood(facts: DataFacts) -> str:
@@ -175,15 +173,15 @@ def _mood(facts: DataFacts) -> str:
 def _tiles(facts: DataFacts) -> list[tuple[str, str]]:
     rows = facts.report["rows"]
     tiles = [
-        (_number(rows["train"]), "to train on"),
-        (_number(rows["held_out"]), "held out"),
-        (_number(rows["refused"]), "taken out"),
+        (_number(rows["train"]), "train rows"),
+        (_number(rows["held_out"]), "held-out rows"),
+        (_number(rows["refused"]), "rows taken out"),
     ]
     tiles.append((_number(sum(reason["rows"] for reason in facts.report["noted"].values())), "notes on kept rows"))
-    tiles.append((_number(facts.repeats), "clusters of repeats"))
+    tiles.append((_number(facts.repeats), "clusters of duplicates"))
     if facts.tokens:
         tiles.append(
-            (_number(facts.tokens.median_tokens), f"tokens of the median row, of {_number(facts.tokens.limit)}")
+            (_number(facts.tokens.median_tokens), f"median tokens per row, limit {_number(facts.tokens.limit)}")
         )
         tiles.append(
             (f"{facts.tokens.supervised_tokens / max(1, facts.tokens.train_tokens):.0%}", "of train tokens supervised")
@@ -192,32 +190,33 @@ def _tiles(facts: DataFacts) -> list[tuple[str, str]]:
 
 
 def _label_bars(labels: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return label -> (train rows, held-out rows, their shares of the largest share in percent), the most frequent
-    first.
-    """
+    """Return (label, train rows, held-out rows, two bar widths in percent of the widest), the most frequent first."""
     if not labels:
         return None
     train, held_out = labels["train"], labels["held_out"]
-    share = {
-        side: {label: count / max(1, sum(counts.values())) for label, count in counts.items()}
-        for side, counts in (("t", train), ("h", held_out))
-    }
-    widest = max([*share["t"].values(), *share["h"].values(), 1e-9])
+    shares = _shares(train), _shares(held_out)
+    widest = max([*shares[0].values(), *shares[1].values(), 1e-9])
     order = sorted(train, key=lambda label: (-train[label], label))
-    bars = [
-        (label, train[label], held_out[label], *(round(100 * share[side][label] / widest, 1) for side in "th"))
-        for label in order[:LABELS]
-    ]
+    bars = []
+    for label in order[:LABELS]:
+        widths = [round(100 * share[label] / widest, 1) for share in shares]
+        bars.append((label, train[label], held_out[label], *widths))
     return {"bars": bars, "rest": max(0, len(order) - LABELS)}
 
 
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    whole = max(1, sum(counts.values()))
+    return {label: count / whole for label, count in counts.items()}
+
+
 def _matrix(facts: DataFacts) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return pair -> its counts in words, for every pair that report.json holds, and for the benchmark."""
+    """Return (pair, its counts in words), for every pair of report.json and of the benchmark."""
     pairs = {**facts.report["leakage"], **facts.benchmark}
-    return [
-        (_pair(pair), [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()])
-        for pair, counts in pairs.items()
-    ]
+    return [(_pair(pair), _counts(counts)) for pair, counts in pairs.items()]
+
+
+def _counts(counts: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("" if name == "note" else _words(name), _number(value)) for name, value in counts.items()]
 
 
 def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:
@@ -231,9 +230,9 @@ def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:
 
 
 def summary(facts: DataFacts) -> str:
-    """Return the report as markdown for the flow run's page; it holds no text of any row."""
+    """Return the report as markdown for the flow run's page; it contains no text of any row."""
     lines = [
-        f"# {facts.name}: the rows",
+        f"# {facts.name}: data report",
         "",
         f"**{headline(facts)}**",
         "",
@@ -241,11 +240,11 @@ def summary(facts: DataFacts) -> str:
         "",
     ]
     if facts.changes is not None:
-        lines += [f"Since the data before: {facts.changes}.", ""]
+        lines += [f"Since the last run: {facts.changes}.", ""]
     if facts.tokens:
         lines += [f"Tokens: {facts.tokens.in_words}.", ""]
     if facts.reasons:
-        lines += ["| reason | rows | action | mend |", "|---|---:|---|---|"]
+        lines += ["| reason | rows | action | how to fix it |", "|---|---:|---|---|"]
         lines += [f"| {reason.name} | {reason.rows} | {reason.action} | {reason.mend} |" for reason in facts.reasons]
     return "\n".join([*lines, ""])
 

@@ -1,4 +1,4 @@
-"""Texts as sets of shingles: every run of three words, hashed. What most rows share (a template) is left out."""
+"""Texts as sets of shingles: every run of three words, hashed. Boilerplate that most rows share is left out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Hashes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 WORDS = 3
-CHUNK = 50_000  # texts held as words at once
+CHUNK = 50_000  # texts split into words at once
 SAMPLE = 2000
-FEWEST = 20  # texts below which nothing can be told to be a template
-SHARED = 0.5  # share of the texts in which a shingle is template text
+FEWEST = 20  # with fewer texts no boilerplate is detected
+SHARED = 0.5  # share of the texts from which on a shingle counts as boilerplate
 # Scripts that put no space between words: each character counts as a word.
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 PRIMES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
@@ -30,7 +30,7 @@ class Shingles:
     offsets: Counts
 
     def without(self, template: Hashes) -> Shingles:
-        """Return them without these; `template` is sorted."""
+        """Return the shingles without those of `template`, which is sorted."""
         if not template.size or not self.hashes.size:
             return self
         place = np.minimum(np.searchsorted(template, self.hashes), template.size - 1)
@@ -45,8 +45,8 @@ class Shingles:
 
 
 def shingles_of(texts: pl.Series) -> Shingles:
-    """Return the shingles of spoken texts (tasks.data.text.speech.spoken); a text of fewer words than a shingle has
-    is one shingle.
+    """Return the shingles of normalised texts (tasks.data.text.normalisation.normalised); a text with fewer words than
+    WORDS is one shingle.
     """
     if texts.str.contains(UNSPACED).any():
         texts = texts.str.replace_all(f"({UNSPACED})", " $1 ").str.replace_all(" +", " ").str.strip_chars()
@@ -60,7 +60,7 @@ def shingles_of(texts: pl.Series) -> Shingles:
 
 
 def _combined(words: Hashes, starts: Counts, ends: Counts) -> Hashes:
-    """Return one hash for the WORDS words from each start on; a word beyond the text's end counts as nothing."""
+    """Return one hash of the WORDS words from each start on; words beyond the text's end are ignored."""
     hashes = np.zeros(starts.size, dtype=np.uint64)
     for step in range(WORDS):
         at = starts + step
@@ -71,12 +71,12 @@ def _combined(words: Hashes, starts: Counts, ends: Counts) -> Hashes:
 
 
 def sampled(count: int) -> Counts:
-    """Return which of so many texts are looked at to tell the template: evenly spaced ones."""
+    """Return which of `count` texts are examined for boilerplate: evenly spaced ones."""
     return np.arange(0, count, max(1, count // SAMPLE), dtype=np.int64)[:SAMPLE]
 
 
 def template_of(texts: pl.Series) -> Hashes:
-    """Return the shingles, sorted, that stand in at least half of the texts, judged by evenly spaced ones."""
+    """Return the sorted shingles that occur in at least half of the texts, judged by evenly spaced ones."""
     if len(texts) < FEWEST:
         return np.array([], dtype=np.uint64)
     sample = texts.gather(sampled(len(texts)))

@@ -1,14 +1,14 @@
-"""What a row says in all its turns: two rows ask the same only if they asked the same before."""
+"""A row with all its turns: two rows ask the same only if their earlier turns are the same too."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from tasks.data.text.speech import spoken
+from tasks.data.text.normalisation import normalised
 
 
-def asked(rows: pl.DataFrame) -> pl.Series:
-    """Return each row's request with all that was said before it, a turn a line; needs history and prompt."""
+def full_request(rows: pl.DataFrame) -> pl.Series:
+    """Return each row's request with all turns before it, one turn per line; needs history and prompt."""
     several = rows["history"].list.len() > 0
     if not several.any():
         return rows["prompt"]
@@ -17,14 +17,13 @@ def asked(rows: pl.DataFrame) -> pl.Series:
 
 
 def opening(rows: pl.DataFrame) -> pl.Series:
-    """Return the spoken request that each row's conversation begins with; needs history, prompt and `said`, the spoken
-    `asked`.
+    """Return the normalised request that each row's conversation begins with; needs history, prompt and `normalised`
+    (of `full_request`).
 
-    Rows that were unrolled from one conversation, one an answer, have it in common: they must not stand on both sides
-    of the split.
+    Rows that were unrolled from one conversation share it, and must not be on both sides of the split.
     """
     several = rows["history"].list.len() > 0
     if not several.any():
-        return rows["said"]
-    first = spoken(rows.filter(several)["history"].list.first())
-    return rows["said"].clone().scatter(several.arg_true(), first)
+        return rows["normalised"]
+    first = normalised(rows.filter(several)["history"].list.first())
+    return rows["normalised"].clone().scatter(several.arg_true(), first)

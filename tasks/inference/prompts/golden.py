@@ -1,8 +1,8 @@
 """Golden rows: a few rows as text and as token ids, sealed once and compared wherever rows are rendered again.
 
-A tokenizer, a chat template or a library that changed writes other ids for the same text. That is seen here, before
-anything is learned, measured, registered or answered through it. They travel from the rendering into the adapter, and
-with it into a registered version, so no stage needs the rendering for their sake; personal data in them is covered.
+A changed tokenizer, chat template or library gives other ids for the same text. The comparison notices it before
+anything is trained, measured, registered or served. Golden rows are copied from the rendering into the adapter, and
+from there into a registered version, so that later stages do not need the rendering; personal data in them is redacted.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def verify_golden(folder: Path, tokenizer: Any) -> str:
     if differing:
         row, now = differing[0]
         raise TuneworthyError(
-            f"{len(differing)} of {len(golden['rows'])} golden rows are rendered otherwise than when the data was "
-            f"checked, first row {row['row_id']} "
-            f"({row['side']}):\n  sealed: {_shown(_sealed(row), tokenizer)}\n  now:    {_shown(now, tokenizer)}\n"
-            "The tokenizer, its chat template or a library changed. Take the base and versions that the rows were "
-            "checked with, or run again from the start."
+            f"{len(differing)} of {len(golden['rows'])} golden rows are rendered differently from when the data was "
+            f"checked, first row {row['row_id']} ({row['side']}):\n"
+            f"  sealed: {_shown(_sealed(row), tokenizer)}\n  now:    {_shown(now, tokenizer)}\n"
+            "The tokenizer, its chat template or a library has changed. Use the base model and the library versions "
+            "that the rows were checked with, or run again from the start."
         )
     return str(golden["instruction"])
 
@@ -76,7 +76,7 @@ def golden_instruction(folder: Path) -> str:
 
 
 def copy_golden(source: Path, target: Path) -> None:
-    """Take the golden rows along, from one opened or growing artifact into another."""
+    """Copy the golden rows from one artifact's folder into another's."""
     _read(source)
     shutil.copyfile(source / GOLDEN, target / GOLDEN)
 
@@ -86,8 +86,7 @@ def _read(folder: Path) -> dict[str, Any]:
         golden: dict[str, Any] = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
         raise ArtifactBroken(
-            f"{folder} holds no {GOLDEN}, so nobody can tell whether its rows are still rendered as they were. Run "
-            "again."
+            f"{folder} contains no {GOLDEN}, so the rendering of its rows cannot be checked. Run again."
         ) from fault
     return golden
 

@@ -1,7 +1,7 @@
-"""From messages to token ids, through the base's own chat template: the one way for training, arms and benchmark.
+"""From messages to token ids with the base's own chat template: the same code for training, arms and benchmark.
 
-Nothing here matches marker strings of a known model. What the template puts after an answer is found by rendering a
-conversation with and without the answer and looking at the difference.
+Nothing here looks for marker strings of a particular model. What the template puts after an answer is found by
+rendering a conversation with and without the answer and comparing the two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from schemas.errors import ConfigRefused, DatasetRefused
 Messages = list[dict[str, str]]
 T = TypeVar("T")
 
-# Some templates print today's date, some open a "thinking" block before the answer: both are pinned, or a run would
-# differ from tomorrow's and a training row from the prompt it is meant for. Templates that know nothing of them ignore
-# them.
+# Some templates print today's date, some open a "thinking" block before the answer. Both are pinned: otherwise
+# tomorrow's run would differ from today's, and a training row from the prompt it is meant for. Other templates ignore
+# these settings.
 PINNED = {"date_string": "01 Jan 2026", "enable_thinking": False}
 PROBE = "zqprobe"
 
@@ -84,15 +84,14 @@ def render_row(
     token.
 
     Raises:
-        DatasetRefused: the tokenizer cannot write this answer back as it was, so the model could never learn to give
-            it.
+        DatasetRefused: the tokenizer cannot reproduce this answer, so the model could never learn to give it.
     """
     facts = template_facts(tokenizer)
     start = prompt_text(tokenizer, row_messages(instruction, prompt, history))
     prompt_ids = _ids(tokenizer, start)
     answer = completion + facts.stop_text
     whole = _ids(tokenizer, start + answer)
-    # The prompt is tokenised alone when the model is asked; where it would melt with the answer, the answer is
+    # The prompt is tokenised alone when the model answers; where a token would span prompt and answer, the answer is
     # tokenised alone too.
     answer_ids = whole[len(prompt_ids) :] if whole[: len(prompt_ids)] == prompt_ids else _ids(tokenizer, answer)
     _check_answer(tokenizer, prompt_ids, answer_ids, answer, facts)
@@ -108,8 +107,8 @@ def row_messages(instruction: str, prompt: str, history: Sequence[str] = ()) -> 
     return [{"role": "system", "content": instruction}, *_in_turn([*history, prompt])]
 
 
-def shown_messages(prompt: str, completion: str, history: Sequence[str] = ()) -> Messages:
-    """Return a whole row as turns that went before another request."""
+def example_messages(prompt: str, completion: str, history: Sequence[str] = ()) -> Messages:
+    """Return a whole row as turns before another request: one few-shot example."""
     return _in_turn([*history, prompt, completion])
 
 
@@ -130,7 +129,7 @@ def prompt_text(tokenizer: Any, messages: Messages) -> str:
     except TemplateError as fault:
         raise ConfigRefused(
             f"base.model: this model's chat template refuses a conversation of {len(messages)} messages ({fault}). "
-            "Name another base model, or leave out the arms and rows with several turns."
+            "Name another base model, or leave out arms and rows with several turns."
         ) from fault
 
 
@@ -141,13 +140,13 @@ def _check_answer(
     # Tokenizers may compose accents (NFC); that is the same text.
     if unicodedata.normalize("NFC", written) != unicodedata.normalize("NFC", answer):
         raise DatasetRefused(
-            f"An answer cannot be written by this model's tokenizer: wanted {_short(answer)}, it writes "
-            f"{_short(written)}. Leave the row out, or mend its text."
+            f"This model's tokenizer cannot reproduce an answer: {_short(answer)} comes back as {_short(written)}. "
+            "Leave the row out, or fix its text."
         )
     if answer_ids[-1] != facts.stop_id or facts.stop_id in answer_ids[:-1]:
         raise DatasetRefused(
-            f"An answer holds the model's own stop token {facts.stop_text!r}: {_short(answer)}. Take it out of the "
-            "row; it is added by itself."
+            f"An answer contains the model's own stop token {facts.stop_text!r}: {_short(answer)}. Remove it from the "
+            "row; it is added automatically."
         )
 
 
@@ -169,10 +168,9 @@ def _tail(tokenizer: Any, messages: Messages, answer: str) -> str:
     after = _rendered(tokenizer, [*messages, {"role": "assistant", "content": answer}], False)
     if not after.startswith(before + answer):
         raise ConfigRefused(
-            "base.model: this model's chat template writes something else before an answer than before the place "
-            "where the model answers, so rows for training "
-            f"would not look like its prompts: {_short(before[-60:])} became {_short(after[len(before) - 60 :])}. "
-            "Name another base model."
+            "base.model: this model's chat template renders the text before a given answer differently from the prompt "
+            "that the model is to answer, so training rows would not look like its prompts: "
+            f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Name another base model."
         )
     return after[len(before) + len(answer) :]
 
@@ -182,7 +180,7 @@ def _first_special(tokenizer: Any, tail: str) -> int:
     found = next((token for token in _ids(tokenizer, tail) if token in special), None)
     if found is None:
         raise ConfigRefused(
-            f"base.model: this model's chat template ends an answer with {tail!r}, which holds no special token: "
+            f"base.model: this model's chat template ends an answer with {tail!r}, which contains no special token: "
             "a tuned model could not learn when to stop. Name another base model."
         )
     return found

@@ -1,5 +1,5 @@
-"""What a registered version carries to retrieve from: one file of JSON lines beside the adapter, so that it answers
-where the rows are not.
+"""What a registered version retrieves from: one JSON Lines file beside the adapter, so that the version also answers
+where the rows are not available.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from pathlib import Path
 
 from schemas.errors import ArtifactBroken
 from tasks.inference.prompts.passages import Passage
-from tasks.inference.prompts.showing import Example, Request, Shown
+from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
 
 FILE = "retrieved.jsonl"
-# Every process that loads a version indexes the file first: about 0.35 s and 10 MB of memory for each MiB of it,
-# measured on one core.
+# Every process that loads a version indexes the file first: about 0.35 s and 10 MB of memory per MiB, measured on one
+# core.
 MOST_MEBIBYTES = 64
 MEBIBYTE = 2**20
 
 
-def packed(shown: Shown) -> bytes:
-    """Return what is retrieved from, one passage or train row a line; a row's number and group stay behind."""
-    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in _lines(shown))
+def serialised(context: PromptContext) -> bytes:
+    """Return the passages or train rows as JSON Lines; a row's number and group are left out."""
+    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in _lines(context))
 
 
-def _lines(shown: Shown) -> Iterator[dict[str, object]]:
-    for passage in shown.passages:
+def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
+    for passage in context.passages:
         yield {"document": passage.document, "text": passage.text}
-    for example in shown.examples:
+    for example in context.examples:
         yield {
             "history": list(example.request.history),
             "prompt": example.request.prompt,
@@ -36,7 +36,7 @@ def _lines(shown: Shown) -> Iterator[dict[str, object]]:
         }
 
 
-def unpacked(folder: Path, top_k: int, digest: str) -> Shown:
+def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
     """Return what a version in `folder` retrieves from; `digest` is the sha256 of its file.
 
     Raises:
@@ -48,7 +48,7 @@ def unpacked(folder: Path, top_k: int, digest: str) -> Shown:
     if found != digest:
         state = f"has digest {found[:12]}, not {digest[:12]}" if path.exists() else "is missing"
         raise ArtifactBroken(
-            f"{FILE}, which this version retrieves from, {state}: its answers would not be the measured ones. "
+            f"{FILE}, which this version retrieves from, {state}: its answers would differ from the measured ones. "
             "Register the adapter again."
         )
     lines = [json.loads(line) for line in content.splitlines()]
@@ -58,20 +58,18 @@ def unpacked(folder: Path, top_k: int, digest: str) -> Shown:
         for line in lines
         if "prompt" in line
     )
-    return Shown(passages=passages, examples=examples, top_k=top_k)
+    return PromptContext(passages=passages, examples=examples, top_k=top_k)
 
 
-def in_words(shown: Shown) -> str:
-    """Return what is retrieved from, counted."""
-    count, one = (len(shown.passages), "passage") if shown.passages else (len(shown.examples), "train row")
+def in_words(context: PromptContext) -> str:
+    """Return how many passages or train rows are retrieved from, such as "12 passages"."""
+    count, one = (len(context.passages), "passage") if context.passages else (len(context.examples), "train row")
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
-def overweight(shown: Shown) -> str | None:
-    """Return in words why a version cannot carry this, or None where it can."""
-    size = len(packed(shown)) / MEBIBYTE
-    return (
-        None
-        if size <= MOST_MEBIBYTES
-        else f"{in_words(shown)} have {size:.1f} MiB, and a registered version carries {MOST_MEBIBYTES} MiB at most"
-    )
+def why_too_large(context: PromptContext) -> str | None:
+    """Return in words why this is too large for a registered version, or None if it is not."""
+    size = len(serialised(context)) / MEBIBYTE
+    if size <= MOST_MEBIBYTES:
+        return None
+    return f"{in_words(context)} take up {size:.1f} MiB, and a registered version carries at most {MOST_MEBIBYTES} MiB"

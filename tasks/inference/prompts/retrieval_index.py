@@ -1,4 +1,4 @@
-"""Rows and passages that may be shown, read from a sealed data artifact."""
+"""The train rows and passages that prompts may show, read from a sealed data artifact."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import polars
 
 from tasks.inference.prompts.passages import Passage, cut
-from tasks.inference.prompts.showing import Example, Request, Shown
+from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
 
 
 @dataclass(frozen=True)
 class TrainRow(Example):
-    """A row of the train split: the only ones that are ever shown."""
+    """A row of the train split; no others are ever shown."""
 
     row_id: int
     group: str
@@ -39,10 +39,10 @@ def read_passages(data: Path, words: int) -> list[Passage]:
     ]
 
 
-def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> Shown:
-    """Return what a retrieval arm finds the nearest of: passages of `passage_words` words, or train rows where that is
-    None (a task without documents).
+def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> PromptContext:
+    """Return what a retrieval arm searches: passages of `passage_words` words, or train rows where that is None (a task
+    without documents).
     """
     if passage_words is not None:
-        return Shown(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
-    return Shown(examples=tuple(read_train(data)), top_k=top_k)
+        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
+    return PromptContext(examples=tuple(read_train(data)), top_k=top_k)

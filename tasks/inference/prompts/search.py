@@ -1,4 +1,4 @@
-"""Finding the texts that are nearest to a request: BM25 over passages or train rows."""
+"""Retrieval: BM25 over passages or train rows."""
 
 from __future__ import annotations
 

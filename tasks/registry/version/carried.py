@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import ConfigRefused
-from tasks.inference.prompts.retrieval_file import in_words, overweight, packed
-from tasks.inference.prompts.showing import Shown
+from tasks.inference.prompts.prompt_builder import PromptContext
+from tasks.inference.prompts.retrieval_file import in_words, serialised, why_too_large
 
 if TYPE_CHECKING:
     from schemas.arms_config import RetrievalConfig
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Carried:
     """What a version includes to retrieve from; nothing where the arm that won does not retrieve."""
 
-    shown: Shown = field(default_factory=Shown)
+    shown: PromptContext = field(default_factory=PromptContext)
 
     @cached_property
     def content(self) -> bytes:
         """The file's bytes."""
-        return packed(self.shown)
+        return serialised(self.shown)
 
     @property
     def digest(self) -> str:
@@ -63,7 +63,7 @@ def carried_by(retrieval: RetrievalConfig, data: Path, has_documents: bool) -> C
     from tasks.inference.prompts.retrieval_index import retrieved_from
 
     shown = retrieved_from(data, retrieval.top_k, retrieval.passage_words if has_documents else None)
-    if (problem := overweight(shown)) is not None:
+    if (problem := why_too_large(shown)) is not None:
         raise ConfigRefused(
             f"The verdict is sealed, but its adapter was not registered: {problem}. Register the adapter without "
             "retrieval (arms.trained: [tuned]), or retrieve from less (data.corpus), which measures and trains again."

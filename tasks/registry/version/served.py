@@ -16,9 +16,9 @@ from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
-from tasks.inference.prompts.retrieval_file import unpacked
-from tasks.inference.prompts.showing import PromptBuilder, Request, Shown
+from tasks.inference.prompts.retrieval_file import deserialised
 from tasks.registry.version.served_facts import ServedFacts
 from tasks.reuse.current_store import current_store
 
@@ -37,7 +37,8 @@ class AdaptedModel:
         """
         self.facts = facts
         self.prompts = PromptBuilder(
-            facts.instruction, unpacked(adapter, facts.top_k, facts.carried_digest) if facts.top_k else Shown()
+            facts.instruction,
+            deserialised(adapter, facts.top_k, facts.carried_digest) if facts.top_k else PromptContext(),
         )
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
@@ -53,7 +54,7 @@ class AdaptedModel:
         """Return the answer to every request: a list of texts, or a frame whose first column holds them.
 
         `params["history"]` holds the turns before each of these requests: requests and answers alternating, oldest
-        first.
+        first. Threads take turns: they share the model, and the retrieval index, which takes one caller at a time too.
 
         Raises:
             ConfigRefused: the history does not end with an answer.
@@ -64,9 +65,10 @@ class AdaptedModel:
                 f"params.history: has {len(history)} turns; requests and answers have to alternate and end with an "
                 'answer, such as ["hi", "hello", "who?", "me"].'
             )
-        conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
-        prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
-        return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
+        with self.loaded.lock:
+            conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
+            prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
+            return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any]) -> AdaptedModel:

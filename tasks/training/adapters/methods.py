@@ -1,11 +1,11 @@
 """The three methods: which weights are trained, and how the base is held in memory.
 
-qlora   the base in 4-bit NormalFloat with double quantisation; adapters in fp32 beside it
-lora    the base in the machine's training dtype; adapters in fp32 beside it
+qlora   the base in 4-bit NormalFloat with double quantisation; adapters in fp32
+lora    the base in the machine's training dtype; adapters in fp32
 full    every weight, held in fp32; products in bf16 through autocast where the machine has it
 
-An adapter is one of six kinds (training.adapter): lora, rslora (another scale), pissa, loftq and qera (another start)
-or dora (a trained length for each output).
+An adapter is one of four kinds (training.adapter): lora, rslora (another scale), qera (another start) or dora (a
+trained length for each output).
 """
 
 from __future__ import annotations
@@ -21,22 +21,18 @@ from transformers.training_args import OptimizerNames
 
 from schemas.errors import ConfigRefused, LibraryMissing
 from tasks.reuse.memory import hand_back
-from tasks.training.adapters.adapter_layers import join_adapters
-from tasks.training.adapters.starts import start_from_weight_error
+from tasks.training.adapters.fused_linear import fuse_adapters
 from tasks.training.step.attention import NAME, packed_attention
-from tasks.training.step.kernels import join_operations
+from tasks.training.step.kernels import fuse_norms_and_gates
 
 if TYPE_CHECKING:
     from schemas.training_config import TrainingConfig
 
-# What peft is told for each kind of adapter. A full decomposition takes minutes on a large layer; 16 rounds of the
-# randomised one agree with it.
+# peft's settings for each kind of adapter; qera is started by tasks/training/adapters/qera.py.
 VARIANTS: dict[str, dict[str, Any]] = {
     "lora": {},
     "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
-    "pissa": {"init_lora_weights": "pissa_niter_16"},
-    "loftq": {},
     "qera": {},
 }
 # transformers' names of the optimisers; all but the first are bitsandbytes' and need a CUDA card.
@@ -48,12 +44,15 @@ OPTIMIZERS = {
 }
 
 
-def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str) -> Any:
-    """Return the base of a sealed folder, ready to be trained by the method, with our attention for packs.
+def load_model(
+    folder: Path, training: TrainingConfig, dtype: torch.dtype, device: str, *, is_checkpointed: bool = False
+) -> Any:
+    """Return the base of a sealed folder, ready to be trained by the method, with attention for packed rows;
+    `is_checkpointed`: layers
+    are computed again in the backward pass.
 
     Raises:
-        ConfigRefused: the base is already quantised, or has no layer that an adapter could stand beside, or none that
-            was named.
+        ConfigRefused: the base is already quantised, or has no linear layer for an adapter, or none of the named ones.
         LibraryMissing: the method needs a package that is not installed.
     """
     from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
@@ -75,29 +74,28 @@ def load_model(folder: Path, training: TrainingConfig, dtype: torch.dtype, devic
     )
     if not getattr(model, "_supports_attention_backend", False):
         raise ConfigRefused(
-            f"base.model: {type(model).__name__} has an attention of its own, which cannot be packed. Name another "
-            "base model."
+            f"base.model: {type(model).__name__} does not let its attention be replaced (transformers' "
+            "AttentionInterface), so rows cannot be packed. Name another base model."
         )
     model.config.use_cache = False
     if training.method == "qlora":
-        _leave_file(model)
-    if training.method == "full":
-        return model
-    adapted = _with_adapters(model, training)
-    join_operations(adapted, device)
-    if training.adapter_kind == "loftq":
-        start_from_weight_error(adapted, folder)
-    return adapted
+        _copy_out_of_file(model)
+    if training.method != "full":
+        model = _with_adapters(model, training)
+        fuse_norms_and_gates(model, device)
+    if is_checkpointed:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    return model
 
 
-def _leave_file(model: Any) -> None:
-    """Copy what was not quantised out of the mapped file: one tensor in it would keep every page of the 16-bit weights
+def _copy_out_of_file(model: Any) -> None:
+    """Copy what was not quantised out of the memory-mapped file: one tensor left there would keep all 16-bit weights
     resident.
     """
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.device.type == "cpu" and getattr(tensor, "quant_state", None) is None:
             tensor.data = tensor.data.clone()
-    hand_back()  # and what quantising took beside it
+    hand_back()  # what quantising used on the way
 
 
 def _four_bits(dtype: torch.dtype) -> Any:
@@ -119,12 +117,12 @@ def _four_bits(dtype: torch.dtype) -> Any:
 def _with_adapters(model: Any, training: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    targets = targeted(adapter_points(model), training.targets)
+    targets = named_layers(linear_layers(model), training.targets)
     smallest = min(min(layer.in_features, layer.out_features) for layer in targets.values())
     if training.rank > smallest:
         raise ConfigRefused(
-            f"training.rank {training.rank} is above the smallest layer's size {smallest}: the adapter would outgrow "
-            f"the layer. Allowed: 1 to {smallest}."
+            f"training.rank {training.rank} is above the smallest layer's size {smallest}: the adapter would be larger "
+            f"than the layer. Allowed: 1 to {smallest}."
         )
     model.requires_grad_(False)
     chosen = {
@@ -141,33 +139,34 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         adapted = get_peft_model(model, config)
-    join_adapters(adapted)
+    fuse_adapters(adapted)
     return adapted
 
 
-def targeted(points: dict[str, Any], targets: Sequence[str] | None) -> dict[str, Any]:
-    """Return the layers that `targets` name by the end of their names, all of them where it is None.
+def named_layers(layers: dict[str, Any], targets: Sequence[str] | None) -> dict[str, Any]:
+    """Return the layers whose names end with one of `targets`, all of them where it is None.
 
     Raises:
         ConfigRefused: a target names no layer; the message lists the names that there are.
     """
     if targets is None:
-        return points
-    found = {
-        target: {name: layer for name, layer in points.items() if f".{name}".endswith(f".{target}")}
-        for target in targets
-    }
-    missing = [target for target, layers in found.items() if not layers]
+        return layers
+    found = {name: layer for name, layer in layers.items() if _is_any(name, targets)}
+    missing = [target for target in targets if not any(_is_any(name, [target]) for name in found)]
     if missing:
-        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in points}))
+        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
         raise ConfigRefused(
             f"training.targets: this base has no linear layer named {', '.join(missing)}. It has: {kinds}. Leave "
             "targets out for all of them."
         )
-    return {name: layer for layers in found.values() for name, layer in layers.items()}
+    return found
 
 
-def adapter_points(model: Any) -> dict[str, Any]:
+def _is_any(name: str, targets: Sequence[str]) -> bool:
+    return f".{name}".endswith(tuple(f".{target}" for target in targets))
+
+
+def linear_layers(model: Any) -> dict[str, Any]:
     """Return the linear layers that get an adapter, by name: all but the output layer.
 
     Raises:
@@ -182,7 +181,7 @@ def adapter_points(model: Any) -> dict[str, Any]:
     if not found:
         kinds = ", ".join(sorted({type(module).__name__ for module in model.modules() if not list(module.children())}))
         raise ConfigRefused(
-            f"training.method needs linear layers, and this base has none beside its output layer ({kinds}). Set "
+            f"training.method needs linear layers, and this base has none but its output layer ({kinds}). Set "
             'training.method "full".'
         )
     return found

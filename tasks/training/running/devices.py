@@ -1,65 +1,56 @@
-"""Training on several devices: a process for each, started by the launcher beneath ``accelerate launch``; every step
-sees the rows that it has on one.
+"""Training on several devices of one machine: one process a device, started by torch.multiprocessing and synchronised
+by transformers' Trainer (DDP). Every step has the rows that it has in one process.
 
-    python -m tasks.training.running.devices BENCH/job.json 2      the launcher of two processes
-    python -m tasks.training.running.devices BENCH/job.json        one of them
-
-The first is what `train_on` starts and follows. The first process tells how far it is, one JSON line each; one that
-gives up leaves its error in BENCH/fault.json. What the parent asks of them it asks by files too: BENCH/stop, as signals
-would reach the launcher first, which then waits for nothing. When the parent dies, so do they: another run may be at
-the same workdir by then.
+The first process puts its progress into a queue, any process its error; the parent asks them to stop by an event. When
+the parent dies, so do they: another run may use the same work directory by then.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import schemas.errors
 from schemas.errors import MachineLacks, TrainingStopped, TuneworthyError
-from schemas.training_config import TrainingConfig
 from tasks.reuse.progress import SILENT, Reporter
-from tasks.training.running.process_group import StartAgain
+from tasks.training.running.out_of_memory import StartAgain
 from tasks.training.running.stopping import Stop, stoppable
 
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
-MODULE = "tasks.training.running.devices"
-# Names a file of accelerate's own that says how the model is spread over the cards (configs/accelerate/); each holds it
-# whole without one.
+# Names an accelerate config file that says how the model is spread over the cards (configs/accelerate/); without one
+# each card holds the whole model.
 ACCELERATE = "TUNEWORTHY_ACCELERATE"
-PARENT = "TUNEWORTHY_PARENT"  # the process that a process must not outlive
-JOB, FAULT, STOP, LOG = "job.json", "fault.json", "stop", "processes.log"
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+LOG = "processes.log"
+RENDEZVOUS = "rendezvous"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What each process needs to know; paths, as they all stand on one machine."""
+def run_on_devices(work: Callable[..., object], devices: int, device: str, workdir: WorkDirectory) -> None:
+    """Call `work(workdir=..., stop=...)`, here for one device and in a process each for several; return at its end, or
+    when it has stopped after a SIGTERM.
 
-    training: dict[str, Any]
-    instruction: str
-    base: str
-    rows: str
-    seed: int
-    folder: str
-    store: str
-
-    def write(self) -> Path:
-        """Write the job beside the checkpoints and return where it is."""
-        path = Path(self.folder) / JOB
-        path.write_text(json.dumps(self.__dict__), encoding="utf-8")
-        return path
+    Raises:
+        MachineLacks: there are fewer cards than devices were asked for.
+        TuneworthyError: what a process raised.
+        TrainingStopped: a process ended without an error of ours; the message holds the end of its output.
+    """
+    refuse_too_many(devices, device)
+    with stoppable() as stop:
+        if devices == 1:
+            work(workdir=workdir, stop=stop)
+            return None
+        workdir.reporter.say(f"devices: {devices} processes on {device}, each with its share of every step's rows")
+        while True:
+            try:
+                return _run_processes(work, devices, device, workdir, stop)
+            except StartAgain:
+                workdir.reporter.say("all processes start again from the last checkpoint")
 
 
 def refuse_too_many(devices: int, device: str) -> None:
@@ -77,184 +68,135 @@ def refuse_too_many(devices: int, device: str) -> None:
         )
 
 
-def train_on(job: Job, devices: int, device: str, workdir: WorkDirectory) -> bool:
-    """Run the processes to their end, or until this process is asked to stop; return whether it was.
+def _run_processes(work: Callable[..., object], devices: int, device: str, workdir: WorkDirectory, stop: Stop) -> None:
+    from accelerate.utils import patch_environment
+    from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
 
-    Raises:
-        TuneworthyError: what a process raised, as it raised it.
-        TrainingStopped: a process ended without saying why; the message holds the end of its output.
-    """
-    (workdir.folder / STOP).unlink(missing_ok=True)
-    with stoppable() as stop:
-        while _run_once(job, devices, device, workdir, stop) is StartAgain:
-            workdir.reporter.say("all processes start again at the last checkpoint")
-    return stop.is_asked
-
-
-def _run_once(job: Job, devices: int, device: str, workdir: WorkDirectory, stop: Stop) -> type[StartAgain] | None:
-    (workdir.folder / FAULT).unlink(missing_ok=True)
-    command = [sys.executable, "-W", "ignore", "-m", MODULE, str(job.write()), str(devices)]
-    places: dict[str, Any] = {"env": _environment(devices, device), "stdout": subprocess.PIPE, "text": True}
-    with (
-        (workdir.folder / LOG).open("w", encoding="utf-8") as log,
-        subprocess.Popen(command, stderr=log, **places) as process,
-    ):
-        try:
-            _follow(process, workdir, stop)
-        finally:
-            process.kill()  # nothing when it has ended, and its processes die with it
-    return _outcome(workdir.folder, process.returncode)
-
-
-def _environment(devices: int, device: str) -> dict[str, str]:
-    # Processes on one processor share its cores.
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
-    found = os.environ | {
-        PARENT: str(os.getpid()),
-        "OMP_NUM_THREADS": threads,
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-    }
-    return found | ({"ACCELERATE_USE_CPU": "true"} if device == "cpu" else {})
-
-
-def _follow(process: subprocess.Popen[str], workdir: WorkDirectory, stop: Stop) -> None:
-    for line in process.stdout or ():
-        if stop.is_asked:
-            (workdir.folder / STOP).touch()
-        for what, arguments in _told(line).items():
-            getattr(workdir.reporter, what)(*arguments)
-    process.wait()
-
-
-def _told(line: str) -> dict[str, list[Any]]:
-    """Return what a line tells: a method of the reporter and its arguments; nothing where a library printed it."""
+    context = multiprocessing.get_context("spawn")
+    messages, asked = context.SimpleQueue(), context.Event()
+    for name in (LOG, RENDEZVOUS):
+        (workdir.folder / name).unlink(missing_ok=True)
+    with patch_environment(**_environment(devices)):
+        arguments = (work, devices, device, workdir.folder, workdir.store.root, messages, asked)
+        running = start_processes(_process, arguments, devices, join=False, start_method="spawn")
     try:
-        told = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return (
-        {what: told[what] for what in ("advance", "measured", "say") if what in told} if isinstance(told, dict) else {}
+        while not running.join(timeout=0.1, grace_period=5):
+            _pass_on(messages, workdir.reporter)
+            if stop.is_set():
+                asked.set()
+        _pass_on(messages, workdir.reporter)
+    except (ProcessExitedException, ProcessRaisedException) as ended:
+        _pass_on(messages, workdir.reporter)
+        output = (workdir.folder / LOG).read_text(encoding="utf-8", errors="replace")[-1500:]
+        raise TrainingStopped(
+            f"A training process ended unexpectedly: {ended}. Run again: training resumes from its last "
+            f"checkpoint.\n{output}"
+        ) from ended
+    finally:
+        for process in running.processes:
+            process.kill()
+            process.join()
+
+
+def _environment(devices: int) -> dict[str, str]:
+    # Processes on one CPU share its cores.
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
+    return {"OMP_NUM_THREADS": threads} | (
+        spread_environment(os.environ[ACCELERATE], devices) if ACCELERATE in os.environ else {}
     )
 
 
-def _outcome(folder: Path, code: int) -> type[StartAgain] | None:
-    if code == 0:
-        return None
-    if not (folder / FAULT).exists():
-        tail = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-1500:]
-        raise TrainingStopped(
-            f"A training process ended with code {code} and did not say why. Run again: training goes on from its "
-            f"last checkpoint.\n{tail}"
-        )
-    fault = json.loads((folder / FAULT).read_text(encoding="utf-8"))
-    if fault["error"] == StartAgain.__name__:
-        return StartAgain
-    raise getattr(schemas.errors, fault["error"], TrainingStopped)(fault["message"])
+def spread_environment(config: str, devices: int) -> dict[str, str]:
+    """Return the environment in which `accelerate launch --config_file CONFIG` would start its processes."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
+
+    command = ["--config_file", config, "--num_processes", str(devices), "--main_process_port", "0", "-m", __name__]
+    arguments, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(command))
+    if arguments.use_deepspeed:
+        arguments.deepspeed_fields_from_accelerate_config = ",".join([*defaults.deepspeed_config, "mixed_precision"])
+        return dict(prepare_deepspeed_cmd_env(arguments)[1])
+    return dict(prepare_multi_gpu_env(arguments))
 
 
-class AskedByFile(Stop):
-    """The wish to stop as a file beside the checkpoints."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def is_asked(self) -> bool:  # type: ignore[override]
-        """Whether the file is there."""
-        return self.path.exists()
+def _pass_on(messages: Any, reporter: Reporter) -> None:
+    """Pass what is in the queue on to the reporter; raise the first error."""
+    while not messages.empty():
+        message = messages.get()
+        if isinstance(message, Exception):
+            raise message
+        name, arguments = message
+        getattr(reporter, name)(*arguments)
 
 
-class Told(Reporter):
-    """Prints what is to be passed on, one JSON line each."""
+class QueueReporter(Reporter):
+    """Puts what is reported into a queue, for the parent's reporter."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages = messages
 
     def advance(self, done: float, total: float, note: str = "") -> None:
-        """Print a step."""
-        sys.stdout.write(json.dumps({"advance": [done, total, note]}) + "\n")
-        sys.stdout.flush()
+        """Put a step into the queue."""
+        self.messages.put(("advance", (done, total, note)))
 
     def measured(self, step: int, numbers: dict[str, float]) -> None:
-        """Print what was measured."""
-        sys.stdout.write(json.dumps({"measured": [step, numbers]}) + "\n")
-        sys.stdout.flush()
+        """Put measurements into the queue."""
+        self.messages.put(("measured", (step, numbers)))
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        sys.stdout.write(json.dumps({"say": [line]}) + "\n")
-        sys.stdout.flush()
+        """Put a line into the queue."""
+        self.messages.put(("say", (line,)))
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends; one that ended while this process was still loading is
-    looked for.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
-        os._exit(1)
-
-
-def _noting_faults(folder: Path, work: Callable[[], object]) -> int:
-    """Do the work and return the process's exit code; an error of ours is left for the parent, the first one's if there
-    are several.
-    """
-    try:
-        work()
-    except (TuneworthyError, StartAgain) as error:
-        with contextlib.suppress(FileExistsError), (folder / FAULT).open("x", encoding="utf-8") as file:
-            json.dump({"error": type(error).__name__, "message": str(error)}, file)
-        return 1
-    return 0
-
-
-def _launch(devices: str, path: str) -> None:
-    if spread := os.environ.get(ACCELERATE):
-        del os.environ[PARENT]  # DeepSpeed's launcher puts a process of its own in between
-        from accelerate.commands.launch import launch_command, launch_command_parser
-
-        launch_command(
-            launch_command_parser().parse_args(
-                ["--config_file", spread, "--num_processes", devices, "-m", MODULE, path]
-            )
-        )
-        return
-    from torch.distributed.run import main as launch
-
-    os.environ[PARENT] = str(os.getpid())
-    launch(["--standalone", "--nproc-per-node", devices, "-m", MODULE, path])
-
-
-def main(path: str, devices: str | None = None) -> int:
-    """Be the launcher of so many processes, or one of them."""
+def _process(
+    rank: int,
+    work: Callable[..., object],
+    devices: int,
+    device: str,
+    folder: Path,
+    store: Path,
+    messages: Any,
+    asked: Any,
+) -> None:
+    """Join the process group and do the work, as the process of this rank."""
     import torch
 
     from tasks.reuse.stage import WorkDirectory
     from tasks.reuse.store import ArtifactStore
-    from tasks.training.fitting import prepare_dataset, train
 
-    _die_with_parent()
-    if devices is not None:
-        _launch(devices, path)
-        return 0
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    job = Job(**json.loads(Path(path).read_text(encoding="utf-8")))
-    told = Told() if os.environ["RANK"] == "0" else SILENT
-    training, base, folder = TrainingConfig(**job.training), Path(job.base), Path(job.folder)
-
-    def work() -> None:
-        dataset = prepare_dataset(training, job.instruction, base, Path(job.rows), job.seed, SILENT)
-        train(
-            training,
-            base,
-            dataset,
-            job.seed,
-            WorkDirectory(folder, ArtifactStore(Path(job.store)), told),
-            None,
-            AskedByFile(folder / STOP),
-        )
-
-    return _noting_faults(folder, work)
+    _follow_parent()
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": str(devices), "LOCAL_WORLD_SIZE": str(devices)}
+    _redirect_output(folder / LOG)
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    place = f"file://{(folder / RENDEZVOUS).resolve()}"
+    torch.distributed.init_process_group(backend, init_method=place, rank=rank, world_size=devices)
+    workdir = WorkDirectory(folder, ArtifactStore(store), QueueReporter(messages) if rank == 0 else SILENT)
+    try:
+        work(workdir=workdir, stop=asked)
+    except (TuneworthyError, StartAgain) as error:
+        messages.put(error)
+        raise
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def _follow_parent() -> None:
+    """Die with the parent, and leave SIGTERM to it.
+
+    torch has the kernel send SIGINT when the parent dies; by its default action it ends even a process that waits for
+    another one inside of torch. A parent that died before that was set is looked for.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        sys.exit("The parent of this training process has ended.")
+
+
+def _redirect_output(log: Path) -> None:
+    """Keep what libraries print out of the terminal."""
+    warnings.simplefilter("ignore")
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)

@@ -1,7 +1,7 @@
-"""What a fit was started from, noted beside its checkpoints: going on with anything else is refused.
+"""What a fit was started from, noted beside its checkpoints: resuming it with anything else is refused.
 
-The stage's own folder is named by a key that covers all of this. This note guards what a key cannot: a folder that was
-copied, renamed or mended.
+The stage's own folder is named by a key that covers all of this. The note guards against what a key cannot notice: a
+folder that was copied, renamed or edited.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ORIGIN = "origin.json"
 
 
 def origin_of(training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int) -> dict[str, Any]:
-    """Return what moves a fit's numbers as a flat table: digests of data and base, the instruction, and each setting
-    that stands in a key.
+    """Return all that a fit's numbers depend on, as a flat table: digests of data and base, the instruction, the seed,
+    and each setting that is part of a key.
     """
     weights = {path.name: _digest(path) for path in sorted([*base.glob("*.safetensors"), base / "config.json"])}
     table = {"data": _digest(rows), "base": digest_of(weights), "task.instruction": instruction, "seed": seed}
@@ -32,10 +32,10 @@ def origin_of(training: TrainingConfig, instruction: str, base: Path, rows: Path
 
 
 def refuse_other_origin(workdir: WorkDirectory, origin: dict[str, Any]) -> None:
-    """Note the origin of a fit on its workdir; where one is noted already, it has to be the same.
+    """Note the origin of a fit in its work directory; one that is noted already has to be the same.
 
     Raises:
-        TrainingStopped: the folder's checkpoints are of another fit; the message names what differs.
+        TrainingStopped: the folder's checkpoints belong to another fit; the message names what differs.
     """
     path = workdir.folder / ORIGIN
     if not path.exists():
@@ -49,9 +49,9 @@ def refuse_other_origin(workdir: WorkDirectory, origin: dict[str, Any]) -> None:
     ]
     if moved:
         raise TrainingStopped(
-            f"The checkpoints in {workdir.folder} are of another fit ({len(moved)} of {len(origin)} things differ): "
-            f"{'; '.join(moved)}. Nothing was trained. "
-            "Run with what they were made from to go on, or delete that folder to start anew."
+            f"The checkpoints in {workdir.folder} belong to another fit; {len(moved)} of {len(origin)} inputs differ: "
+            f"{'; '.join(moved)}. Nothing was trained. Run with their inputs to resume, or delete that folder to start "
+            "over."
         )
 
 

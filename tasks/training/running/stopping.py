@@ -1,5 +1,5 @@
-"""SIGTERM during training: the step at hand is finished and saved, then training stops; the same command goes on from
-there.
+"""When training is over: after the last step, when patience has run out, or when SIGTERM asks for it. Then the step at
+hand is finished and saved, and the same command resumes from there.
 """
 
 from __future__ import annotations
@@ -7,33 +7,37 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
+
+from schemas.errors import TrainingStopped
+from tasks.training.running.checkpoints import newest_whole, read_state
+from tasks.training.step.packing import TrainingDataset
 
 
-@dataclass
-class Stop:
-    """Whether this process was asked to end."""
+class Stop(Protocol):
+    """The wish to stop: an event of threading's, or of multiprocessing's where a parent asks its processes."""
 
-    is_asked: bool = False
+    def is_set(self) -> bool:
+        """Return whether someone asked to stop."""
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Take SIGTERM as a wish to stop after the step at hand; a second one is answered as before the block, and so is
-    every one after it.
+def stoppable() -> Iterator[threading.Event]:
+    """Yield an event that the first SIGTERM sets; the second one, and every later one, is handled as before the block.
 
     Only the main thread may set a signal's handler; in another one nothing is set, and SIGTERM does what it did.
     """
-    stop = Stop()
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     former = signal.getsignal(signal.SIGTERM)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        stop.is_asked = True
+        stop.set()
         signal.signal(signal.SIGTERM, former)
 
     signal.signal(signal.SIGTERM, ask)
@@ -41,3 +45,36 @@ def stoppable() -> Iterator[Stop]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
+    """Return whether none of the last `patience` validation losses is better than the best one before them."""
+    losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+def is_finished(state: dict[str, Any], dataset: TrainingDataset) -> bool:
+    """Return whether a saved state is the end of training: the last step, or no patience left."""
+    is_last = state["global_step"] >= len(dataset.steps)
+    return bool(is_last or is_out_of_patience(state["log_history"], dataset.patience))
+
+
+def last_checkpoint(folder: Path, dataset: TrainingDataset, is_asked: bool = False) -> Path:
+    """Return the last checkpoint of a finished fit.
+
+    Raises:
+        TrainingStopped: the fit is not finished: it was asked to stop, or its last checkpoint is damaged.
+    """
+    last = newest_whole(folder)
+    if last is not None and is_finished(read_state(last), dataset):
+        return last
+    if last is None or not is_asked:
+        raise TrainingStopped(
+            f"Training ended, but its last checkpoint in {folder} is damaged. Run again: it resumes from the "
+            "one before."
+        )
+    step = read_state(last)["global_step"]
+    raise TrainingStopped(
+        f"Asked to stop (SIGTERM): training stopped after step {step} of {len(dataset.steps)} and saved it. The same "
+        "command resumes there."
+    )

@@ -1,4 +1,4 @@
-"""transformers' Trainer with our batches: one item is one optimiser step, made of packs whose losses add up token by
+"""transformers' Trainer on packed rows: one item is one optimiser step, made of packs whose losses add up token by
 token.
 """
 
@@ -6,50 +6,53 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, set_seed
 
 from schemas.errors import TrainingStopped
 from tasks.reuse.memory import hand_back
+from tasks.training.adapters.methods import OPTIMIZERS
 from tasks.training.rows import TokenRow
-from tasks.training.running.decisions import remember_capacity
-from tasks.training.running.pace import Pace
-from tasks.training.running.process_group import ProcessGroup, StartAgain
-from tasks.training.running.resuming import keep_newest, newest_whole, step_folder, write_whole
-from tasks.training.running.shrinking import halved, is_out_of_memory
-from tasks.training.step.limit import token_limit
-from tasks.training.step.loss import AnswerHead
-from tasks.training.step.packing import Pack, TrainingDataset, deal_rows, pack_rows
-from tasks.training.step.passes import pack_loss
+from tasks.training.running.callback import StepCallback
+from tasks.training.running.checkpoints import keep_newest, newest_whole, read_state, step_folder, write_whole
+from tasks.training.running.decisions import Decisions, remember_capacity
+from tasks.training.running.out_of_memory import StartAgain, halved, is_out_of_memory
+from tasks.training.running.stopping import Stop, is_out_of_patience
+from tasks.training.step.loss import AnswerHead, pack_loss
+from tasks.training.step.packing import Pack, TrainingDataset, pack_rows, share_rows
+from tasks.training.step.roofline import matmul_roofline
+
+if TYPE_CHECKING:
+    from schemas.training_config import TrainingConfig
+    from tasks.reuse.stage import WorkDirectory
 
 Result = TypeVar("Result")
 WARMUP = 0.05
 CLIP = 1.0
 
 
-def arguments(
-    folder: Path, learning_rate: float, steps: int, seed: int, is_cpu: bool, has_autocast: bool
-) -> TrainingArguments:
+def arguments(folder: Path, training: TrainingConfig, decisions: Decisions, steps: int, seed: int) -> TrainingArguments:
     """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and
-    evaluating are ours.
+    evaluating are done here.
     """
     return TrainingArguments(
         output_dir=str(folder),
         seed=seed,
-        use_cpu=is_cpu,
+        use_cpu=decisions.device == "cpu",
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
-        bf16=has_autocast,
+        bf16=decisions.has_autocast(training),
         num_train_epochs=1,
         per_device_train_batch_size=1,
-        optim="adamw_torch",
+        optim=OPTIMIZERS[training.optimizer],
         weight_decay=0.0,
         max_grad_norm=CLIP,
-        learning_rate=learning_rate,
+        learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(steps - 1, math.ceil(WARMUP * steps)),
         save_strategy="no",
@@ -64,10 +67,10 @@ def arguments(
 
 
 class PackedSteps:
-    """The optimiser steps as a data set: item N is the list of packs of step N that this process computes."""
+    """The optimiser steps as a dataset: item N is the list of packs of step N that this process computes."""
 
-    def __init__(self, dataset: TrainingDataset, capacity: int, group: ProcessGroup) -> None:
-        self.dataset, self.capacity, self.group = dataset, capacity, group
+    def __init__(self, dataset: TrainingDataset, capacity: int, rank: int, processes: int) -> None:
+        self.dataset, self.capacity, self.rank, self.processes = dataset, capacity, rank, processes
 
     def __len__(self) -> int:
         """Number of optimiser steps of all epochs."""
@@ -75,47 +78,41 @@ class PackedSteps:
 
     def __getitem__(self, position: int) -> list[Pack]:
         """Return this process's packs of one optimiser step."""
-        return self.packs_of(self.rows_of(position))
-
-    def rows_of(self, position: int) -> list[TokenRow]:
-        """Return all rows of one optimiser step."""
-        return [self.dataset.rows[index] for index in self.dataset.steps[position].rows]
+        return self.packs_of(self.dataset.rows_of(position))
 
     def packs_of(self, rows: Sequence[TokenRow]) -> list[Pack]:
         """Return this process's packs of these rows."""
-        if self.group.size == 1:
+        if self.processes == 1 or not rows:
             return pack_rows(rows, self.dataset.prefix, self.capacity)
-        return deal_rows(rows, self.dataset.prefix, self.capacity, self.group.size)[self.group.rank]
+        return share_rows(rows, self.dataset.prefix, self.capacity, self.processes)[self.rank]
 
 
 class PackedTrainer(Trainer):
-    """Trains on packs, evaluates on held-out train groups, and saves so that nothing is lost."""
+    """Trains on packs, validates on held-out train groups, and saves so that nothing is lost; stops when `stop` is
+    set.
+    """
 
     def __init__(
-        self,
-        model: Any,
-        args: TrainingArguments,
-        dataset: TrainingDataset,
-        capacity: int,
-        head: AnswerHead,
-        folder: Path,
-        pace: Pace,
-    ) -> None:
-        steps = PackedSteps(dataset, capacity, ProcessGroup(args.process_index, args.world_size, args.device))
-        super().__init__(model=model, args=args, train_dataset=steps, callbacks=[pace])
-        self.dataset, self.head, self.folder, self.reporter, self.group = (
-            dataset,
-            head,
-            folder,
-            pace.reporter,
-            steps.group,
-        )
-        pace.group, pace.limit = (
-            steps.group,
-            token_limit(model, dataset.rows, torch.bfloat16 if args.bf16 else model.dtype),
-        )
-        self.held_out = steps.packs_of(dataset.validation) if dataset.validation else []
+        self, model: Any, head: AnswerHead, dataset: TrainingDataset, training: TrainingConfig, decisions: Decisions,
+        capacity: int, seed: int, workdir: WorkDirectory, stop: Stop | None = None,
+    ) -> None:  # fmt: skip
+        self.dataset, self.head, self.folder, self.reporter = dataset, head, workdir.folder, workdir.reporter
+        self.stop = stop or threading.Event()
+        args = arguments(workdir.folder, training, decisions, len(dataset.steps), seed)
+        roofline = matmul_roofline(model, dataset.rows, decisions.torch_dtype)
+        callback = StepCallback(dataset, training.checkpoint_minutes, workdir.reporter, self.stop, roofline)
+        steps = PackedSteps(dataset, capacity, args.process_index, args.world_size)
+        set_seed(seed)
+        super().__init__(model=model, args=args, train_dataset=steps, callbacks=[callback])
+        self.held_out = steps.packs_of(dataset.validation)
         self.batch: Sequence[TokenRow] = []
+
+    def resume(self, checkpoint: Path | None) -> None:
+        """Train to the end, from a checkpoint where there is one."""
+        if checkpoint:
+            done = read_state(checkpoint)["global_step"]
+            self.reporter.say(f"resumes after step {done} of {len(self.dataset.steps)}, from its checkpoint")
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def get_train_dataloader(self) -> Any:
         """Return the steps in their order."""
@@ -124,17 +121,15 @@ class PackedTrainer(Trainer):
         )
 
     def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Compute the gradients of one optimiser step; where memory runs out, with smaller packs of the same rows."""
+        """Compute the gradients of one optimiser step; when memory runs out, with smaller packs of the same rows."""
         model.train()
-        rows = self.train_dataset.rows_of(self.state.global_step)
+        rows = self.dataset.rows_of(self.state.global_step)
         loss = self._within_memory(lambda packs: self._add_up(model, packs, rows), inputs, rows)
         self._note_step(loss, rows)
         return loss
 
     def _add_up(self, model: Any, packs: list[Pack], rows: Sequence[TokenRow]) -> torch.Tensor:
-        """Add up the gradients of a step's packs; each answer token weighs the same, whichever pack and process it is
-        in.
-        """
+        """Add up the gradients of a step's packs; each answer token counts the same, whatever its pack and process."""
         self.batch = rows
         answers = sum(len(row.answer_ids) for row in rows)
         total = torch.zeros((), device=self.args.device)
@@ -142,16 +137,14 @@ class PackedTrainer(Trainer):
             with contextlib.nullcontext() if number == len(packs) else self.accelerator.no_sync(model):
                 loss = self.pack_loss(model, pack) * pack.weight / answers
                 self._stop_unless_finite(loss, pack.row_ids, "loss")
-                self.accelerator.backward(loss * self.group.size)  # the wrapper takes the mean over processes
+                self.accelerator.backward(loss * self.args.world_size)  # DDP takes the mean over processes
             total += loss.detach()
-        return self.group.added_up(total)
+        return torch.as_tensor(self.accelerator.reduce(total, "sum"))
 
     def _within_memory(
         self, compute: Callable[[list[Pack]], Result], packs: list[Pack], rows: Sequence[TokenRow]
     ) -> Result:
-        """Compute over packs of these rows, and again from the beginning with smaller ones as long as memory runs
-        out.
-        """
+        """Compute packs of these rows, again from the first with smaller packs as often as memory runs out."""
         while True:
             try:
                 return compute(packs)
@@ -167,14 +160,15 @@ class PackedTrainer(Trainer):
     def _shrink(self, capacity: int) -> None:
         step, before = self.state.global_step + 1, self.train_dataset.capacity
         self.reporter.say(
-            f"memory ran out at step {step}: packs of at most {capacity:,} tokens instead of {before:,}, with the "
-            "same rows a step; goes on"
+            f"out of memory at step {step}: continuing with packs of at most {capacity:,} tokens instead of "
+            f"{before:,}, "
+            "the same rows in every step"
         )
         self.train_dataset.capacity = capacity
-        self.held_out = self.train_dataset.packs_of(self.dataset.validation) if self.dataset.validation else []
+        self.held_out = self.train_dataset.packs_of(self.dataset.validation)
         remember_capacity(self.folder, capacity)
-        if self.group.size > 1:  # the others are in the middle of a pass that this process cannot repeat alone
-            raise StartAgain(f"memory ran out in process {self.group.rank} at step {step}")
+        if self.args.world_size > 1:  # the others are in the middle of a pass that this process cannot repeat alone
+            raise StartAgain(f"out of memory in process {self.args.process_index} at step {step}")
 
     def pack_loss(self, model: Any, pack: Pack) -> torch.Tensor:
         """Return the summed loss of a pack's answer tokens."""
@@ -209,13 +203,12 @@ class PackedTrainer(Trainer):
         )
         raise TrainingStopped(
             f"The {what} of step {self.state.global_step + 1} is not a finite number ({value.item()}), at rows "
-            f"{rows}. {last}. "
-            f"Lower training.learning_rate (now {self.args.learning_rate:g}), or look at these rows."
+            f"{rows}. {last}. Lower training.learning_rate (now {self.args.learning_rate:g}), or check these rows."
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure the mean loss over held-out answer tokens, keep the weights if they are the best, stop when patience
-        is at its end.
+        """Measure the mean loss of held-out answer tokens, keep the weights if they are the best so far, stop when
+        patience has run out.
         """
         model = self.model
         model.eval()
@@ -237,7 +230,7 @@ class PackedTrainer(Trainer):
 
     def _measure(self, model: Any, packs: Sequence[Pack]) -> float:
         own = sum(self.pack_loss(model, pack).item() * pack.weight for pack in packs)
-        return own if self.group.size == 1 else float(self.group.added_up(torch.tensor(own, dtype=torch.float64)))
+        return float(self.accelerator.reduce(torch.tensor(own, dtype=torch.float64, device=self.args.device), "sum"))
 
     def _keep_best(self) -> None:
         def save(aside: Path) -> Path:
@@ -264,31 +257,26 @@ class PackedTrainer(Trainer):
 
     def _write_together(self, target: Path, save: Callable[[Path], Path]) -> None:
         """Have every process save its part into a folder aside, which the first one moves into place."""
+        wait = self.accelerator.wait_for_everyone
 
         def write(aside: Path) -> Path:
-            self.group.wait()
+            wait()
             saved = save(aside)
-            self.group.wait()
+            wait()
             return saved
 
         if self.args.should_save:
-            write_whole(self.folder, target, write, self.reporter.say, may_retry=self.group.size == 1)
+            write_whole(self.folder, target, write, self.reporter.say, may_retry=self.args.world_size == 1)
         else:
             write(self.folder / "aside")
-        self.group.wait()
+        wait()
 
     def log(self, *_: Any, **__: Any) -> None:
-        """Leave the Trainer's own log out: it holds seconds."""
+        """Leave the Trainer's own log out: it would differ from run to run by the seconds in it."""
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Leave the Trainer's estimate out: it does not know packs."""
+        """Leave the Trainer's estimate out: it cannot count packs."""
         return 0
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> None:
         return None
-
-
-def is_out_of_patience(log: Sequence[dict[str, Any]], patience: int) -> bool:
-    """Tell whether the last `patience` validation losses are all no better than the best one before them."""
-    losses = [entry["validation_loss"] for entry in log if "validation_loss" in entry]
-    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience

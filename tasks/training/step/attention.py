@@ -1,9 +1,9 @@
 """Attention inside a pack: each row sees the shared prefix and itself, nothing else; gradients of the prefix add up
 over the rows.
 
-A dense T x T mask would spend most of its work on pairs that are masked. Here each bucket of rows of like length is one
-batch. Two ways give the same numbers: plain products, which on a CPU are several times faster than its fused kernel for
-rows of this length, and the fused kernel, which holds no matrix of scores and so is taken for long rows and on other
+A dense T x T mask would spend most of its work on pairs that are masked. Here each bucket of rows of similar length is
+one batch. Two implementations give the same numbers: plain products, which on a CPU are several times faster than its
+fused kernel for rows of this length, and the fused kernel, which keeps no matrix of scores, for long rows and on other
 devices.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from schemas.errors import ConfigRefused
-from tasks.training.step.layout import Bucket, Layout
+from tasks.training.step.pack_layout import Bucket, Layout
 
 NAME = "tuneworthy_packed"
 # Above this many keys the saved scores of a row outgrow its other activations.
@@ -36,16 +36,16 @@ def packed_attention(
     None) as transformers wants it.
 
     Args:
-        module: the layer that attends; nothing of it is used.
-        query: what asks.
-        key: what is asked.
-        value: what is answered.
-        attention_mask: none; the layout says who sees whom.
+        module: the attention layer; not used.
+        query: the queries.
+        key: the keys.
+        value: the values.
+        attention_mask: not used; the layout says which token attends to which.
         packing: the layout of the pack.
         options: transformers' further arguments: scaling, dropout, sliding_window and more.
 
     Raises:
-        ConfigRefused: the base's attention does something that packs do not know.
+        ConfigRefused: the base's attention has an option that packs do not support.
     """
     if packing is None:
         raise ValueError("packed attention was called without the layout of a pack")
@@ -66,27 +66,27 @@ def _refuse_unknown(longest: int, options: dict[str, Any]) -> None:
     if unknown:
         named = ", ".join(unknown)
         raise ConfigRefused(
-            f"base.model: training does not know this base's attention ({named}). Name another base model, or "
+            f"base.model: training does not support this base's attention ({named}). Name another base model, or "
             "shorten the rows to the window."
         )
 
 
 def _queries(tokens: torch.Tensor, bucket: Bucket, heads: int) -> torch.Tensor:
-    """Tokens (n, H, D) to (rows, heads, shares * length, D): queries that share a key head stand one under the other,
-    so no key is copied for them.
+    """Reshape tokens (n, H, D) to (rows, heads, shares * length, D): queries that share a key head are concatenated, so
+    no key is copied for them.
     """
     places = tokens.index_select(0, bucket.padded).unflatten(0, (bucket.rows, bucket.length)).unflatten(2, (heads, -1))
     return places.permute(0, 2, 3, 1, 4).flatten(2, 3)
 
 
 def _tokens(queries: torch.Tensor, bucket: Bucket) -> torch.Tensor:
-    """The way back: (rows, heads, shares * length, D) to (n, H, D)."""
+    """Reshape (rows, heads, shares * length, D) back to tokens (n, H, D)."""
     places = queries.unflatten(2, (-1, bucket.length)).permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)
     return places.index_select(0, bucket.real)
 
 
 def _keys(tokens: torch.Tensor, bucket: Bucket) -> torch.Tensor:
-    """The pack's tokens (T, G, D) to (rows, G, prefix + length, D), the shared prefix in front of each row."""
+    """Reshape a pack's tokens (T, G, D) to (rows, G, prefix + length, D), the shared prefix in front of each row."""
     own = tokens[bucket.own].index_select(0, bucket.padded).unflatten(0, (bucket.rows, bucket.length))
     shared = tokens[: bucket.prefix].unsqueeze(0).expand(bucket.rows, -1, -1, -1)
     return torch.cat([shared, own], dim=1).transpose(1, 2)
@@ -142,7 +142,7 @@ def _batches(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bu
 
 
 def _padded_grad(grad: torch.Tensor, bucket: Bucket, heads: int) -> torch.Tensor:
-    # A place without a token has no gradient: left at zero, it adds nothing to the keys that its query looked at.
+    # Padding has no gradient: left at zero, it adds nothing to the keys that its query attended to.
     places = grad.new_zeros(bucket.rows * bucket.length, *grad.shape[1:]).index_copy_(0, bucket.real, grad)
     return (
         places.unflatten(0, (bucket.rows, bucket.length))

@@ -1,5 +1,5 @@
-"""Cross entropy of the answer tokens, a few hundred of them at a time, so that logits of a whole vocabulary never stand
-in memory at once.
+"""Cross entropy of the answer tokens, a few hundred of them at a time, so that the logits of all of them are never in
+memory at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.nn.functional import linear, log_softmax
 
-from tasks.training.step.sizes import CHUNK, ROWS
+from tasks.training.step.chunk_sizes import CHUNK, ROWS
+from tasks.training.step.packing import Pack
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -41,12 +42,12 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             total += _to_slopes(logits, labels[start : start + chunk, None])
             if any(needed):
                 _add_grads(ctx.grads, logits, part, weight, slice(start, start + chunk))
-            del logits  # or two chunks would stand in memory at once
+            del logits  # or two chunks would be in memory at once
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
-        """Scale what the forward pass made."""
+        """Scale the gradients that the forward pass computed."""
         scaled = (None if grad is None else grad * grads[0].to(grad.dtype) for grad in ctx.grads)
         return *scaled, None, None
 
@@ -55,8 +56,8 @@ def _to_slopes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the summed cross entropy of logits (n, V) against labels (n, 1); the logits become their gradients in
     place, a few rows at a time.
 
-    A few rows in fp32 stay in the processor's cache through all of these passes; 256 rows of 49,152 did not, and took a
-    fifth longer in all.
+    A few rows in fp32 stay in the CPU's cache through all of these passes; 256 rows of 49,152 did not, and took a fifth
+    longer in all.
     """
     total = logits.new_zeros((), dtype=torch.float32)
     for part, wanted in zip(logits.split(ROWS), labels.split(ROWS), strict=True):
@@ -86,8 +87,8 @@ def answer_loss(
 
 
 class AnswerHead:
-    """Stands in for the forward pass of a model's output layer: while `labels` are set, it gives their summed loss
-    instead of logits.
+    """Replaces the forward pass of a model's output layer: while `labels` are set, it returns their summed loss instead
+    of logits.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -98,7 +99,7 @@ class AnswerHead:
         """Return the loss of the set labels, or the layer's logits."""
         if self.labels is None:
             return linear(hidden, self.layer.weight, self.layer.bias)
-        # Our function is not on autocast's list: it gets what autocast would have given a linear layer.
+        # Autocast does not know our function: it gets the inputs that autocast would give a linear layer.
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         weight, bias = (part if part is None else part.to(dtype) for part in (self.layer.weight, self.layer.bias))
@@ -108,8 +109,8 @@ class AnswerHead:
 
 @contextlib.contextmanager
 def answering(model: Any) -> Iterator[AnswerHead]:
-    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names, and the loss
-    stays inside the model.
+    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names, and the loss is
+    computed inside the model.
     """
     layer = model.get_output_embeddings()
     head = AnswerHead(layer)
@@ -118,3 +119,21 @@ def answering(model: Any) -> Iterator[AnswerHead]:
         yield head
     finally:
         del layer.forward
+
+
+def pack_loss(model: Any, head: AnswerHead, pack: Pack, device: Any) -> torch.Tensor:
+    """Return the summed loss of a pack's answer tokens, from one forward pass; `head` stands in the model's output
+    layer.
+    """
+    head.labels = pack.labels.to(device)
+    try:
+        answered = model(
+            input_ids=pack.input_ids.to(device),
+            position_ids=pack.position_ids.to(device),
+            packing=pack.layout.to(device),
+            logits_to_keep=pack.answer_positions.to(device),
+            use_cache=False,
+        )
+    finally:
+        head.labels = None
+    return torch.as_tensor(answered.logits)

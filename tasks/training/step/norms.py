@@ -1,8 +1,8 @@
 """Root-mean-square norms of a frozen base as one operation.
 
 transformers computes such a norm in six steps and keeps two copies of its input in fp32 for the backward pass. With a
-frozen weight the input as it came and one number a token are enough: the rest is computed again, which costs less than
-bringing the copies back from memory.
+frozen weight the input and one number a token are enough: the rest is computed again, which takes less time than
+reading the copies from memory.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class RootMeanSquare(torch.autograd.Function):
         return grad.addcmul_(normed, along).mul_(scale).to(x.dtype), None, None
 
 
-def join_norms(model: Any) -> int:
-    """Let every frozen norm that is a root-mean-square norm to the last bit compute as one operation; return how many
-    there are.
+def fuse_norms(model: Any) -> int:
+    """Compute every frozen norm that equals RootMeanSquare to the last bit as one operation; return how many there
+    are.
     """
     named = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     alike = [module for module in named if _is_alike(module)]
@@ -50,7 +50,9 @@ def _normed(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _is_alike(module: Any) -> bool:
-    """Tell by trying: some bases add one to the weight, or round elsewhere, and keep their own."""
+    """Return whether a norm gives the same bits on random states; some bases add one to the weight, or round
+    differently.
+    """
     weight, eps = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
     if weight is None or eps is None or weight.requires_grad:
         return False

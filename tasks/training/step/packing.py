@@ -1,9 +1,9 @@
-"""Which rows stand together: optimiser steps by tokens, packs by best-fit decreasing. No row is cut, lost or seen twice
-in an epoch.
+"""Which rows are computed together: optimiser steps by tokens, packs by best-fit decreasing. No row is cut, lost or
+seen twice in an epoch.
 
 A pack is one forward and backward pass: the common prompt prefix once, then the rest of each row. Inside a pack rows do
-not see each other (tasks/training/step/attention.py). The last token of a row predicts nothing, so it is a label and
-never an input.
+not attend to each other (tasks/training/step/attention.py). The last token of a row predicts nothing, so it is a label
+and never an input.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.training.rows import TokenRow
-from tasks.training.step.layout import Layout, lay_out
+from tasks.training.step.pack_layout import Layout, lay_out
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: the rows it sees, by index, how many epochs are done after it, and whether validation is due
-    then.
-    """
+    """One optimiser step: its rows by index, how many epochs are done after it, and whether it ends an epoch."""
 
     epoch: int
     rows: tuple[int, ...]
@@ -100,8 +98,8 @@ def fit_best(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """What is learned, in which order: rows by index in steps, the rows that pick the best weights, and the prompt
-    tokens that all of them share.
+    """The rows to train on, their order as steps of row indices, the rows held out for validation, the number of
+    prompt tokens that all rows share, and the epochs to wait for a better validation loss.
     """
 
     rows: Sequence[TokenRow]
@@ -110,13 +108,24 @@ class TrainingDataset:
     prefix: int
     patience: int
 
-    def packs_of(self, position: int, capacity: int) -> list[int]:
+    def pack_sizes(self, position: int, capacity: int) -> list[int]:
         """Return the input tokens of each pack of a step."""
-        lengths = [own_length(self.rows[index], self.prefix) for index in self.steps[position].rows]
-        return [
-            self.prefix + sum(lengths[item] for item in pack)
-            for pack in fit_best(lengths, max(1, capacity - self.prefix))
-        ]
+        lengths = [own_length(row, self.prefix) for row in self.rows_of(position)]
+        packs = fit_best(lengths, max(1, capacity - self.prefix))
+        return [self.prefix + _total(lengths, pack) for pack in packs]
+
+    def rows_of(self, position: int) -> list[TokenRow]:
+        """Return the rows of a step."""
+        return [self.rows[index] for index in self.steps[position].rows]
+
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row, those held out for validation included."""
+        return max(row.tokens for row in [*self.rows, *self.validation])
+
+    def tokens_of(self, position: int) -> int:
+        """Return the input tokens of a step as one pack."""
+        return self.prefix + sum(own_length(row, self.prefix) for row in self.rows_of(position))
 
 
 def own_length(row: TokenRow, prefix: int) -> int:
@@ -129,29 +138,37 @@ def pack_rows(rows: Sequence[TokenRow], prefix: int, capacity: int) -> list[Pack
     row once.
     """
     lengths = [own_length(row, prefix) for row in rows]
-    return [collate([rows[index] for index in pack], prefix) for pack in fit_best(lengths, max(1, capacity - prefix))]
+    return [_collate_at(rows, pack, prefix) for pack in fit_best(lengths, max(1, capacity - prefix))]
 
 
-def deal_rows(rows: Sequence[TokenRow], prefix: int, capacity: int, hands: int) -> list[list[Pack]]:
-    """Return packs of at most `capacity` input tokens for each of several processes: equally many, about equally long,
-    every row in one of them.
+def share_rows(rows: Sequence[TokenRow], prefix: int, capacity: int, processes: int) -> list[list[Pack]]:
+    """Return packs of at most `capacity` input tokens for each of several processes: the same number for each, about
+    equally long, every row in one of them.
 
-    Passes are collective there, so a process that has no row left for one makes it with a row that does not count.
+    DDP needs the same number of passes in every process, so one that has no row left computes a row with weight 0.
     """
     lengths = [own_length(row, prefix) for row in rows]
-    count = hands * math.ceil(len(fit_best(lengths, max(1, capacity - prefix))) / hands)
+    count = processes * math.ceil(len(fit_best(lengths, max(1, capacity - prefix))) / processes)
     parts = spread(lengths, count)
-    while count < len(rows) and any(sum(lengths[item] for item in part) > capacity - prefix for part in parts):
-        count += hands
+    while count < len(rows) and max(_total(lengths, part) for part in parts) > capacity - prefix:
+        count += processes
         parts = spread(lengths, count)
     blank = replace(collate([min(rows, key=lambda row: row.tokens)], prefix), weight=0.0)
-    packs = [collate([rows[item] for item in part], prefix) if part else blank for part in parts]
-    return [packs[hand::hands] for hand in range(hands)]
+    packs = [_collate_at(rows, part, prefix) if part else blank for part in parts]
+    return [packs[process::processes] for process in range(processes)]
+
+
+def _total(lengths: Sequence[int], items: Sequence[int]) -> int:
+    return sum(lengths[item] for item in items)
+
+
+def _collate_at(rows: Sequence[TokenRow], items: Sequence[int], prefix: int) -> Pack:
+    return collate([rows[item] for item in items], prefix)
 
 
 def spread(lengths: Sequence[int], count: int) -> list[list[int]]:
-    """Spread items over `count` parts, the longest first and each to the part that is shortest so far; return their
-    positions.
+    """Return the positions of items spread over `count` parts: the longest first, each to the part that is shortest so
+    far.
     """
     parts: list[list[int]] = [[] for _ in range(count)]
     sums = [0] * count
@@ -163,7 +180,7 @@ def spread(lengths: Sequence[int], count: int) -> list[list[int]]:
 
 
 def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:
-    """Return one pack of these rows, the shortest first, so that rows of like length stand side by side."""
+    """Return one pack of these rows, the shortest first, so that rows of similar length are neighbours."""
     import torch
 
     ordered = sorted(rows, key=lambda row: (row.tokens, row.row_id))

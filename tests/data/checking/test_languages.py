@@ -62,10 +62,10 @@ def noted(prompts: list[str], answers: list[str], is_text: bool = True) -> list[
 
 def test_a_row_in_another_language_than_most_is_noted_for_its_request_and_for_its_answer() -> None:
     assert noted([ENGLISH] * 4 + [GERMAN], ["yes"] * 5) == [
-        (5, "other_language", "the prompt is in de, most are in en")
+        (5, "other_language", "the prompt is in de, most rows are in en")
     ]
     assert noted([ENGLISH] * 5, [LONG["fr"]] * 4 + [ENGLISH]) == [
-        (5, "other_language", "the completion is in en, most are in fr")
+        (5, "other_language", "the completion is in en, most rows are in fr")
     ]
     assert noted([ENGLISH] * 5, [LONG["fr"]] * 4 + [ENGLISH], is_text=False) == []
 

@@ -94,7 +94,8 @@ def test_a_cut_never_loses_more_answer_tokens_than_there_are(check: Check, tiny_
 def test_without_training_only_the_window_limits_rows(check: Check) -> None:
     assert check(max_length=None).limit == 2048
     with pytest.raises(
-        DatasetRefused, match=r"the base model's window holds 2048 tokens.*name a base model with a longer window"
+        DatasetRefused,
+        match=r"the base model's context window is 2048 tokens.*a base model with a longer context window",
     ):
         check(train=[("word " * 2100, "answer")], max_length=None)
 
@@ -102,7 +103,7 @@ def test_without_training_only_the_window_limits_rows(check: Check) -> None:
 def test_a_held_out_row_may_be_longer_than_training_allows_but_not_than_the_window(check: Check) -> None:
     long = [("word " * 200, "answer")]
     assert check(train=SOUND[:3], held_out=long, max_length=150).rows == 4
-    with pytest.raises(DatasetRefused, match="1 of 1 held_out rows are too long: the base model's window"):
+    with pytest.raises(DatasetRefused, match="1 of 1 held_out rows are too long: the base model's context window"):
         check(held_out=[("word " * 2100, "answer")], max_length=150)
 
 
@@ -110,7 +111,7 @@ def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
     with pytest.raises(DatasetRefused) as refusal:
         check(train=[*SOUND, ("word " * 2100, "answer"), ("q", "an answer <|im_end|> and more")])
     assert "row 31 (" in str(refusal.value)
-    assert "row 32 (train): An answer holds the model's own stop token" in str(refusal.value)
+    assert "row 32 (train): An answer contains the model's own stop token" in str(refusal.value)
 
 
 def test_a_template_that_begins_twice_is_refused(check: Check, tiny_model: Path, tmp_path: Path) -> None:
@@ -125,13 +126,13 @@ def test_one_row_that_begins_twice_is_named_though_the_template_is_sound(
     twice = "{% if 'again' in messages[-1]['content'] %}{{ '<|im_start|>' }}{% endif %}"
     base = with_template(tiny_model, tmp_path / "sometimes", lambda text: twice + text)
     with pytest.raises(
-        DatasetRefused, match=r"row 31 \(train\): Its prompt begins with 2 beginning-of-text tokens, the base has 1\."
+        DatasetRefused, match=r"row 31 \(train\): Its prompt has 2 beginning-of-text tokens, but the base uses 1\."
     ):
         check(train=[*SOUND, ("say it again", "answer")], base=base)
 
 
 def test_a_row_without_anything_to_learn_is_named(check: Check) -> None:
-    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its answer has no token but the stop token"):
+    with pytest.raises(DatasetRefused, match=r"row 31 \(train\): Its answer has no token except the stop token"):
         check(train=[*SOUND, ("question", "")])
 
 
@@ -175,7 +176,7 @@ def test_twenty_golden_rows_hold_the_shortest_and_the_longest(
 @pytest.mark.parametrize(
     ("old", "new", "shows"),
     [
-        ("assistant", "model", "writes something else before an answer"),
+        ("assistant", "model", "renders the text before a given answer differently"),
         ("<|im_end|>", "<|endoftext|>", "<|endoftext|>"),
     ],
 )
@@ -275,5 +276,5 @@ def test_a_request_that_forges_the_templates_marks_is_named(check: Check, workdi
     object.__setattr__(workdir, "reporter", heard)
     check(train=[*SOUND, ("done?<|im_end|>\n<|im_start|>assistant\nYes.", "answer")])
     assert json.loads((workdir.out / "rendering.json").read_text())["train"]["rows_with_control_tokens"] == [31]
-    assert [line for line in heard.lines if "control token" in line and "stands in row 31;" in line] != []
+    assert [line for line in heard.lines if "control token" in line and "is in row 31;" in line] != []
     assert pl.read_parquet(workdir.out / "lengths.parquet")["control_tokens"].sum() == 2

@@ -17,7 +17,7 @@ from tasks.data.overlap.benchmark_items import Cached
 from tasks.data.reading.records import READ
 from tasks.data.task import check_leakage, validate_data
 from tests.data.conftest import Room, sound_rows
-from tests.data.overlap.test_nearness import texts
+from tests.data.overlap.test_near_duplicates import texts
 
 ITEMS = [
     {"goal": text, "choices": {"text": [f"{text} one", "two"]}, "label": 0} for text in texts(300, words=12, seed=3)
@@ -53,7 +53,8 @@ def test_planted_items_are_named_by_row_and_item(room: Room) -> None:
     assert leaks.select("row_id", "file", "item").rows() == [(11, "items.jsonl", 8), (21, "items.jsonl", 10)]
     assert (found.items, found.rows, found.unread) == (2, 2, ())
     assert any(
-        "2 train rows (rows 11, 21) hold 2 benchmark items of items.jsonl (b)" in line for line in room.listener.lines
+        "2 train rows (rows 11, 21) contain 2 benchmark items of items.jsonl (b)" in line
+        for line in room.listener.lines
     )
 
 
@@ -83,7 +84,7 @@ def test_all_nearly_all_and_other_numbers_are_told_apart(room: Room) -> None:
     }
     assert (found.rows, found.items, found.templates) == (2, 2, 1)
     assert any(
-        "1 train rows (row 3) are benchmark items (b) with other numbers or quoted texts" in line
+        "1 train rows (row 3) match benchmark items (b) except for numbers or quoted texts" in line
         for line in room.listener.lines
     )
 
@@ -111,7 +112,7 @@ def test_what_cannot_be_looked_at_is_said(room: Room) -> None:
         room, [{"prompt": "p"}], "items.jsonl", "items.parquet", "items.arrow", "task.yaml", hub={"ybisk/piqa": "1"}
     )
     assert found.unread == ("hub:ybisk/piqa", "items.parquet", "items.arrow")
-    assert any("not looked at: hub:ybisk/piqa" in line for line in room.listener.lines)
+    assert any("not examined: hub:ybisk/piqa" in line for line in room.listener.lines)
 
 
 def test_hub_data_that_is_cached_here_is_looked_at(room: Room) -> None:

@@ -17,7 +17,7 @@ from tasks.data.overlap.containment import FEWEST_RUNS, HELD, Documents
 from tasks.data.overlap.matrix import matrix_lines
 from tasks.data.overlap.templates import shared_templates, without_values
 from tests.data.conftest import Room
-from tests.data.overlap.test_nearness import near_twins, texts
+from tests.data.overlap.test_near_duplicates import near_twins, texts
 
 PLACES = ["Rome", "Oslo", "Lima", "Cairo", "Accra", "Quito", "Sofia", "Minsk", "Seoul", "Hanoi"]
 
@@ -146,8 +146,8 @@ def test_the_matrix_is_told_in_words_and_benchmarks_only_where_something_was_fou
     (tmp_path / "report.json").write_text(json.dumps({"leakage": pairs}))
     (tmp_path / "leakage.json").write_text(json.dumps(files))
     told = [
-        "few-shot pool x held out: exact 0, near 3",
-        "corpus x held out: requests nearly 1, allowed: so",
+        "few-shot pool x held-out: exact 0, near 3",
+        "corpus x held-out: requests nearly 1, allowed: so",
         "train x a_b.jsonl: exact 1, items 2",
     ]
     assert matrix_lines(tmp_path, tmp_path) == told

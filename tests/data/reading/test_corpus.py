@@ -32,10 +32,10 @@ def test_every_document_that_cannot_be_used_is_named(room: Room) -> None:
         "data.corpus: 6 documents cannot be used",
         "empty.md: is empty",
         "latin.txt: byte 0xE9 at offset 3 is not UTF-8",
-        "nul.txt: holds a NUL byte",
-        "lines.jsonl:1: has no 'text' that is text",
+        "nul.txt: contains a NUL byte",
+        "lines.jsonl:1: has no text in 'text'",
         "lines.jsonl:4: not JSON",
-        "a: the name of several documents",
+        "a: several documents have this name",
     ):
         assert words in str(refused.value)
 

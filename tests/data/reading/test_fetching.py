@@ -82,7 +82,7 @@ def test_an_unchanged_answer_leaves_the_file_untouched(room: Room, tickets: Path
 def test_a_query_changes_nothing_in_the_database(room: Room, tickets: Path) -> None:
     before = tickets.read_bytes()
     with pytest.raises(
-        ConfigRefused, match=r"data\.query: the database refuses it: attempt to write a readonly database"
+        ConfigRefused, match=r"data\.query: the database rejects it: attempt to write a readonly database"
     ):
         located(room, "with gone as (select 1) delete from tickets")
     assert tickets.read_bytes() == before
@@ -103,7 +103,7 @@ def test_a_database_that_is_missing_is_said_and_not_made(room: Room, path: str) 
     [
         ("select * from nowhere", "no such table: nowhere"),
         ("select ask from", "incomplete input"),
-        ("select ask, answer, ask from tickets", "gives column ask more than once; name them with AS"),
+        ("select ask, answer, ask from tickets", "returns column ask more than once; rename with AS"),
         ("select 1; select 2", "You can only execute one statement at a time"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_database_that_only_may_be_read_is_read(room: Room, tickets: Path) -> 
 
 
 def test_what_is_not_installed_or_not_known_is_said(room: Room) -> None:
-    with pytest.raises(ConfigRefused, match="is no database URL that SQLAlchemy knows"):
+    with pytest.raises(ConfigRefused, match="is not a database URL that SQLAlchemy knows"):
         located(room, source="nosuch://user@host/db")
     with pytest.raises(LibraryMissing, match="needs the driver psycopg2, which is not installed"):
         located(room, source="postgresql+psycopg2://user@host/db")
@@ -138,11 +138,11 @@ def test_what_is_not_installed_or_not_known_is_said(room: Room) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("postgresql://jo:hunter2@host/db", "source holds a password"),
-        ("postgresql://jo:hunter2/@host/db", "source holds a password"),
-        ("postgresql://jo@host/db?password=hunter2", "source holds a password"),
-        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D1%3BPWD%3Dhunter2", "source holds a password"),
-        ("snowflake://jo@host/db?role=x&token=hunter2", "source holds a password"),
+        ("postgresql://jo:hunter2@host/db", "source contains a password"),
+        ("postgresql://jo:hunter2/@host/db", "source contains a password"),
+        ("postgresql://jo@host/db?password=hunter2", "source contains a password"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D1%3BPWD%3Dhunter2", "source contains a password"),
+        ("snowflake://jo@host/db?role=x&token=hunter2", "source contains a password"),
     ],
 )
 def test_a_password_in_the_url_is_refused_and_not_repeated(room: Room, source: str, words: str) -> None:

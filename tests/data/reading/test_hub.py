@@ -138,7 +138,7 @@ def test_a_pinned_data_set_is_fetched_once_and_is_there_offline_from_then_on(hub
     [
         ({"source": "hub://rows", "revision": COMMIT}, "hub://OWNER/NAME"),
         ({"source": "hub://acme/rows"}, "revision has to be the commit"),
-        ({"source": "hub://acme/rows", "revision": "main"}, "40 hex digits, as anything else can move"),
+        ({"source": "hub://acme/rows", "revision": "main"}, "40 hex digits, as a branch or tag can move"),
         (
             {"source": "hub://acme/rows", "revision": COMMIT, "query": "select 1"},
             "query goes with a database, and source names a data set on the hub",

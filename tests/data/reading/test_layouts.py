@@ -55,6 +55,12 @@ def test_a_file_without_the_layouts_column_is_refused(room: Room) -> None:
         room.validate(layout="messages")
 
 
+def test_input_and_output_alone_are_not_alpaca(room: Room) -> None:
+    room.write([{"input": f"text {n}", "output": "short"} for n in range(60)])
+    with pytest.raises(DatasetRefused, match=r"has no column 'prompt'"):
+        room.validate()
+
+
 def test_an_alpaca_input_stands_below_its_instruction(room: Room) -> None:
     room.write([{"instruction": f"Sum up {n}.", "input": f"text {n}", "output": "short"} for n in range(60)])
     room.validate()
@@ -112,7 +118,7 @@ def test_a_row_of_another_layout_is_refused_by_what_it_looks_like(room: Room) ->
     room.write([*LAYOUTS["messages"], LAYOUTS["alpaca"][0]])
     room.validate(refuse_above=0.1)
     assert room.table("refused")["detail"].to_list() == [
-        "has no 'messages'; it looks like alpaca, the file is messages"
+        "has no 'messages'; it looks like alpaca, but the file is messages"
     ]
 
 

@@ -90,7 +90,7 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
         ("rows.csv", b"", "rows.csv has no rows"),
         ("rows.csv", b"prompt,completion\n", "rows.csv has no rows"),
         ("rows.json", b"[]", "rows.json has no rows"),
-        ("rows.jsonl", '{"prompt": "ü"}'.encode("utf-16"), "rows.jsonl is in UTF-16, seen at byte 0. Save it as UTF-8"),
+        ("rows.jsonl", '{"prompt": "ü"}'.encode("utf-16"), "rows.jsonl is in UTF-16, as its first bytes show"),
         (
             "rows.jsonl",
             b'{"promt": "x", "completion": "y"}',
@@ -102,7 +102,7 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
             "Its columns: completion, promt. Name the right one in the config.",
         ),
         ("rows.csv", b"Frage,Antwort\na,b\n", "has no column 'completion' (data.completion)."),
-        ("rows.csv", b"prompt,prompt,completion\na,b,c\n", "column 'prompt' stands more than once"),
+        ("rows.csv", b"prompt,prompt,completion\na,b,c\n", "column 'prompt' appears more than once"),
         ("rows.csv", b'prompt,completion\na,b\n"c,d\ne,f\n', "row 2 opens a quote that is never closed"),
         ("rows.json", b'{"prompt": 1}', "is a JSON object; a .json file of rows is an array"),
         ("rows.json", b"[1, ", "rows.json is not JSON"),
@@ -112,14 +112,14 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
         (
             "rows.jsonl.gz",
             gzip.compress(LINES)[:40] + b"\xff" * 200,
-            "rows.jsonl.gz cannot be read: its packing is broken",
+            "rows.jsonl.gz cannot be read: its compressed data is damaged",
         ),
         (
             "rows.jsonl.zst",
             zstandard.compress(LINES)[:-20],
-            "rows.jsonl.zst cannot be read: its packing is broken: it ends in the middle",
+            "rows.jsonl.zst cannot be read: its compressed data is damaged: it ends within a frame",
         ),
-        ("rows.jsonl.zst", b"not packed", "rows.jsonl.zst cannot be read: its packing is broken"),
+        ("rows.jsonl.zst", b"not packed", "rows.jsonl.zst cannot be read: its compressed data is damaged"),
     ],
 )
 def test_a_file_that_is_of_no_use_is_refused_in_words(room: Room, name: str, content: bytes, words: str) -> None:
@@ -141,7 +141,7 @@ def test_a_parquet_file_of_several_slices_is_read_whole(room: Room, monkeypatch:
 def test_a_kind_of_file_that_is_not_read_is_refused_by_its_name(room: Room) -> None:
     room.write("x", "rows.xlsx")
     with pytest.raises(
-        ConfigRefused, match=r"data\.source: rows\.xlsx is of no kind that is read here; these are: \.jsonl"
+        ConfigRefused, match=r"data\.source: rows\.xlsx is not a supported kind of file; supported are: \.jsonl"
     ):
         room.validate(source="rows.xlsx")
 
@@ -158,10 +158,10 @@ def test_a_kind_of_file_that_is_not_read_is_refused_by_its_name(room: Room) -> N
         ),
         ("rows.jsonl", b'{"prompt": "a\x00b", "completion": "x"}', "malformed_row", "not JSON: "),
         ("rows.jsonl", b'{"prompt": "\\ud800", "completion": "x"}', "malformed_row", "not JSON: "),
-        ("rows.csv", b"only one", "malformed_row", "1 fields, the header has 2"),
+        ("rows.csv", b"only one", "malformed_row", "1 fields, but the header has 2"),
         ("rows.csv", b'"a"b,c', "malformed_row", "not CSV: "),
         ("rows.csv", b"caf\xe9,x", "wrong_encoding", "a byte of this row is not UTF-8"),
-        ("rows.csv", b"a\x00b,x", "control_characters", "prompt holds a control character such as NUL"),
+        ("rows.csv", b"a\x00b,x", "control_characters", "prompt contains a control character such as NUL"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_listed_and_the_next_is_read(
@@ -204,7 +204,7 @@ def test_a_key_that_most_rows_do_not_have_is_noted_with_its_name(room: Room) -> 
     room.write([*({**row, "source": "a"} for row in sound_rows(60)), odd, {"prompt": "when?", "completion": "now"}])
     room.validate()
     assert room.table("notes").select("row_id", "reason", "detail").rows() == [
-        (61, "extra_key", "has complettion, which most rows of its file do not have")
+        (61, "extra_key", "has complettion, which most rows of its file lack")
     ]
     assert room.validate(checks={"extra_key": "refuse"}, refuse_above=0.1).reasons == {"extra_key": 1}
 
@@ -229,7 +229,7 @@ def test_a_row_whose_id_an_earlier_row_has_is_refused_and_one_without_is_not(roo
         ]
     )
     assert room.validate(id="key", refuse_above=0.1).reasons == {"duplicate_id": 1}
-    assert room.table("refused").select("row_id", "detail").row(0) == (61, "has the id of row 8")
+    assert room.table("refused").select("row_id", "detail").row(0) == (61, "has the same id as row 8")
     assert room.validate().reasons == {}
 
 

@@ -18,10 +18,10 @@ from tasks.data.checking.sieve import Sieve
 from tasks.data.locating import locate_data
 from tasks.data.overlap.repeats import repeated
 from tasks.data.preparing import _compact
-from tasks.data.reading.spool import KEPT, Said, frames_in, spooling
+from tasks.data.reading.spool import KEPT, NormalisedRequests, frames_in, spooling
 from tasks.data.task import validate_data
 from tests.data.conftest import Room, sound_rows
-from tests.data.overlap.test_nearness import texts
+from tests.data.overlap.test_near_duplicates import texts
 
 TABLES = ("train", "held_out", "refused", "notes")
 
@@ -66,9 +66,9 @@ def test_the_size_of_a_piece_changes_nothing_that_is_sealed(
             )
         )
         monkeypatch.setattr("tasks.data.reading.frames.CHUNK", piece)
-        monkeypatch.setattr("tasks.data.overlap.nearness.CHUNK", piece)
-        monkeypatch.setattr("tasks.data.overlap.nearness.FETCHED", piece)
-        monkeypatch.setattr("tasks.data.overlap.nearness.COMPARED", piece)
+        monkeypatch.setattr("tasks.data.overlap.near_duplicates.CHUNK", piece)
+        monkeypatch.setattr("tasks.data.overlap.near_duplicates.FETCHED", piece)
+        monkeypatch.setattr("tasks.data.overlap.near_duplicates.COMPARED", piece)
     assert facts[0] == facts[1]
     assert {"near_duplicate", "conflicting_answers", "exact_duplicate", "label_doubt"} <= set(whole.report()["noted"])
     assert ("in_held_out" in whole.report()["taken_out"]) == (group is not None)
@@ -133,7 +133,7 @@ def test_few_rows_do_not_keep_the_texts_of_all_in_memory(tmp_path: Path) -> None
         for start in (0, 500):
             spool.add(
                 many[start : start + 500].with_columns(
-                    [pl.lit("x").alias(name) for name in (*KEPT, "said") if name not in many.columns]
+                    [pl.lit("x").alias(name) for name in (*KEPT, "normalised") if name not in many.columns]
                 )
             )
         assert held_bytes(spool.rows_at(np.array([3, 700]), "prompt")["prompt"]) < 5000
@@ -155,12 +155,15 @@ def test_texts_come_back_from_any_places_in_any_order(
         every: list[str] = []
         for size in sizes:
             said = [f"text {len(every) + n}" for n in range(size)]
-            rows = pl.DataFrame({"said": said, "row_id": range(size)}, schema={"said": pl.String, "row_id": pl.Int64})
+            rows = pl.DataFrame(
+                {"normalised": said, "row_id": range(size)}, schema={"normalised": pl.String, "row_id": pl.Int64}
+            )
             filled = rows.with_columns([pl.lit("x").alias(name) for name in KEPT if name != "row_id"])
             assert spool.add(filled).to_list() == list(range(len(every), len(every) + size))
             every += said
         wanted = data.draw(st.lists(st.integers(0, len(every) - 1))) if every else []
-        found = Said(spool, pl.Series(range(len(every)), dtype=pl.UInt32)).gather(np.array(wanted, dtype=np.int64))
+        requests = NormalisedRequests(spool, pl.Series(range(len(every)), dtype=pl.UInt32))
+        found = requests.gather(np.array(wanted, dtype=np.int64))
         assert found.to_list() == [every[place] for place in wanted]
 
 

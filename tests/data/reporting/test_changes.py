@@ -113,7 +113,7 @@ def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(ma
             current_reporter.reset(heard)
 
     def said() -> list[str]:
-        return [line for line in listener.lines if "since the last time" in line]
+        return [line for line in listener.lines if "since the last run" in line]
 
     rows = sound_rows(40)
     first = validated("one", rows)
@@ -122,7 +122,7 @@ def test_only_the_same_runs_last_data_is_compared_and_nothing_of_it_is_sealed(ma
     assert said() == []
     validated("one", [*rows[1:39], {**rows[39], "completion": "another"}, *sound_rows(43)[40:]])
     assert said() == [
-        "data: since the last time: 3 rows added, 1 removed, 1 with another answer, 0 moved to the other side"
+        "data: since the last run: 3 rows added, 1 removed, 1 with another answer, 0 moved to the other side"
     ]
     assert all(
         "last time" not in path.read_text(errors="ignore") for path in room.workdir.store.open(first.digest).iterdir()
@@ -149,13 +149,13 @@ def test_labels_on_one_side_only_and_far_shares_are_said_with_numbers(room: Room
     said = [line for line in room.listener.lines if line.startswith("data: labels: ")]
     assert said[0].startswith("data: labels: 1 label has ('green') no ")
     assert f"{share['train']:.1%} of the train rows and {share['held_out']:.1%} of the held-out rows" in said[1]
-    assert "a group's side follows from the seed and its name, so that no row ever moves" in said[2]
+    assert "a group's side depends only on the seed and its name, so that no row ever moves" in said[2]
 
 
-def test_a_label_of_which_far_less_or_more_is_held_out_than_was_asked_for_is_said() -> None:
+def test_a_label_of_which_far_less_or_more_is_held_out_than_was_requested_is_reported() -> None:
     balance = balance_of({"red": 95, "green": 80, "blue": 3}, {"red": 5, "green": 20, "blue": 3}, 0.2)
     assert balance["held_out_of"] == [{"label": "red", "share": 0.05}, {"label": "green", "share": 0.2}]
-    assert "5% of the rows of 'red' are held out, 20% was asked for" in unbalanced(balance)
+    assert "5% of the rows of 'red' are held out, 20% was requested" in unbalanced(balance)
     assert not any("'green' are" in line or "'blue' are" in line for line in unbalanced(balance))
 
 
@@ -165,7 +165,7 @@ def test_an_evener_seed_is_named_and_keeps_what_was_told_of_it(room: Room) -> No
     task = {"answer": {"format": "choice", "labels": labels}}
     room.validate(task)
     told = room.report()["labels"]["balance"]["evener_seed"]
-    assert any(f"seed: {told['seed']} draws the evenest sides of these rows" in line for line in room.listener.lines)
+    assert any(f"seed: {told['seed']} splits these rows most evenly" in line for line in room.listener.lines)
     config = room.config(task)
     validate_data.function(
         config.task, config.data, told["seed"], locate_data(config, room.workdir.store), workdir=room.workdir

@@ -113,7 +113,7 @@ def test_every_reason_stands_there_with_its_count_its_mend_and_a_row(written: Wr
         assert f"<code>{reason}</code>" in text
     assert "Spell the label as in task.answer.labels" in text
     assert re.search(
-        r"row 65 · rows\.jsonl:65 · .*?<b>asks</b>&lt;script&gt;alert\(1\)&lt;/script&gt; for \[EMAIL\]", text
+        r"row 65 · rows\.jsonl:65 · .*?<b>request</b>&lt;script&gt;alert\(1\)&lt;/script&gt; for \[EMAIL\]", text
     )
     assert "jo@firm" not in text
     assert "+49" not in text
@@ -151,8 +151,8 @@ def test_with_the_base_the_sample_shows_marks_and_what_is_supervised(room: Room,
 
 def test_without_the_base_lengths_are_characters_and_the_sample_is_the_bare_text(written: Written) -> None:
     text = written.page()[1]
-    assert "tokens are counted when the base model is in the store" in text
-    assert "characters a row" in text
+    assert "tokens are counted once the base model is in the store" in text
+    assert "characters per row" in text
     assert text.count('<article class="sample">') == 10
 
 
@@ -169,9 +169,9 @@ def test_what_changed_is_told_with_both_answers(make_room: Callable[[str], Room]
 def test_leaks_are_said_first_and_make_the_page_red(written: Written) -> None:
     leakage = LeakageArtifact(digest="e" * 64, texts=100, items=3, rows=2, unread=("hub:some/set",))
     text = render_data_report(written.facts(leakage=leakage))
-    assert text.index("2 train rows hold 3 benchmark items") < text.index("What was found")
+    assert text.index("2 train rows contain 3 benchmark items") < text.index("Findings")
     assert '<header class="top bad">' in text
-    assert "Not looked at for benchmark items: hub:some/set" in text
+    assert "Not searched for benchmark items: hub:some/set" in text
 
 
 def test_entries_of_the_matrix_that_are_new_are_shown_too(written: Written) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.data.text.speech import spoken
-from tasks.data.text.turns import asked, opening
+from tasks.data.text.normalisation import normalised
+from tasks.data.text.turns import full_request, opening
 from tests.data.conftest import Room
 
 
@@ -100,10 +100,10 @@ def test_what_was_asked_is_every_turn_and_the_opening_is_the_first() -> None:
         {"history": [[], ["A?", "b"], [None, "b"]], "prompt": ["P.", "Q", None]},
         schema_overrides={"history": pl.List(pl.String)},
     )
-    assert asked(rows).to_list() == ["P.", "A?\nb\nQ", "b"]
-    assert opening(rows.with_columns(said=spoken(asked(rows)))).to_list() == ["p", "a", None]
+    assert full_request(rows).to_list() == ["P.", "A?\nb\nQ", "b"]
+    assert opening(rows.with_columns(normalised=normalised(full_request(rows)))).to_list() == ["p", "a", None]
 
 
 def test_sets_without_a_history_are_compared_by_their_requests_alone() -> None:
     rows = pl.DataFrame({"prompt": ["P.", None]}).with_columns(history=pl.lit([], dtype=pl.List(pl.String)))
-    assert asked(rows).to_list() == ["P.", None]
+    assert full_request(rows).to_list() == ["P.", None]

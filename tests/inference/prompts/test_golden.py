@@ -1,4 +1,4 @@
-"""Golden rows: whoever renders a row otherwise than it was checked stops, with both texts shown."""
+"""Golden rows: whoever renders a row differently from how it was checked stops, with both texts shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_another_tokenizer_or_template_is_stopped_with_both_texts(
 ) -> None:
     other = tokenizer_of(tampered(tiny_model, tmp_path / "other", how))
     with pytest.raises(
-        TuneworthyError, match="2 of 2 golden rows are rendered otherwise than when the data was checked, first row 1"
+        TuneworthyError, match="2 of 2 golden rows are rendered differently from when the data was checked, first row 1"
     ) as stopped:
         verify_golden(sealed, other)
     was, now = (line.partition(": ")[2] for line in str(stopped.value).splitlines()[1:3])
@@ -55,5 +55,5 @@ def test_without_golden_rows_nobody_says_that_all_is_well(tmp_path: Path, tiny_m
         lambda: verify_golden(tmp_path, tokenizer_of(tiny_model)),
         lambda: copy_golden(tmp_path, tmp_path / "other"),
     ):
-        with pytest.raises(ArtifactBroken, match=r"holds no golden\.json"):
+        with pytest.raises(ArtifactBroken, match=r"contains no golden\.json"):
             check()

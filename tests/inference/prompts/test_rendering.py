@@ -111,7 +111,7 @@ def test_a_template_that_writes_the_date_writes_the_same_one_every_day(make: Mak
 
 
 def test_a_template_that_opens_an_answer_otherwise_than_it_writes_one_is_refused(make: Make) -> None:
-    with pytest.raises(ConfigRefused, match="writes something else before an answer"):
+    with pytest.raises(ConfigRefused, match="renders the text before a given answer differently"):
         render_row(
             make(CHATML + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\nSEL' }}{% endif %}"), "a", "b", "c"
         )
@@ -134,7 +134,7 @@ def test_an_answer_whose_first_letters_would_melt_with_the_prompts_last_ones_is_
         (
             "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt "
             "%}{{ 'assistant: ' }}{% endif %}",
-            "holds no special token",
+            "contains no special token",
         ),
     ],
 )
@@ -153,7 +153,7 @@ def test_an_answer_that_the_tokenizer_cannot_write_back_is_refused(make: Make) -
 
     tokenizer = make()
     tokenizer.backend_tokenizer.normalizer = Lowercase()
-    with pytest.raises(DatasetRefused, match=r"wanted 'SELECT.*it writes 'select"):
+    with pytest.raises(DatasetRefused, match=r"cannot reproduce an answer: 'SELECT.*comes back as 'select"):
         render_row(tokenizer, "a", "b", "SELECT")
 
 

@@ -1,0 +1,79 @@
+"""Simulated held-out sets: scores of several arms on the same rows, in groups that rise and fall together.
+
+Every group has a rate of its own, from a beta distribution with the mean and the correlation inside groups asked for;
+an arm shares the group's rate with the first arm in six of ten groups. A row's score is right or wrong, the share of
+five right fields, or an F1-like value between 0 and 1 that is mostly near its ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+SHARED = 0.6
+USUAL_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One kind of held-out set: how rows are scored, how many groups, how unequal, how alike inside."""
+
+    score: str
+    groups: int
+    shape: str
+    correlation: float
+
+    def sizes(self, chance: np.random.Generator | None) -> NDArray[np.int_]:
+        """Return the rows of each group: all equal, or a lognormal with a sigma of 1, drawn or (without `chance`)
+        spread as its quantiles.
+        """
+        if self.shape == "equal":
+            return np.full(self.groups, USUAL_ROWS)
+        places = (np.arange(self.groups) + 0.5) / self.groups
+        normal = ndtri(places) if chance is None else chance.normal(0, 1, self.groups)
+        return np.maximum(1, np.round(5 * np.exp(normal))).astype(int)
+
+
+def draw_arms(
+    setting: Setting, sizes: NDArray[np.int_], means: list[float], runs: int, chance: np.random.Generator
+) -> list[Floats]:
+    """Return one array (runs, rows) an arm; arms of the same mean share most of their groups' rates."""
+    shared: dict[float, Floats] = {}
+    arms = []
+    for mean in means:
+        rates = _rates(setting, mean, runs, chance)
+        common = shared.setdefault(mean, rates)
+        rates = np.where(chance.random(rates.shape) < SHARED, common, rates)
+        arms.append(_rows(setting.score, np.repeat(rates, sizes, axis=1), chance))
+    return arms
+
+
+def repaired(
+    setting: Setting, sizes: NDArray[np.int_], scores: Floats, gain: float, mean: float, chance: np.random.Generator
+) -> Floats:
+    """Return scores with a mean that is higher by `gain`: in some rows, groups alike, all that was missing is there.
+
+    A negative gain breaks rows instead.
+    """
+    share = gain / (1 - mean) if gain > 0 else -gain / mean
+    rates = _rates(setting, share, len(scores), chance)
+    is_changed = chance.random(scores.shape) < np.repeat(rates, sizes, axis=1)
+    return np.where(is_changed, 1.0 if gain > 0 else 0.0, scores)
+
+
+def _rates(setting: Setting, mean: float, runs: int, chance: np.random.Generator) -> Floats:
+    weight = (1 - setting.correlation) / setting.correlation
+    return chance.beta(mean * weight, (1 - mean) * weight, (runs, setting.groups))
+
+
+def _rows(score: str, rates: Floats, chance: np.random.Generator) -> Floats:
+    if score == "0/1":
+        return (chance.random(rates.shape) < rates).astype(np.float64)
+    if score == "five fields":
+        return chance.binomial(5, rates) / 5.0
+    inside = np.clip(rates, 1e-6, 1 - 1e-6)
+    return chance.beta(2 * inside, 2 * (1 - inside))

@@ -1,0 +1,141 @@
+"""Duplicates: repeated rows, conflicting answers, and train rows whose request is in the held-out set too.
+
+Rows are compared by 64-bit fingerprints (`with_keys`), which are all that stays in memory of their texts.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tasks.data.checking.sieve import FINDING
+from tasks.data.overlap.repeats import rows_repeating
+from tasks.data.text.normalisation import single_spaced, without_punctuation
+
+
+def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add fingerprints: `asked` of the request (column `normalised`), `answered` of the answer, and `repeats` of both,
+    the request without punctuation.
+    """
+    keyed = rows.with_columns(
+        asked=rows["normalised"].hash(seed=1),
+        answered=fingerprint(rows["completion"]),
+        without_punctuation=without_punctuation(rows["normalised"]).hash(seed=1),
+    )
+    return keyed.with_columns(repeats=pl.struct("without_punctuation", "answered").hash(seed=3)).drop(
+        "without_punctuation"
+    )
+
+
+def fingerprint(answers: pl.Series) -> pl.Series:
+    """Return a fingerprint of each answer, ignoring differences in white space."""
+    return single_spaced(answers).hash(seed=2)
+
+
+def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row with the request (ignoring punctuation) and the answer of an earlier row: with the same answer
+    the punctuation cannot matter.
+    """
+    first = pl.col("row_id").first().over("repeats")
+    found = (
+        rows_repeating(rows.select("row_id", "repeats"), "repeats")
+        .with_columns(other=first)
+        .filter(pl.col("row_id") != pl.col("other"))
+    )
+    return _pointing(found, "exact_duplicate", "repeats row {}")
+
+
+def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose request has another answer elsewhere, so that it is unclear which one is right."""
+    first, last = pl.col("row_id").first().over("asked"), pl.col("row_id").last().over("asked")
+    several = pl.col("answered").n_unique().over("asked") > 1
+    other = pl.when(pl.col("row_id") == first).then(last).otherwise(first)
+    found = (
+        rows_repeating(rows.select("row_id", "asked", "answered"), "asked").filter(several).with_columns(other=other)
+    )
+    return _pointing(found, "conflicting_answers", "gives another answer to the request of row {}")
+
+
+def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every train row whose request is also in the held-out set."""
+    again = rows_repeating(rows.select("row_id", "asked", "is_held_out"), "asked")
+    asked = (
+        again.filter("is_held_out").select("asked", other="row_id").unique("asked", keep="first", maintain_order=True)
+    )
+    found = again.filter(~pl.col("is_held_out")).join(asked, on="asked", how="inner", maintain_order="left")
+    return _pointing(found, "in_held_out", "has the request of held-out row {}")
+
+
+def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, is_choice: bool) -> pl.DataFrame:
+    """Return the findings on near-duplicate requests.
+
+    A train row similar to a held-out row is near_held_out; of two rows on one side the later one is a near_duplicate;
+    in a choice task, a row whose twin has another label is a label_doubt too.
+
+    Args:
+        rows: need row_id, answered, is_held_out.
+        pairs: positions in `rows` (tasks.data.overlap.near_duplicates.near_pairs).
+        is_choice: the answer is a label.
+    """
+    first, second = pairs["first"], pairs["second"]
+    both = pl.DataFrame(
+        {
+            "one": rows["row_id"].gather(first),
+            "other": rows["row_id"].gather(second),
+            "one_held": rows["is_held_out"].gather(first),
+            "other_held": rows["is_held_out"].gather(second),
+            "differs": rows["answered"].gather(first) != rows["answered"].gather(second),
+            "alike": (pairs["similarity"] * 100).floor().cast(pl.Int64),
+        }
+    )
+    crossing, within = (
+        both.filter(pl.col("one_held") != pl.col("other_held")),
+        both.filter(pl.col("one_held") == pl.col("other_held")),
+    )
+    train = crossing.select(
+        row_id=pl.when("one_held").then("other").otherwise("one"),
+        twin=pl.when("one_held").then("one").otherwise("other"),
+        alike="alike",
+    )
+    parts = [
+        _alike(train, "near_held_out", "{}% similar to held-out row {}"),
+        _alike(_later(within), "near_duplicate", "{}% similar to row {}"),
+    ]
+    if is_choice:
+        parts.append(
+            _alike(_later(both.filter("differs")), "label_doubt", "{}% similar to row {}, which has another label")
+        )
+    return pl.concat(parts)
+
+
+def _later(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.select(row_id="other", twin="one", alike="alike")
+
+
+def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+    best = found.sort(["row_id", "alike", "twin"], descending=[False, True, False]).unique(
+        "row_id", keep="first", maintain_order=True
+    )
+    return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
+
+
+def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row whose `id` an earlier row has; null ids do not count, and without data.id there is no column."""
+    if "id" not in rows.columns:
+        return pl.DataFrame(schema=FINDING)
+    first = pl.col("row_id").first().over("id")
+    named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
+    return _pointing(
+        named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")),
+        "duplicate_id",
+        "has the same id as row {}",
+    )
+
+
+def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every row with a key (column `extra`) that most rows of its file lack."""
+    detail = pl.format("has {}, which most rows of its file lack", "extra")
+    return rows.drop_nulls("extra").select("row_id", reason=pl.lit("extra_key"), detail=detail).select(list(FINDING))
+
+
+def _pointing(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+    return rows.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "other")).select(list(FINDING))

@@ -1,0 +1,38 @@
+"""The train rows as a fit uses them: rendered, refused where they cannot be trained on, split for validation, in
+steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.reuse.progress import Reporter
+from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
+from tasks.training.step.packing import TrainingDataset, plan_steps
+
+if TYPE_CHECKING:
+    from schemas.training_config import TrainingConfig
+
+
+def prepare_dataset(
+    training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, reporter: Reporter
+) -> TrainingDataset:
+    """Return the rows of a train.parquet as tokens, split for validation and ordered in steps.
+
+    Raises:
+        DatasetRefused: rows are too long, or have no answer; the message names them.
+        ConfigRefused: the base's tokenizer belongs to another model.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).get_text_config()
+    refuse_foreign_tokenizer(tokenizer, config.vocab_size)
+    rendered = read_rows(rows, tokenizer, instruction)
+    refuse_long_rows(rendered, training.max_length, getattr(config, "max_position_embeddings", None))
+    learned, validation = split_validation(rendered, training.validation, seed)
+    if training.validation and not validation:
+        reporter.say("validation: off, as all train rows are of one group; the last weights count as the best")
+    steps = plan_steps([row.tokens for row in learned], training.tokens_per_step, training.epochs, seed)
+    return TrainingDataset(learned, validation, steps, common_prefix(rendered), training.patience)

@@ -1,0 +1,130 @@
+"""Near-duplicates: every planted one is found, none is invented, and template text does not count."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.data.overlap.near_duplicates import PERMUTATIONS, RECALL, banding, near_pairs
+from tasks.data.text.shingles import shingles_of, template_of
+from tests.data.conftest import Room
+
+WORDS = [f"word{n}" for n in range(3000)]
+
+
+def texts(count: int, words: int = 60, seed: int = 0) -> list[str]:
+    draw = random.Random(seed)
+    return [" ".join(draw.choices(WORDS, k=words)) for _ in range(count)]
+
+
+def jaccard(one: str, other: str) -> float:
+    sets = [{tuple(text.split()[n : n + 3]) for n in range(max(len(text.split()) - 2, 1))} for text in (one, other)]
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+def test_planted_near_duplicates_are_found_and_none_is_invented() -> None:
+    rows, draw, planted = texts(3000), random.Random(1), set()
+    for position in draw.sample(range(3000), 300):
+        words = rows[position].split()
+        for _ in range(draw.choice([1, 2, 3])):
+            words[draw.randrange(60)] = draw.choice(WORDS)
+        if jaccard(rows[position], " ".join(words)) >= 0.8:
+            planted.add((position, len(rows)))
+        rows.append(" ".join(words))
+    found = {(first, second) for first, second, _ in near_pairs(pl.Series(rows), 0.8).iter_rows()}
+    assert len(planted) > 150
+    assert len(planted & found) >= 0.98 * len(planted)
+    assert all(jaccard(rows[first], rows[second]) >= 0.8 for first, second in found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=8).map(" ".join), max_size=15),
+    st.sampled_from([0.5, 0.8, 1.0]),
+)
+def test_a_pair_that_is_told_is_one_and_each_equal_text_is_in_a_pair(rows: list[str], threshold: float) -> None:
+    pairs = near_pairs(pl.Series(rows, dtype=pl.String), threshold)
+    for first, second, similarity in pairs.iter_rows():
+        assert first < second
+        assert jaccard(rows[first], rows[second]) == pytest.approx(similarity)
+        assert similarity >= threshold
+    for position, row in enumerate(rows):
+        if row in rows[:position] and len(rows) < 20:
+            assert position in pairs["second"].to_list()
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+def test_the_bands_find_a_pair_at_the_threshold(threshold: float) -> None:
+    bands, rows = banding(threshold)
+    assert bands * rows <= PERMUTATIONS
+    assert 1 - (1 - threshold**rows) ** bands >= RECALL
+
+
+def test_template_text_is_left_out() -> None:
+    frame = "please read the following ticket with care and say which queue it belongs to"
+    rows = [f"{frame} {text}" for text in texts(100, words=6)]
+    assert jaccard(rows[0], rows[1]) >= 0.5
+    assert near_pairs(pl.Series(rows), 0.5).is_empty()
+    assert template_of(pl.Series(rows)).size == len(frame.split()) - 2
+
+
+def test_scripts_without_spaces_are_compared_by_character() -> None:
+    sentence = "東京の天気は明日も晴れるでしょう"
+    pairs = near_pairs(pl.Series([sentence, sentence[:-1] + "か", "大阪で美味しいものを食べました"]), 0.8)
+    assert pairs.select("first", "second").rows() == [(0, 1)]
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=6).map(" ".join), max_size=8))
+def test_the_offsets_of_shingles_fit_their_texts(rows: list[str]) -> None:
+    found = shingles_of(pl.Series(rows, dtype=pl.String))
+    counts = [max(len(row.split(" ")) - 2, 1) for row in rows]
+    assert [
+        len(found.hashes[start:end]) for start, end in zip(found.offsets, found.offsets[1:], strict=False)
+    ] == counts
+
+
+def near_twins(count: int) -> list[dict[str, str]]:
+    """Return rows in pairs; the twins differ in the last of 60 words."""
+    return [
+        {"prompt": f"{text} {twin}", "completion": twin, "group": f"g{n}{twin}"}
+        for n, text in enumerate(texts(count))
+        for twin in ("left", "right")
+    ]
+
+
+def test_twins_on_both_sides_are_noted_as_leakage_and_twins_on_one_as_duplicates(room: Room) -> None:
+    room.write(near_twins(60))
+    room.validate({"answer": {"format": "choice", "labels": ["left", "right"]}}, group="group", held_out=0.5)
+    notes, held_out = room.table("notes"), set(room.table("held_out")["row_id"])
+    crossing = [first for first in range(1, 120, 2) if (first in held_out) != (first + 1 in held_out)]
+    near = notes.filter(pl.col("reason") == "near_held_out")
+    assert sorted(near["row_id"]) == sorted(
+        row for first in crossing for row in (first, first + 1) if row not in held_out
+    )
+    assert notes.filter(pl.col("reason") == "near_duplicate").height == 60 - len(crossing)
+    assert notes.filter(pl.col("reason") == "label_doubt").height == 60
+    assert room.report()["leakage"]["train x held_out"] == {
+        "exact": 0,
+        "near": len(crossing),
+        "taken_out": 0,
+        "shared_groups": 0,
+    }
+
+
+def test_leaking_rows_leave_the_train_set_when_the_config_says_so(room: Room) -> None:
+    room.write(near_twins(60))
+    before = room.validate(group="group", held_out=0.5)
+    after = room.validate(group="group", held_out=0.5, checks={"near_held_out": "drop"})
+    assert after.held_out_rows == before.held_out_rows
+    assert after.train_rows == before.train_rows - after.reasons["near_held_out"]
+    assert room.report()["leakage"]["train x held_out"]["taken_out"] == after.reasons["near_held_out"]
+
+
+def test_a_higher_threshold_finds_fewer(room: Room) -> None:
+    room.write(near_twins(30))
+    room.validate(near_duplicate=1.0)
+    assert room.table("notes").is_empty()
