@@ -95,7 +95,7 @@ def with_engine(contest: Contest) -> Figures:
     checkpoint = train(
         contest.training,
         contest.base,
-        lesson_of(contest),
+        dataset_of(contest),
         SEED,
         workdir,
         Precision("cpu", contest.dtype, "as the benchmark's line says"),
@@ -106,7 +106,7 @@ def with_engine(contest: Contest) -> Figures:
     return Figures([entry["loss"] for entry in steps], [entry["tokens"] for entry in steps], timed.ends, held_out)
 
 
-def lesson_of(contest: Contest) -> TrainingDataset:
+def dataset_of(contest: Contest) -> TrainingDataset:
     """Return the rows as one epoch of steps in their order, validated at its end."""
     from tasks.training.rows import common_prefix
     from tasks.training.step.packing import Step, TrainingDataset

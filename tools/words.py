@@ -32,7 +32,7 @@ PHRASES = {
 NAMES = {
     r"^(un)?branch(es|ed)?$|_branch(es|ed)?$": "adapter",
     r"unfold(ed)?": "dequantised",
-    r"^(lesson|crew|audience|hears|shelves|speaker|bench|benches)s?$": (
+    r"(^|_)(lesson|crew|audience|hears|shelves|speaker|bench|benches)s?(_|$)": (
         "dataset, process group, reporter, index, prompt builder, work directory"
     ),
 }

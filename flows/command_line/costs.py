@@ -122,8 +122,8 @@ def _tokens(config: RunConfig, rendering: object) -> float | None:
 
 def _rates(store: ArtifactStore, base: ModelArtifact) -> Iterator[tuple[str, float]]:
     """Yield (method, tokens a second) of past trainings of this base, the newest last."""
-    names = [name.removesuffix(".json") for name in store.names("records", "train_adapter")]
-    records = [record for record in (store.record("train_adapter", name) for name in names) if record]
+    names = store.names("records", "train_adapter")
+    records = filter(None, (store.record("train_adapter", name.removesuffix(".json")) for name in names))
     for record in sorted(records, key=lambda record: float(record["sealed_at"])):
         adapter = AdapterArtifact.model_validate(record["artifact"])
         if adapter.base_digest == base.digest and adapter.seconds > 0:

@@ -46,11 +46,7 @@ class Finding:
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Print what was found and return 0, or 5 when something is missing."""
-    findings = [
-        finding
-        for look in (_python, _packages, _fastapi, _store, _memory, _processor, _models, _servers)
-        for finding in look()
-    ]
+    findings = [*_python(), *_packages(), *_fastapi(), *_store(), *_memory(), *_processor(), *_models(), *_servers()]
     is_fine = all(finding.is_fine for finding in findings)
     if arguments.json:
         print(json.dumps({"is_fine": is_fine, "findings": [vars(finding) for finding in findings]}))

@@ -7,13 +7,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from schemas.artifacts import ArmArtifact, DataReportArtifact, RegisteredVersion, ReportArtifact
+from schemas.artifacts import ArmArtifact, Artifact, DataReportArtifact, RegisteredVersion, ReportArtifact
 from schemas.reports import Verdict
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import Plan
 
+A = TypeVar("A", bound=Artifact)
 SPARED_BY_AN_UNTRAINED_ARM = (
     "train_adapter",
     "score_arm[tuned]",
@@ -44,7 +45,7 @@ class Outcome:
     @property
     def version(self) -> RegisteredVersion | None:
         """The registered version, if there is one."""
-        return next((found for found in self.plan.artifacts.values() if isinstance(found, RegisteredVersion)), None)
+        return _first_of(RegisteredVersion, self.plan)
 
     def registration(self, champion: str | None) -> str:
         """Say what became of the adapter; `champion` is the version that has that alias at this moment."""
@@ -81,12 +82,13 @@ class Outcome:
         }
 
 
+def _first_of(kind: type[A], plan: Plan) -> A | None:
+    return next((found for found in plan.artifacts.values() if isinstance(found, kind)), None)
+
+
 def outcome_of(plan: Plan) -> Outcome | None:
     """Return the outcome that a plan's hits hold, or None while there is no report."""
-    page, rows = (
-        next((found for found in plan.artifacts.values() if isinstance(found, kind)), None)
-        for kind in (ReportArtifact, DataReportArtifact)
-    )
+    page, rows = _first_of(ReportArtifact, plan), _first_of(DataReportArtifact, plan)
     if page is None or rows is None:
         return None
     folder, data = (current_store().open(found.digest) for found in (page, rows))

@@ -97,12 +97,9 @@ def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
     found = registry.client.search_model_versions(
         f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'"
     )
-    own = {"carried_digest": "", "top_k": ""} | candidate.identity
-    return [
-        str(version.version)
-        for version in found
-        if all(version.tags.get(name, "") == value for name, value in own.items())
-    ]
+    absent = {"carried_digest": "", "top_k": ""}
+    own = (absent | candidate.identity).items()
+    return [str(version.version) for version in found if own <= (absent | version.tags).items()]
 
 
 def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:

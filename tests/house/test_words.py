@@ -17,6 +17,7 @@ from tools import words
         ('print(f"{x} rendered otherwise than {y}")', "write 'differently from'"),
         ("def low_rank_branch(): pass", "'_branch': write 'adapter'"),
         ("crew = 3", "'crew'"),
+        ("def lesson_of(): pass", "'lesson_': write 'dataset"),
         ("def train(*, bench): pass", "'bench'"),
     ],
 )
