@@ -1,5 +1,5 @@
-"""Can training be broken off for good? Kill it with SIGKILL at random moments, go on, and compare the adapter's digest
-with an undisturbed run's.
+"""Does training survive SIGKILL? Kill it at random moments, resume, and compare the adapter's digest with that of an
+undisturbed run.
 
     python benchmarks/crash.py --kills 50
 
@@ -88,7 +88,7 @@ def kill_once(fit: Fit, store: Path, moment: float) -> str | None:
 
 
 def fell(store: Path) -> str:
-    """Tell from what a killed run left behind what it was at."""
+    """Return what a killed run was doing, by the files that it left."""
     workdirs = list((store / "work").glob("train_adapter-*"))
     if any((workdir / "out").is_dir() and any((workdir / "out").iterdir()) for workdir in workdirs):
         return "while the adapter was sealed"

@@ -5,7 +5,7 @@ Fits GeoQuery, with the settings of configs/geoquery.yaml but 8 rows a step, for
 and with QLoRA on the 4-bit one, whose adapters start as peft starts them or from what quantising took from the outputs
 (qera). A fit learns all train rows and is measured on the held-out templates after each epoch, by one process on one
 thread: about ten minutes of a processor each with the 135M model. Equal seeds have equal orders and, but for qera,
-equal starts. With --folder fits and losses are kept, so that more seeds can be added and a killed benchmark goes on.
+equal starts. With --folder fits and losses are kept, so that more seeds can be added and a killed benchmark resumes.
 
 Prints one table: the held-out loss after each epoch, and at the end of a line how far the last one is from LoRA's of
 the same seed; below, the means over seeds with the standard error of that distance.
@@ -56,7 +56,7 @@ def prepare(folder: Path) -> None:
 
 
 def settings(folder: Path) -> list[str]:
-    """Return what the config is told of where the rows lie."""
+    """Return the config's settings of where the rows are."""
     return [f"data.source={folder}/source/geoquery.jsonl", f"task.answer.database={folder}/source/geography.sqlite"]
 
 
@@ -161,7 +161,7 @@ def parsed() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--folder", type=Path, help="where fits are kept; a temporary folder when left out")
-    parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="arms beside LoRA's")
+    parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="arms to compare with LoRA")
     parser.add_argument("--fit", choices=list(ARMS), help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -1,5 +1,5 @@
-"""The trainers that benchmarks/training.py sets side by side: one function each, from the same rows in the same steps
-to the same figures.
+"""The trainers that benchmarks/training.py compares: one function each, from the same rows in the same steps to the
+same figures.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def dataset_of(contest: Contest) -> TrainingDataset:
 
 
 def usual_model(contest: Contest) -> Any:
-    """Return the base with peft's adapters, nothing of ours in it."""
+    """Return the base with peft's adapters and nothing of this project's."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -134,9 +134,9 @@ def usual_model(contest: Contest) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=contest.dtype,
     )
-    folded = {"quantization_config": four_bits} if training.method == "qlora" else {}
+    quantised = {"quantization_config": four_bits} if training.method == "qlora" else {}
     model = AutoModelForCausalLM.from_pretrained(
-        contest.base, dtype=contest.dtype, device_map={"": "cpu"}, use_safetensors=True, **folded
+        contest.base, dtype=contest.dtype, device_map={"": "cpu"}, use_safetensors=True, **quantised
     )
     model.config.use_cache = False
     torch.manual_seed(SEED)
@@ -181,7 +181,8 @@ def with_usual(kind: str, contest: Contest) -> Figures:
     from datasets import Dataset
     from transformers import AutoTokenizer, set_seed
 
-    from tasks.training.running import trainer
+    from tasks.training.running.decisions import Decisions
+    from tasks.training.running.trainer import arguments
 
     set_seed(SEED)
     figures, steps = Figures(), len(contest.rows) // contest.rows_per_step
@@ -189,9 +190,8 @@ def with_usual(kind: str, contest: Contest) -> Figures:
         {"input_ids": row.prompt_ids + row.answer_ids, "labels": [-100] * len(row.prompt_ids) + row.answer_ids}
         for row in contest.rows
     ]
-    ours = trainer.arguments(
-        contest.folder, contest.training.learning_rate, steps, SEED, is_cpu=True, has_autocast=False
-    ).to_dict()
+    decisions = Decisions("cpu", "fp32", 0)  # fp32: without autocast, as the models are loaded in their number format
+    ours = arguments(contest.folder, contest.training, decisions, steps, SEED).to_dict()
     chosen = {name: value for name, value in ours.items() if name in SAME} | {
         "per_device_train_batch_size": contest.rows_per_step
     }

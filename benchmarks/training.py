@@ -1,11 +1,12 @@
-"""Training beside the usual trainers: ``python benchmarks/training.py [ROWS.jsonl ...] [--steps N] [--rounds N] [--only
-NAME ...] [--curve]``.
+"""Training compared with the usual trainers.
+
+    python benchmarks/training.py [ROWS.jsonl ...] [--steps N] [--rounds N] [--only NAME ...] [--curve]
 
 Every line of a table is the same model, the same rows in the same steps, the same adapters from the same seed, the same
 optimiser and answer-only loss: this engine, and where trl is installed (``pip install trl``) its SFTTrainer, padded,
 padding-free and packing; transformers' own Trainer ("plain") where it is not. Each measurement is a process of its own,
 and a round measures every line of every table once before the next begins. Without ROWS the tables are the demo's
-tickets and, where the shared data lies beside the checkout, GeoQuery. A line says
+tickets and, where the shared data is next to the checkout, GeoQuery. A line has
 
     tokens/s    row tokens (request and answer, no padding) of all steps but the first, over their seconds; the median
                 of the rounds
@@ -13,12 +14,11 @@ tickets and, where the shared data lies beside the checkout, GeoQuery. A line sa
                 its own)
     held out    mean loss of held-out answer tokens after the last step
     peak        resident memory while training, at its highest
-    of limit    what the frozen layers' products of these tokens need at least (two passes over them, and the output
-                layer for answer tokens),
-                over what this processor's products reach in that number format; a prefix shared by rows is computed
-                once and may lift it over 1
+    roofline    the operations that the frozen layers' products of these tokens need (two passes, and the output layer
+                for answer tokens), over those that this CPU's products reach in that number format; a prefix shared by
+                rows is computed once and may lift it over 1
 
-and under each table stands what the bars ask for. ROWS has a `prompt` and a `completion` in each line. The base is the
+and below each table are the comparisons with trl. ROWS has a `prompt` and a `completion` in each line. The base is the
 demo's, or the folder that --base names. --curve prints, instead, what an epoch of 100 to 3,200 rows costs on this base
 and on a seeded random Llama of 360M parameters.
 """
@@ -45,7 +45,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from machine import processor  # noqa: E402 - found on the path above
 from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402
-from training_table import TRL, table  # noqa: E402
+from training_tables import TRL, table  # noqa: E402
 
 if TYPE_CHECKING:
     from tasks.training.rows import TokenRow
@@ -85,19 +85,6 @@ def read_rows(arguments: argparse.Namespace, count: int) -> list[TokenRow]:
     ]
 
 
-def product_rate(dtype: Any, inner: int, columns: int) -> float:
-    """Return the operations a second that a product of the model's shapes reaches, the best of several tries."""
-    import torch
-
-    left, right = torch.randn(1024, inner).to(dtype), torch.randn(columns, inner).to(dtype)
-    best = float("inf")
-    for _ in range(20):
-        started = time.perf_counter()
-        torch.nn.functional.linear(left, right)
-        best = min(best, time.perf_counter() - started)
-    return 2 * 1024 * inner * columns / best
-
-
 def least_work(base: Path, rows: Sequence[TokenRow]) -> float:
     """Return the operations a row token that the frozen layers' products need: forward, and backward to their
     inputs.
@@ -125,6 +112,7 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     from schemas.training_config import TrainingConfig
     from tasks.reuse.memory import hand_back, peak_memory
+    from tasks.training.step.roofline import product_rate
 
     kind, method, dtype = line.split("/")
     number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
@@ -142,7 +130,7 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
         )
         figures = with_engine(contest) if kind == "engine" else with_usual(kind, contest)
     config = AutoConfig.from_pretrained(arguments.base)
-    rate = product_rate(number, config.hidden_size, config.intermediate_size)
+    rate = product_rate(number, "cpu", config.hidden_size, config.intermediate_size)
     return {
         "tokens_per_s": figures.rate,
         "losses": figures.losses,
@@ -190,11 +178,16 @@ def random_base(folder: Path, base: Path) -> Path:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    shape = {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32}
-    heads = {"num_attention_heads": 15, "num_key_value_heads": 5}
+    shape = {
+        "hidden_size": 960,
+        "intermediate_size": 2560,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 15,
+        "num_key_value_heads": 5,
+    }
     torch.manual_seed(SEED)
     model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape, **heads)
+        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape)
     )
     model.to(torch.bfloat16).save_pretrained(folder / "random")
     tokenizer.save_pretrained(folder / "random")
@@ -202,7 +195,7 @@ def random_base(folder: Path, base: Path) -> Path:
 
 
 def geoquery(folder: Path) -> list[Path]:
-    """Return GeoQuery as rows, where the shared data is available."""
+    """Return GeoQuery as rows, if the shared data is available."""
     from tests.real.geoquery import ROWS, SOURCE, convert
 
     if not (SOURCE / ROWS).exists():
@@ -258,7 +251,7 @@ def parsed() -> argparse.Namespace:
 
 
 def chosen_lines(arguments: argparse.Namespace, has_trl: bool) -> list[str]:
-    """Return the lines of a table: those that were named, else trl's or, without it, the plain trainer's beside the
+    """Return the lines of a table: those that were named, else trl's or, without it, the plain trainer's and the
     engine's.
     """
     if arguments.only:

@@ -1,6 +1,4 @@
-"""The train rows as a fit uses them: rendered, refused where they cannot be trained on, split for validation, in
-steps.
-"""
+"""The train rows as a fit uses them: rendered, checked, split for validation, ordered in steps."""
 
 from __future__ import annotations
 

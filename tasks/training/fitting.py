@@ -1,5 +1,6 @@
-"""A fit from start to end: decide, load, probe, start, train, seal. docs/rooms/training.md says what lies where."""
+"""A fit from start to end: decide, load, probe, start, train, seal."""
 
+# step/ computes a step, adapters/ holds what is fitted and sealed, running/ keeps a fit alive.
 from __future__ import annotations
 
 import functools
@@ -60,7 +61,7 @@ def train(
     training: TrainingConfig, base: Path, dataset: TrainingDataset, seed: int, workdir: WorkDirectory,
     precision: Precision | None = None, stop: Stop | None = None,
 ) -> Path:  # fmt: skip
-    """Train from the newest checkpoint, or from the start, to the end or until `stop` is set; return the last one."""
+    """Train from the newest checkpoint, or the start, to the end or until `stop` is set; return the last checkpoint."""
     decisions = decide(workdir, base, training, dataset, precision)
     keep_freed()
     set_seed(seed)

@@ -76,7 +76,7 @@ def fuse_adapters(model: Any) -> int:
     """Compute every layer and its plain adapter as one operation; return how many there are. Names and weights stay.
 
     An adapter of another kind (DoRA) keeps peft's own forward pass. Its 4-bit layer is dequantised in evaluation, as
-    the others always are: bitsandbytes multiplies in bf16 there on some processors, whatever it was told.
+    the others always are: bitsandbytes multiplies in bf16 there on some CPUs, whatever its settings.
     """
     from peft.tuners.lora import LoraLayer
 

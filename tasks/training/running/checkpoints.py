@@ -124,9 +124,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest checkpoint that is whole and whose best weights are whole; None if training has to start
-    over.
-    """
+    """Return the newest checkpoint that is whole, as are its best weights; None if training has to start over."""
     for checkpoint in sorted((folder / "checkpoints").glob("step-*"), reverse=True):
         if not is_whole(checkpoint):
             continue

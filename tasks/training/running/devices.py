@@ -1,6 +1,9 @@
 """Training on several devices of one machine: one process a device, started by torch.multiprocessing and synchronised
 by transformers' Trainer (DDP). Every step has the rows that it has in one process.
 
+`accelerate launch` starts no processes on a CPU without MPI, and torchrun puts a launcher between parent and processes,
+through which signals and errors have to be passed on.
+
 The first process puts its progress into a queue, any process its error; the parent asks them to stop by an event. When
 the parent dies, so do they: another run may use the same work directory by then.
 """
@@ -74,8 +77,8 @@ def _run_processes(work: Callable[..., object], devices: int, device: str, workd
 
     context = multiprocessing.get_context("spawn")
     messages, asked = context.SimpleQueue(), context.Event()
-    for name in (LOG, RENDEZVOUS):
-        (workdir.folder / name).unlink(missing_ok=True)
+    (workdir.folder / LOG).write_text("", encoding="utf-8")
+    (workdir.folder / RENDEZVOUS).unlink(missing_ok=True)
     with patch_environment(**_environment(devices)):
         arguments = (work, devices, device, workdir.folder, workdir.store.root, messages, asked)
         running = start_processes(_process, arguments, devices, join=False, start_method="spawn")
@@ -106,7 +109,7 @@ def _environment(devices: int) -> dict[str, str]:
 
 
 def spread_environment(config: str, devices: int) -> dict[str, str]:
-    """Return the environment in which `accelerate launch --config_file CONFIG` would start its processes."""
+    """Return what `accelerate launch --config_file CONFIG` would add to the environment of its processes."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
@@ -114,8 +117,10 @@ def spread_environment(config: str, devices: int) -> dict[str, str]:
     arguments, given, _ = _validate_launch_command(launch_command_parser().parse_args(command))
     if arguments.use_deepspeed:
         arguments.deepspeed_fields_from_accelerate_config = ",".join(given.deepspeed_config)
-        return dict(prepare_deepspeed_cmd_env(arguments)[1])
-    return dict(prepare_multi_gpu_env(arguments))
+        _, environment = prepare_deepspeed_cmd_env(arguments)
+    else:
+        environment = prepare_multi_gpu_env(arguments)
+    return {name: value for name, value in environment.items() if os.environ.get(name) != value}
 
 
 def _pass_on(messages: Any, reporter: Reporter) -> None:
@@ -184,7 +189,7 @@ def _follow_parent() -> None:
     """Die with the parent, and leave SIGTERM to it.
 
     torch has the kernel send SIGINT when the parent dies; by its default action it ends even a process that waits for
-    another one inside of torch. A parent that died before that was set is looked for.
+    another one inside of torch. A parent that died before that is noticed here.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

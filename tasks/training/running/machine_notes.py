@@ -1,5 +1,4 @@
-"""What earlier fits found out about this machine's memory, kept in the store: it changes no numbers, so it is in no
-key.
+"""What earlier fits found out about this machine's memory, kept in the store. It changes no numbers and is in no key.
 
 machine/training.json   {"floor": bytes that a process takes up before a model is loaded,
                          "limits": {model, method, longest row and device: tokens of a pack that fit}}

@@ -1,7 +1,7 @@
 """The memory that a fit takes up, estimated from the base's sizes before anything is loaded.
 
 The counts follow what the passes keep (tasks/training/adapters/fused_linear.py, step/attention.py, step/loss.py) layer
-by layer of a Llama-like base: torch's own count of allocated bytes agrees within 5%
+by layer of a Llama-like base: torch's own count of allocated bytes agrees within 5%, with checkpointing within 10%
 (tests/training/running/test_memory_estimate.py). What the process takes up before, its libraries and rows, is measured
 and added. Resident memory on a CPU is more than what is allocated: freed tensors of many lengths fragment the heap.
 """
@@ -74,9 +74,7 @@ class Estimate:
 def estimate(
     shape: Shape, training: TrainingConfig, dtype: str, device: str, pack: Pack, *, is_checkpointed: bool = False
 ) -> Estimate:
-    """Return what a fit takes up with passes of this size, number format ("bf16", "fp32") and device ("cpu",
-    "cuda").
-    """
+    """Return what a fit takes up with passes of this size, in "bf16" or "fp32", on "cpu" or "cuda"."""
     trained, is_full = trained_parameters(shape, training), training.method == "full"
     activations = pack.tokens * token_bytes(shape, training, dtype, pack.row, is_checkpointed=is_checkpointed)
     logits = logit_bytes(shape, training, dtype, pack.answers) + (

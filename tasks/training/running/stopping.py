@@ -1,5 +1,5 @@
-"""When training is over: after the last step, when patience has run out, or when SIGTERM asks for it. Then the step at
-hand is finished and saved, and the same command resumes from there.
+"""When training is over: after the last step, when patience has run out, or after a SIGTERM. Then the current step is
+finished and saved, and the same command resumes from there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tasks.training.step.packing import TrainingDataset
 
 
 class Stop(Protocol):
-    """The wish to stop: an event of threading's, or of multiprocessing's where a parent asks its processes."""
+    """A request to stop: an event of threading's, or of multiprocessing's where a parent asks its processes."""
 
     def is_set(self) -> bool:
         """Return whether someone asked to stop."""
@@ -70,8 +70,8 @@ def last_checkpoint(folder: Path, dataset: TrainingDataset, is_asked: bool = Fal
         return last
     if last is None or not is_asked:
         raise TrainingStopped(
-            f"Training ended, but its last checkpoint in {folder} is damaged. Run again: it resumes from the "
-            "one before."
+            f"Training ended, but its last checkpoint in {folder} is damaged. Run again: it resumes from the one "
+            "before."
         )
     step = read_state(last)["global_step"]
     raise TrainingStopped(

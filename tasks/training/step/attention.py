@@ -51,7 +51,7 @@ def packed_attention(
         raise ValueError("packed attention was called without the layout of a pack")
     _refuse_unknown(packing.longest, options)
     scale, dropout = options.get("scaling") or query.shape[-1] ** -0.5, options.get("dropout") or 0.0
-    # Under autocast rotated queries and keys come in fp32 beside bf16 values.
+    # Under autocast rotated queries and keys are fp32 and values bf16.
     tokens = [states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value)]
     if query.device.type == "cpu" and packing.longest <= LONG and not dropout:
         return torch.as_tensor(Products.apply(*tokens, packing, scale)).unsqueeze(0), None

@@ -1,7 +1,4 @@
-"""Norms and gates of a base as one operation each: Liger's kernels on a CUDA card where they are installed, our own
-norm
-elsewhere.
-"""
+"""A base's norms and gates as one operation each: Liger's kernels on a CUDA card if installed, else our own norm."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def answering(model: Any) -> Iterator[AnswerHead]:
 
 
 def pack_loss(model: Any, head: AnswerHead, pack: Pack, device: Any) -> torch.Tensor:
-    """Return the summed loss of a pack's answer tokens, from one forward pass; `head` stands in the model's output
+    """Return the summed loss of a pack's answer tokens, from one forward pass; `head` is in place of the model's output
     layer.
     """
     head.labels = pack.labels.to(device)

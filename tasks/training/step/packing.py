@@ -79,7 +79,7 @@ def _filled(order: Sequence[int], tokens: Sequence[int], tokens_per_step: int) -
 
 
 def fit_best(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Pack items by best-fit decreasing and return their indices per pack; an item longer than the capacity stands
+    """Pack items by best-fit decreasing and return their indices per pack; an item longer than the capacity is
     alone.
     """
     packs: list[list[int]] = []

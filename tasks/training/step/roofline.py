@@ -37,7 +37,7 @@ def matmul_roofline(model: Any, rows: Sequence[TokenRow], dtype: torch.dtype) ->
 
 def _operations(layer: Any) -> float:
     """Return the operations of a layer for one token: two a weight and pass, in two passes, or three if trained."""
-    return (6.0 if layer.weight.requires_grad else 4.0) * float(layer.in_features * layer.out_features)
+    return float((6 if layer.weight.requires_grad else 4) * layer.in_features * layer.out_features)
 
 
 def product_rate(dtype: torch.dtype, device: Any, inner: int, columns: int) -> float:

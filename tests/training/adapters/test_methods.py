@@ -46,7 +46,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("method", "adapter"), KINDS)
-def test_the_sealed_adapter_beside_the_base_gives_the_logits_of_the_trained_model(
+def test_the_sealed_adapter_on_the_base_gives_the_logits_of_the_trained_model(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, adapter: str
 ) -> None:
     trained: list[torch.Tensor] = []

@@ -151,7 +151,7 @@ def test_the_stage_seals_an_adapter_with_its_facts(tiny_model: Path, workdir: Wo
 
 
 @pytest.mark.parametrize("how", ["tokenizer", "template"])
-def test_training_stops_before_its_first_step_when_rows_are_rendered_otherwise(
+def test_training_stops_before_its_first_step_when_rows_are_rendered_differently(
     tiny_model: Path, workdir: WorkDirectory, tmp_path: Path, how: str
 ) -> None:
     from tasks.training.task import train_adapter
@@ -161,5 +161,5 @@ def test_training_stops_before_its_first_step_when_rows_are_rendered_otherwise(
     rendering = RenderingArtifact.model_construct(digest=workdir.store.seal("rendering", golden))
     base = sealed_base(workdir.store, tampered(tiny_model, tmp_path / "other", how))
     data = DataArtifact(digest="d" * 64, train_rows=24, held_out_rows=1, refused_rows=0, reasons={}, documents=0)
-    with pytest.raises(TuneworthyError, match="1 of 1 golden rows are rendered differently"):
+    with pytest.raises(TuneworthyError, match="1 of 1 golden rows are rendered"):
         train_adapter(TrainingConfig(), rendering, base, data, 7)

@@ -1,4 +1,4 @@
-"""The table of training.py: medians over rounds, and the comparisons with TRL."""
+"""The tables of benchmarks/training.py: medians of the rounds, and the comparisons with trl."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ TRL = ("trl-padded", "trl-padding-free", "trl-packing")
 
 
 def table(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """Yield a table's lines, and what the bars ask for."""
+    """Yield a table's lines, and the comparisons with trl."""
     yield (
         f"{'line':28}{'tokens/s':>9}{'loss, first':>12}{'loss, last':>11}{'held out':>9}{'peak GiB':>9}"
-        f"{'GFLOP/s':>8}{'of limit':>9}"
+        f"{'GFLOP/s':>8}{'roofline':>9}"
     )
     for line in rounds[0]:
         losses, held_out = rounds[0][line]["losses"], rounds[0][line]["held_out"]
@@ -22,7 +22,7 @@ def table(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
             f"{line:28}{speed:>9.0f}{losses[0]:>12.4f}{losses[-1]:>11.4f}{held_out:>9.4f}{peak / 2**30:>9.2f}"
             f"{rate / 1e9:>8.0f}{share:>9.0%}"
         )
-    yield from bars(rounds)
+    yield from comparisons(rounds)
 
 
 def middle(rounds: Sequence[dict[str, dict[str, Any]]], line: str, name: str) -> float:
@@ -30,7 +30,7 @@ def middle(rounds: Sequence[dict[str, dict[str, Any]]], line: str, name: str) ->
     return statistics.median(measured[line][name] for measured in rounds)
 
 
-def bars(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
+def comparisons(rounds: Sequence[dict[str, dict[str, Any]]]) -> Iterator[str]:
     """Yield the comparisons with trl that the lines at hand allow."""
     first = rounds[0]
     for method in ("lora", "qlora"):
