@@ -21,13 +21,13 @@ demo: install ## run configs/demo.yaml: rows in, a verdict out, an adapter regis
 	@$(BIN)/tuneworthy run configs/demo.yaml
 
 test: install ## run every test but the long ones (ARGS="-k name" chooses)
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --durations=10 -m "not long" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal --durations=10 -m "not long" $(ARGS)
 
 test-all: install ## run every test
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --durations=10 $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal --durations=10 $(ARGS)
 
 quick: install ## run the tests that take less than 5 seconds each and need no real model
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 -q -m "not slow and not model and not real" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal -q -m "not slow and not model and not real" $(ARGS)
 
 check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md
 
