@@ -60,7 +60,8 @@ def refuse_one_sided(rows: pl.DataFrame, share: float) -> None:
     if groups < 2:
         raise DatasetRefused(
             "All rows belong to one group, so nothing can be held out: a group is never split between train and held "
-            "out. Name another data.group, or none."
+            "out. Name another data.group, or none; rows that nearly repeat each other are one group in any case "
+            "(data.near_duplicate)."
         )
     if not rows["is_held_out"].any() or rows["is_held_out"].all():
         raise DatasetRefused(_one_sided(groups, share, "train" if rows["is_held_out"].any() else "held-out"))
