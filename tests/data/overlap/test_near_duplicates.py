@@ -96,34 +96,6 @@ def near_twins(count: int) -> list[dict[str, str]]:
     ]
 
 
-def test_twins_on_both_sides_are_noted_as_leakage_and_twins_on_one_as_duplicates(room: Room) -> None:
-    room.write(near_twins(60))
-    room.validate({"answer": {"format": "choice", "labels": ["left", "right"]}}, group="group", held_out=0.5)
-    notes, held_out = room.table("notes"), set(room.table("held_out")["row_id"])
-    crossing = [first for first in range(1, 120, 2) if (first in held_out) != (first + 1 in held_out)]
-    near = notes.filter(pl.col("reason") == "near_held_out")
-    assert sorted(near["row_id"]) == sorted(
-        row for first in crossing for row in (first, first + 1) if row not in held_out
-    )
-    assert notes.filter(pl.col("reason") == "near_duplicate").height == 60 - len(crossing)
-    assert notes.filter(pl.col("reason") == "label_doubt").height == 60
-    assert room.report()["leakage"]["train x held_out"] == {
-        "exact": 0,
-        "near": len(crossing),
-        "taken_out": 0,
-        "shared_groups": 0,
-    }
-
-
-def test_leaking_rows_leave_the_train_set_when_the_config_says_so(room: Room) -> None:
-    room.write(near_twins(60))
-    before = room.validate(group="group", held_out=0.5)
-    after = room.validate(group="group", held_out=0.5, checks={"near_held_out": "drop"})
-    assert after.held_out_rows == before.held_out_rows
-    assert after.train_rows == before.train_rows - after.reasons["near_held_out"]
-    assert room.report()["leakage"]["train x held_out"]["taken_out"] == after.reasons["near_held_out"]
-
-
 def test_a_higher_threshold_finds_fewer(room: Room) -> None:
     room.write(near_twins(30))
     room.validate(near_duplicate=1.0)
