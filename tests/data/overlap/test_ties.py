@@ -112,9 +112,9 @@ def test_of_300_near_pairs_without_a_group_column_none_is_on_both_sides_and_each
     assert 0.1 < data.held_out_rows / 600 < 0.3
 
 
-def sides(room: Room) -> dict[str, str]:
-    """Return request -> side of every kept row."""
-    return {text: side for side in ("train", "held_out") for text in room.table(side)["prompt"]}
+def sides(room: Room) -> dict[int, str]:
+    """Return row -> side of every kept row."""
+    return {row: side for side in ("train", "held_out") for row in room.table(side)["row_id"]}
 
 
 def changed(text: str, *places: int) -> str:
@@ -143,9 +143,9 @@ def test_appended_rows_move_none_and_none_is_lost(room: Room, group: str | None,
     after = sides(room)
     assert data.train_rows + data.held_out_rows + data.refused_rows == 90
     assert set(data.reasons) <= {"near_held_out", "conflicting_answers", "exact_duplicate"}
-    assert {text: side for text, side in after.items() if text in before}.items() <= before.items()
-    held_before = {text for text, side in before.items() if side == "held_out"}
-    assert held_before - after.keys() <= set(room.table("refused").filter(reason="conflicting_answers")["prompt"])
+    assert {row: side for row, side in after.items() if row <= 60}.items() <= before.items()
+    held_before = {row for row, side in before.items() if side == "held_out"}
+    assert held_before - after.keys() <= set(room.table("refused").filter(reason="conflicting_answers")["row_id"])
 
 
 def on_both_sides(room: Room) -> tuple[str, str]:
@@ -162,10 +162,10 @@ def test_a_new_row_that_nearly_repeats_rows_of_both_sides_leaves_and_they_stay(r
     room.write(rows)
     room.validate(held_out=0.5)
     before = sides(room)
-    number = next(n for n in range(20) if before[apart[2 * n]] != before[apart[2 * n + 1]])
+    number = next(n for n in range(20) if before[2 * n + 1] != before[2 * n + 2])
     room.write([*rows, {"prompt": said[number], "completion": "yes"}])
     data = room.validate(held_out=0.5)
-    held = 2 * number + (1 if before[apart[2 * number]] == "held_out" else 2)
+    held = 2 * number + (1 if before[2 * number + 1] == "held_out" else 2)
     assert data.reasons == {"near_held_out": 1}
     assert room.table("refused").select("row_id", "action", "detail").rows() == [
         (41, "drop", f"84% similar to held-out row {held}")
