@@ -45,6 +45,7 @@ def closure(pairs: Pairs) -> list[set[int]]:
     return sets
 
 
+@settings(deadline=None)
 @given(GROUPS, LINKS)
 def test_on_one_side_what_is_linked_directly_or_through_others_is_one_group(groups: list[int], pairs: Pairs) -> None:
     same = [(one, other) for other in ALONE for one in ALONE[:other] if groups[one] == groups[other]]
@@ -54,12 +55,14 @@ def test_on_one_side_what_is_linked_directly_or_through_others_is_one_group(grou
         assert leaders == {min(some)} or not involved & {groups[row] for row in some}
 
 
+@settings(deadline=None)
 @given(LINKS)
 def test_linked_numbers_have_the_smallest_of_them_in_common(pairs: Pairs) -> None:
     expected = {number: min(some) for some in closure(pairs) if len(some) > 1 for number in some}
     assert clustered(pairs) == expected
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 11)), LINKS)
 def test_without_named_groups_no_pair_is_on_both_sides_but_those_of_a_bridge(held: set[int], pairs: Pairs) -> None:
     ties = tied(ALONE, held, pairs)
@@ -68,6 +71,7 @@ def test_without_named_groups_no_pair_is_on_both_sides_but_those_of_a_bridge(hel
             assert ties.leaders[one] == ties.leaders[other]
 
 
+@settings(deadline=None)
 @given(GROUPS, st.sets(st.integers(0, 8)), LINKS, st.integers(1, 12))
 def test_appended_rows_neither_move_a_row_nor_part_two(
     groups: list[int], held: set[int], pairs: Pairs, count: int
@@ -80,10 +84,9 @@ def test_appended_rows_neither_move_a_row_nor_part_two(
         assert after.leaders[row] == after.leaders[before.leaders[row]] or before.leaders[row] == row
 
 
+@settings(deadline=None)
 @given(GROUPS, st.sets(st.integers(0, 8)), LINKS)
-def test_rows_of_one_group_stay_one_group_and_ties_never_join_two_sides(
-    groups: list[int], held: set[int], pairs: Pairs
-) -> None:
+def test_rows_of_one_named_group_stay_in_one_group(groups: list[int], held: set[int], pairs: Pairs) -> None:
     named = [groups[leader] for leader in tied(groups, held, pairs).leaders]
     for group in set(groups):
         assert len({name for name, own in zip(named, groups, strict=True) if own == group}) == 1
