@@ -103,7 +103,7 @@ def test_the_doubt_that_fewest_groups_settle_comes_first() -> None:
     arms = [an_arm("retrieval", 0.81, half=0.05), an_arm("tuned", 0.83, half=0.05, gain=(0.02, -0.02, 0.06))]
     verdict = judge(arms, a_benchmark(True), DECISION, 0.05)
     assert verdict.verdict == "undecided"
-    assert [(doubt.arm, doubt.about) for doubt in verdict.doubts][0] == ("tuned", "gain")
+    assert next((doubt.arm, doubt.about) for doubt in verdict.doubts) == ("tuned", "gain")
     assert {(doubt.arm, doubt.about) for doubt in verdict.doubts} == {
         ("retrieval", "target"),
         ("tuned", "target"),
