@@ -170,8 +170,8 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
 
 
 def advice_lines(verdict: Verdict) -> list[str]:
-    """Return what to do now, what it leaves open, and what may make the scores look better than they are."""
-    return [verdict.recommendation, *(doubt.in_words for doubt in verdict.doubts), *verdict.caveats]
+    """Return what to do now, and what may make the scores look better than they are."""
+    return [verdict.recommendation, *verdict.caveats]
 
 
 def champion_lines(verdict: Verdict) -> list[str]:

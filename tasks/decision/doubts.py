@@ -46,7 +46,7 @@ def opinion_on(arm: ArmReport, question: str, decision: DecisionConfig) -> Opini
         about="gain" if question == "gain" else "target" if question == "target" else "groups",
         groups_needed=needed,
         rows_needed=rows,
-        in_words=f"{doubt_sentence(arm, question, needed, rows, decision)}.",
+        in_words=doubt_sentence(arm, question, needed, rows, decision),
     )
     return Opinion(doubt, question == "groups" or mean >= bound, arm.gain is not None)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from schemas.config import DecisionConfig
 
 SMALLEST_REGRET = 0.0005  # less is shown as none
+OUT_OF_REACH = 20  # times the groups that there are: nobody will collect more
 
 
 def recommendation(
@@ -26,10 +27,9 @@ def recommendation(
     arms: Sequence[ArmReport],
     is_refused: bool,
     doubts: Sequence[Doubt],
-    regret: float,
     decision: DecisionConfig,
 ) -> str:
-    """Return what to do now, in one to three sentences.
+    """Return what to do now, in one or two sentences.
 
     Args:
         name: the verdict.
@@ -38,12 +38,11 @@ def recommendation(
         arms: all of them.
         is_refused: the gate refused the adapter.
         doubts: what is missing for a verdict, the first to settle it first.
-        regret: expected, of using `arm`.
         decision: target, worth and confidence.
     """
     trained = [one for one in arms if one.arm in TRAINED]
     if name in ("prompt", "few_shot", "retrieval"):
-        told = f"Use {arm.arm}" + ("." if is_refused else " and do not tune.")
+        told = _untrained(arm, trained, is_refused, decision)
     elif name == "not_worth_tuning":
         told = f"Use {arm.arm} and do not tune: {_most_gained(trained)}, and {decision.worth:g} was asked for."
     elif name == "none_good_enough":
@@ -52,8 +51,19 @@ def recommendation(
         told = _meanwhile(arm, doubts, decision)
     else:
         told = f"Put {arm.arm} into service: it gains {arm.gain_low or 0.0:.3f} or more over the best untrained arm."
-    refused = "Train again with less forgetting (fewer epochs, a lower learning rate) before you tune for this task."
-    return " ".join([told, *([refused] if is_refused else []), regret_sentence(arm.arm, regret, decision)])
+    refused = " The adapter gains enough: train again so that it forgets less (fewer epochs, a lower learning rate)."
+    return told + (refused if is_refused else "")
+
+
+def _untrained(arm: ArmReport, trained: Sequence[ArmReport], is_refused: bool, decision: DecisionConfig) -> str:
+    """Return the advice to use an untrained arm; without a target it says nothing of tuning that was not measured."""
+    if is_refused:
+        return f"Use {arm.arm}."
+    if decision.target is not None:
+        return f"Use {arm.arm} and do not tune."
+    if trained:
+        return f"Use {arm.arm}: the answers of the tuned arms break the contract."
+    return f"Use {arm.arm}; whether tuning adds {decision.worth:g} was not measured: tuneworthy run tells."
 
 
 def _most_gained(trained: Sequence[ArmReport]) -> str:
@@ -64,8 +74,8 @@ def _most_gained(trained: Sequence[ArmReport]) -> str:
 
 
 def _none(arm: ArmReport, tuned: ArmReport | None, trained: Sequence[ArmReport], decision: DecisionConfig) -> str:
-    goal = "" if decision.target is None else f" with {arm.score:.3f} of {decision.target:g}"
-    told = f"Do not rely on any of these arms yet; {arm.arm} comes nearest{goal}."
+    goal = "" if decision.target is None else f", which scores {arm.score:.3f} of {decision.target:g}"
+    told = f"Do not rely on any of these arms yet; where one has to serve, use {arm.arm}{goal}."
     if not trained:
         return f"{told} Measure next what tuning adds: tuneworthy run."
     if tuned is arm:
@@ -76,9 +86,9 @@ def _none(arm: ArmReport, tuned: ArmReport | None, trained: Sequence[ArmReport],
 def _meanwhile(arm: ArmReport, doubts: Sequence[Doubt], decision: DecisionConfig) -> str:
     first = doubts[0]
     about = what_is_open(first.arm, first.about, decision)
-    if first.groups_needed is None or first.rows_needed is None:
+    if first.groups_needed is None or first.rows_needed is None or first.groups_needed > OUT_OF_REACH * arm.groups:
         return (
-            f"Use {arm.arm} meanwhile. No number of rows is likely to tell {about}, as the numbers lie on the line: "
+            f"Use {arm.arm} meanwhile. More rows are not likely to tell {about}, as the numbers lie on the line: "
             "decide by cost."
         )
     more = count(max(first.groups_needed - arm.groups, 1), "more group")
@@ -92,15 +102,15 @@ def _meanwhile(arm: ArmReport, doubts: Sequence[Doubt], decision: DecisionConfig
     return f"Use {arm.arm} meanwhile; about {more} ({rows}) would tell {about}."
 
 
-def regret_sentence(arm: str, regret: float, decision: DecisionConfig) -> str:
-    """Return the expected regret in words."""
+def regret_sentence(regret: float, better: str) -> str:
+    """Return the expected regret in words; `better` is the arm that it is against."""
     if regret < SMALLEST_REGRET:
-        return "Expected regret: less than 0.001."
-    return f"Expected regret: {regret:.3f} of score, in case another arm than {arm} is the better choice."
+        return "Expected regret: less than 0.001 of score."
+    return f"Expected regret: {regret:.3f} of score, should {better} be the better choice."
 
 
-def regret_of(arm: ArmReport, arms: Sequence[ArmReport], decision: DecisionConfig) -> float:
-    """Return the score that using `arm` loses on average because another arm may be better.
+def regret_of(arm: ArmReport, arms: Sequence[ArmReport], decision: DecisionConfig) -> tuple[float, str]:
+    """Return the score that using `arm` loses on average because another arm may be better, and that other arm.
 
     The largest over the other arms of the mean of max(0, other - arm), with a normal distribution of the width of the
     paired interval. Tuning counts as costing `worth`: choosing it instead of an untrained arm has to bring that much.
@@ -110,8 +120,8 @@ def regret_of(arm: ArmReport, arms: Sequence[ArmReport], decision: DecisionConfi
         arms: that may be used; their order does not matter.
         decision: worth and confidence.
     """
-    losses = [_loss(arm, other, decision) for other in arms if other.arm != arm.arm]
-    return max([0.0, *losses])
+    losses = [(_loss(arm, other, decision), other.arm) for other in arms if other.arm != arm.arm]
+    return max(losses, default=(0.0, ""))
 
 
 def _loss(arm: ArmReport, other: ArmReport, decision: DecisionConfig) -> float:

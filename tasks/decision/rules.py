@@ -15,7 +15,7 @@ from schemas.reports import ArmReport, GateReport, GateTask, Standing, Verdict, 
 from tasks.decision.comparison import TRAINED
 from tasks.decision.doubts import doubts_in_order, opinion_on
 from tasks.decision.gate import judge_forgetting
-from tasks.decision.recommending import recommendation, regret_of
+from tasks.decision.recommending import recommendation, regret_of, regret_sentence
 from tasks.decision.wording import arm_sentence, few_groups_sentence, gate_sentence, headline
 from tasks.statistics.clusters import FEWEST_GROUPS
 
@@ -100,15 +100,16 @@ def judge(
     doubts = doubts_in_order(opinions)
     is_refused = found.tuned is not None and is_shut
     rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
-    regret = regret_of(found.arm, rivals, decision)
+    regret, better = regret_of(found.arm, rivals, decision)
+    advice = recommendation(found.name, found.arm, found.tuned, arms, is_refused, doubts, decision)
     is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
     return Verdict(
         verdict=found.name,
         arm=found.arm.arm,
         headline=headline(found.name, found.arm, is_refused, decision),
-        recommendation=recommendation(found.name, found.arm, found.tuned, arms, is_refused, doubts, regret, decision),
+        recommendation=f"{advice} {regret_sentence(regret, better)}",
         regret=regret,
-        reasons=_reasons(arms, gate, decision) + tuple(doubt.in_words for doubt in doubts),
+        reasons=(*_reasons(arms, gate, decision), *dict.fromkeys(doubt.in_words for doubt in doubts)),
         caveats=caveats,
         doubts=tuple(doubts),
         target=decision.target,

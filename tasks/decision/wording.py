@@ -19,9 +19,9 @@ ADVICE = {
     "retrieval": "Retrieval is enough: do not tune.",
     "finetune": "Tuning earns its place.",
     "finetune+retrieval": "Tuning earns its place, together with retrieval.",
-    "not_worth_tuning": "Tuning works, but is not worth it.",
+    "not_worth_tuning": "Tuning is not worth it.",
     "none_good_enough": "No arm is good enough.",
-    "undecided": "Too few groups of rows to decide.",
+    "undecided": "The held-out rows do not settle it.",
 }
 GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
@@ -66,13 +66,14 @@ def against_target(standing: Standing | None, decision: DecisionConfig) -> str:
 def headline(name: VerdictName, arm: ArmReport, is_refused: bool, decision: DecisionConfig) -> str:
     """Return the verdict in two sentences; the second is about the arm that the verdict names, and no other."""
     lost = f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
-    first = lost if is_refused else ADVICE[name]
+    # Without a target an untrained verdict compares the untrained arms only: it does not say that tuning adds nothing.
+    is_partial = decision.target is None and name == arm.arm
+    first = lost if is_refused else f"Without training, {arm.arm} is the arm to use." if is_partial else ADVICE[name]
     against = against_target(arm.standing, decision)
-    numbers = f"{arm.arm} scores {arm.score:.3f} ({spread(arm.low, arm.high)})"
+    use = {"not_worth_tuning": f"Use {arm.arm}: it", "undecided": f"Meanwhile use {arm.arm}: it"}.get(name, arm.arm)
+    numbers = f"{use} scores {arm.score:.3f} ({spread(arm.low, arm.high)})"
     gained = f"; it gains {_gained(arm)} over the best untrained arm" if arm.gain is not None else ""
-    use = "" if name not in ("not_worth_tuning", "undecided") else "Use" if name == "not_worth_tuning" else "Meanwhile"
-    told = f"{numbers} and {against}" if against else numbers
-    return f"{first} {f'{use} {arm.arm}: ' if use else ''}{told}{gained}."
+    return f"{first} {numbers}{f' and {against}' if against else ''}{gained}."
 
 
 def _confident(decision: DecisionConfig) -> str:
@@ -129,15 +130,12 @@ def what_is_open(arm: str, about: str, decision: DecisionConfig) -> str:
 
 def doubt_sentence(arm: ArmReport, about: str, groups: int | None, rows: int | None, decision: DecisionConfig) -> str:
     """Return what is missing, and what it would take."""
-    missing = f"cannot tell {what_is_open(arm.arm, about, decision)}"
+    missing = f"not known: {what_is_open(arm.arm, about, decision)}"
     if groups is None or rows is None:
-        return f"{missing}: the numbers lie on the line, so no number of rows is likely to tell"
+        return f"{missing}; the numbers lie on the line, so no number of rows is likely to tell."
     if about == "groups":
-        return f"{missing}: it takes {FEWEST_GROUPS} groups or more, and these are {arm.groups}"
-    return (
-        f"{missing}: about {sample(rows, groups)} would tell in 8 of 10 cases if the numbers stay as they are; these "
-        f"are {sample(arm.rows, arm.groups)}"
-    )
+        return f"{missing}; it takes {FEWEST_GROUPS} groups or more, and these are {arm.groups}."
+    return f"{missing}; about {sample(rows, groups)} would tell in 8 of 10 cases if the numbers stay as they are."
 
 
 def gate_sentence(task: GateTask, margin: float, confidence: float) -> str:

@@ -48,6 +48,12 @@ def gates() -> Iterator[BenchmarkArtifact]:
         yield BenchmarkArtifact(digest="b", tasks=(task,))
 
 
+def is_refusal(verdict: Verdict) -> bool:
+    """Tell whether an arm that earned its place answers with an adapter that the gate refused."""
+    is_shut = verdict.gate is not None and not verdict.gate.is_passed
+    return is_shut and verdict.tuned_arm is not None
+
+
 def problems(verdict: Verdict) -> list[str]:
     """Return what is wrong with a verdict; nothing where it holds together."""
     named, found = verdict.named, []
@@ -63,6 +69,7 @@ def problems(verdict: Verdict) -> list[str]:
         "the recommendation names no arm": verdict.arm in verdict.recommendation,
         "the regret is not a number of score": 0 <= verdict.regret < 1,
         "a refused adapter is used": not (verdict.is_refused_by_gate and (verdict.promotes or verdict.arm in TUNED)),
+        "a refusal is not told": is_refusal(verdict) == verdict.headline.startswith("The gate refuses"),
         "tuning that is not worth it is registered": verdict.verdict != "not_worth_tuning" or not verdict.promotes,
         "an untrained arm wins untold": verdict.arm not in TUNED or verdict.tuned_arm == verdict.arm,
         "the first sentence is empty": bool(first),

@@ -92,6 +92,12 @@ def test_where_only_the_gain_is_unclear_the_groups_are_those_that_tell_the_gain(
     assert "would tell whether tuned adds 0.05" in verdict.recommendation
 
 
+def test_groups_that_nobody_will_collect_are_not_recommended() -> None:
+    verdict = judge([an_arm("prompt", 0.805)], None, DECISION, 0.05)
+    assert (verdict.doubts[0].groups_needed or 0) > 20 * 80
+    assert "More rows are not likely to tell" in verdict.recommendation
+
+
 def test_numbers_on_the_line_are_not_said_to_be_a_matter_of_rows() -> None:
     verdict = judge([an_arm("prompt", 0.8)], None, DECISION, 0.05)
     assert verdict.doubts[0].groups_needed is None
@@ -158,7 +164,7 @@ def test_a_tuned_arm_that_works_but_gains_too_little_is_not_worth_tuning_and_no_
     verdict = judge(arms, a_benchmark(True), decision, 0.05)
     assert (verdict.verdict, verdict.arm, verdict.doubts) == ("not_worth_tuning", "prompt", ())
     assert verdict.headline == (
-        "Tuning works, but is not worth it. Use prompt: prompt scores 0.800 (0.780 to 0.820) and misses the target of "
+        "Tuning is not worth it. Use prompt: it scores 0.800 (0.780 to 0.820) and misses the target of "
         "0.85 at 95% confidence."
     )
     assert "do not tune: tuned adds at most 0.080, and 0.1 was asked for" in verdict.recommendation
@@ -201,7 +207,7 @@ def test_a_big_gain_short_of_the_target_is_registered_but_is_no_verdict_for_tuni
         [an_arm("prompt", 0.1), an_arm("tuned", 0.6, gain=(0.5, 0.4, 0.6))], a_benchmark(True), DECISION, 0.05
     )
     assert (verdict.verdict, verdict.arm, verdict.promotes) == ("none_good_enough", "tuned", True)
-    assert "tuned comes nearest with 0.600 of 0.8" in verdict.recommendation
+    assert "use tuned, which scores 0.600 of 0.8" in verdict.recommendation
 
 
 @pytest.mark.parametrize(
@@ -230,6 +236,12 @@ def test_without_a_target_the_simplest_arm_that_keeps_up_with_the_best_is_named(
     assert (verdict.verdict, verdict.arm) == ("prompt", "prompt")
 
 
+def test_without_a_target_a_verdict_without_training_does_not_say_that_tuning_adds_nothing() -> None:
+    verdict = judge([an_arm("prompt", 0.5, decision=FREE)], None, FREE, None)
+    assert "not tune" not in verdict.headline + verdict.recommendation
+    assert "whether tuning adds 0.05 was not measured" in verdict.recommendation
+
+
 def test_without_a_target_an_adapter_that_the_gate_refused_leaves_the_best_untrained_arm() -> None:
     arms = [an_arm("prompt", 0.5, decision=FREE), an_arm("tuned", 0.9, gain=WORTH_IT, decision=FREE)]
     verdict = judge(arms, a_benchmark(False), FREE, 0.05)
@@ -239,7 +251,7 @@ def test_without_a_target_an_adapter_that_the_gate_refused_leaves_the_best_untra
         True,
         False,
     )
-    assert "less forgetting" in verdict.recommendation
+    assert "forgets less" in verdict.recommendation
 
 
 def test_an_arm_that_breaks_its_contract_is_never_the_verdict_whatever_its_score() -> None:
