@@ -50,12 +50,16 @@ def a_page(**changes: Any) -> ReportPage:
     )
     verdict = Verdict(
         verdict="none_good_enough",
-        headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
+        arm="prompt",
+        recommendation="Do not rely on any of these arms yet.",
+        regret=0.01,
+        headline="The gate refuses the adapter: it lost too much. prompt scores 0.450.",
         reasons=("Because of <b>this</b>.",),
         target=0.8,
         worth=0.03,
         confidence=0.95,
         rows=20,
+        groups=19,
         arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)),
         gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
         is_sufficient=False,
@@ -245,7 +249,7 @@ def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_o
     shown = render_report(a_page(verdict=verdict.model_copy(update={"champion": beside})))
     assert "version 12, as tuned" in shown and "It holds &amp; stands." in shown
     assert "2 that it may have learned are left out" in shown
-    assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary(
+    assert "champion, version 12 | 18 | 18 | 0.700 | 0.600 to 0.800" in summary(
         "demo", verdict.model_copy(update={"champion": beside})
     )
     told = verdict.model_copy(update={"champion_note": "there is no champion yet"})
