@@ -46,7 +46,7 @@ class ArmReport(Report):
     output_tokens: float
     standing: Standing = Field(
         description="Against the target, by the interval of the score: met, inconclusive (the interval contains it), "
-        "missed. Without a target: whether the arm keeps up with its rival."
+        "missed. Without a target the same as `keeps_up`."
     )
     gain: float | None = Field(None, description="Of a tuned arm over the best untrained arm.")
     gain_low: float | None = None
@@ -54,13 +54,16 @@ class ArmReport(Report):
     gain_standing: GainStanding | None = Field(None, description="The gain against `worth`.")
     rival: str | None = Field(
         None,
-        description="The best arm that it could be used in place of: for an untrained arm, of the untrained ones and "
-        "those tuned ones that are not worth it; for a tuned arm, of the tuned ones. None where it is the best itself.",
+        description="The arm that it is hardest to keep up with, of those that it could be used in place of: for an "
+        "untrained arm, the untrained ones and those tuned ones that are not worth it; for a tuned arm, the tuned "
+        "ones. None where there is no other.",
     )
     lag: float | None = Field(None, description="This arm minus its rival.")
     lag_low: float | None = None
     lag_high: float | None = None
-    keeps_up: Standing = Field("good", description="Not worse than its rival by `worth`, at confidence.")
+    keeps_up: Standing = Field(
+        "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
+    )
 
 
 MarginStanding = Literal["within", "unclear", "beyond"]
@@ -145,10 +148,11 @@ class Doubt(Report):
     """A comparison that is missing: what cannot be told at confidence, and what it would take."""
 
     arm: str
-    about: Literal["target", "gain", "groups"] = Field(
-        description="Whether the arm meets the target, whether its gain is worth it, or anything at all, where groups "
-        "are too few."
+    about: Literal["target", "gain", "rivals"] = Field(
+        description="Whether the arm meets the target, whether its gain is worth it, or, without a target, whether it "
+        "keeps up with the other untrained arms."
     )
+    question: str = Field(description='What is not known, such as "whether tuned adds 0.03 to the best untrained arm".')
     groups_needed: int | None = Field(
         description="Groups that would tell in 8 of 10 cases if the numbers stay as they are; None where they lie on "
         "the line."

@@ -137,7 +137,7 @@ def _gains(
 
 @dataclass(frozen=True)
 class _Lag:
-    """How far an arm is from the best one that it could be used in place of; nothing for the best one itself."""
+    """How far an arm is from its rival; nothing where it is the only one."""
 
     rival: str | None = None
     interval: Interval | None = None
@@ -145,19 +145,31 @@ class _Lag:
 
 
 def _lags(arms: list[ArmScores], broken: set[str], not_worth: set[str], decision: DecisionConfig) -> dict[str, _Lag]:
-    """Return every arm against its rival (schemas.reports.ArmReport)."""
+    """Return every arm against its rival (schemas.reports.ArmReport).
+
+    An arm keeps up if it is shown to be not worse, by `worth`, than each arm that it could be used in place of. One of
+    the arms of a kind is truly the best, so one claim fewer than there are arms can be false, and so many are corrected
+    for.
+    """
     lags: dict[str, _Lag] = {}
     for kind in (False, True):
         own = [one for one in arms if (one.name in TRAINED) == kind]
         more = [] if kind else [one for one in arms if one.name in not_worth]
         pool = [one for one in [*own, *more] if one.name not in broken] or own
-        best = best_of(pool) if pool else None
-        others = [one for one in own if best is not None and one is not best]
-        samples = {one.name: differences_of(best.scores, one.scores, one.groups) for one in others if best}
-        found = against_bound(samples, -decision.worth, decision.confidence)
-        lags |= {one.name: _Lag() for one in own}
-        lags |= {name: _Lag(best.name, *numbers) for name, numbers in found.items() if best}
+        lags |= {one.name: _lag(one, pool, max(1, len(own) - 1), decision) for one in own}
     return lags
+
+
+def _lag(one: ArmScores, pool: list[ArmScores], claims: int, decision: DecisionConfig) -> _Lag:
+    samples = {other.name: differences_of(other.scores, one.scores, one.groups) for other in pool if other is not one}
+    if not samples:
+        return _Lag()
+    chances = {name: p_above(sample, -decision.worth) for name, sample in samples.items()}
+    lags = {name: interval_of(sample, decision.confidence) for name, sample in samples.items()}
+    rival = max(samples, key=lambda name: (chances[name], -lags[name].mean))
+    is_claimed = claims * chances[rival] <= (1 - decision.confidence) / 2
+    is_behind = any(lag.is_below(-decision.worth) for lag in lags.values())
+    return _Lag(rival, lags[rival], "good" if is_claimed else "short" if is_behind else "unclear")
 
 
 def against_bound(

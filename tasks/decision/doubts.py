@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.reports import ArmReport, Doubt
-from tasks.decision.wording import doubt_sentence
+from tasks.decision.wording import doubt_sentence, what_is_open
 from tasks.statistics.clusters import FEWEST_GROUPS
 from tasks.statistics.power import groups_to_tell_apart
 
@@ -31,24 +31,30 @@ class Opinion:
 
 
 def opinion_on(arm: ArmReport, question: str, decision: DecisionConfig) -> Opinion:
-    """Return the doubt about one question of an arm: "target", "gain" or "groups"."""
-    if question == "gain" and arm.gain is not None and arm.gain_low is not None and arm.gain_high is not None:
-        mean, low, high, bound = arm.gain, arm.gain_low, arm.gain_high, decision.worth
-    else:
-        mean, low, high, bound = arm.score, arm.low, arm.high, decision.target or 0.0
-    needed: int | None = FEWEST_GROUPS
-    if question != "groups":
-        needed = groups_to_tell_apart(mean, low, high, arm.groups, bound, decision.confidence)
-        needed = None if needed is None else max(needed, FEWEST_GROUPS)
+    """Return the doubt about one question of an arm: "target", "gain" or "rivals"."""
+    mean, low, high, bound = _numbers(arm, question, decision)
+    needed = groups_to_tell_apart(mean, low, high, arm.groups, bound, decision.confidence)
+    needed = None if needed is None else max(needed, FEWEST_GROUPS)
     rows = None if needed is None else math.ceil(needed * arm.rows / arm.groups)
+    asks = what_is_open(arm, question, decision)
     doubt = Doubt(
         arm=arm.arm,
-        about="gain" if question == "gain" else "target" if question == "target" else "groups",
+        about="gain" if question == "gain" else "target" if question == "target" else "rivals",
+        question=asks,
         groups_needed=needed,
         rows_needed=rows,
-        in_words=doubt_sentence(arm, question, needed, rows, decision),
+        in_words=doubt_sentence(asks, needed, rows),
     )
-    return Opinion(doubt, question == "groups" or mean >= bound, arm.gain is not None)
+    return Opinion(doubt, mean >= bound, arm.gain is not None)
+
+
+def _numbers(arm: ArmReport, question: str, decision: DecisionConfig) -> tuple[float, float, float, float]:
+    """Return the mean, its interval's ends, and the bound that it cannot be told from."""
+    if question == "gain":
+        return arm.gain or 0.0, arm.gain_low or 0.0, arm.gain_high or 0.0, decision.worth
+    if question == "rivals" and arm.rival is not None:
+        return arm.lag or 0.0, arm.lag_low or 0.0, arm.lag_high or 0.0, -decision.worth
+    return arm.score, arm.low, arm.high, decision.target or 0.0
 
 
 def doubts_in_order(arms: Sequence[Sequence[Opinion]]) -> list[Doubt]:

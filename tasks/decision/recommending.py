@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from schemas.reports import ArmReport, Doubt, VerdictName
 from tasks.decision.comparison import TRAINED
-from tasks.decision.wording import at_confidence, count, what_is_open
+from tasks.decision.wording import at_confidence, count
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
@@ -85,21 +85,20 @@ def _none(arm: ArmReport, tuned: ArmReport | None, trained: Sequence[ArmReport],
 
 def _meanwhile(arm: ArmReport, doubts: Sequence[Doubt], decision: DecisionConfig) -> str:
     first = doubts[0]
-    about = what_is_open(first.arm, first.about, decision)
     if first.groups_needed is None or first.rows_needed is None or first.groups_needed > OUT_OF_REACH * arm.groups:
         return (
-            f"Use {arm.arm} meanwhile. More rows are not likely to tell {about}, as the numbers lie on the line: "
-            "decide by cost."
+            f"Use {arm.arm} meanwhile. More rows are not likely to tell {first.question}, as the numbers lie on the "
+            "line: decide by cost."
         )
     more = count(max(first.groups_needed - arm.groups, 1), "more group")
     rows = count(max(first.rows_needed - arm.rows, 1), "row")
-    if first.about == "groups" or arm.groups < FEWEST_GROUPS:
+    if arm.groups < FEWEST_GROUPS:
         confident = at_confidence(decision.confidence)
         return (
             f"Use {arm.arm} meanwhile. Nothing can be told {confident} below {FEWEST_GROUPS} groups: about {more} "
-            f"({rows}) would tell {about}."
+            f"({rows}) would tell {first.question}."
         )
-    return f"Use {arm.arm} meanwhile; about {more} ({rows}) would tell {about}."
+    return f"Use {arm.arm} meanwhile; about {more} ({rows}) would tell {first.question}."
 
 
 def regret_sentence(regret: float, better: str) -> str:

@@ -81,7 +81,8 @@ def _reasons(verdict: Verdict) -> list[str]:
 def _mood(verdict: Verdict) -> str:
     if verdict.is_refused_by_gate or verdict.verdict == "none_good_enough":
         return "bad"
-    return "unsure" if verdict.verdict == "undecided" else "good"
+    falls_short = verdict.target is not None and verdict.named.standing != "good"
+    return "unsure" if verdict.verdict == "undecided" or falls_short else "good"
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:

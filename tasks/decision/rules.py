@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
     from schemas.config import DecisionConfig
 
-Question = Literal["target", "groups", "gain", "contract", "gate"]
+Question = Literal["target", "rivals", "gain", "contract", "gate"]
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
     "prompt": "prompt",
@@ -65,12 +65,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Found:
-    """A verdict before it is put into words: its name, the arm that it is about, and the arm that earned its place."""
+    """A verdict before it is put into words.
+
+    Attributes:
+        name: the verdict.
+        arm: that it is about.
+        tuned: the tuned arm that earned its place.
+        candidates: all arms.
+        open: for `undecided`, the arms of which more has to be known.
+    """
 
     name: VerdictName
     arm: ArmReport
     tuned: ArmReport | None
     candidates: tuple[Candidate, ...]
+    open: tuple[Candidate, ...] = ()
 
 
 def judge(
@@ -92,12 +101,9 @@ def judge(
     gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
     is_shut = gate is not None and not gate.is_passed
     found = find(tuple(asked(arm, decision, is_shut) for arm in arms), decision)
-    opinions = [
-        [opinion_on(one.report, question, decision) for question in one.unclear]
-        for one in found.candidates
-        if one.is_open and found.name == "undecided"
-    ]
-    doubts = doubts_in_order(opinions)
+    doubts = doubts_in_order(
+        [[opinion_on(one.report, question, decision) for question in one.unclear] for one in found.open]
+    )
     is_refused = found.tuned is not None and is_shut
     rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
     regret, better = regret_of(found.arm, rivals, decision)
@@ -132,14 +138,15 @@ def asked(arm: ArmReport, decision: DecisionConfig, is_shut: bool) -> Candidate:
 
     Args:
         arm: measured and compared.
-        decision: without a target an untrained arm only needs groups enough, and a tuned arm only its gain.
+        decision: without a target an untrained arm has to keep up with the others, and a tuned arm to gain enough.
         is_shut: the gate refused the adapter.
     """
     is_trained, answers = arm.arm in TRAINED, dict[Question, Standing]()
     if decision.target is not None:
         answers["target"] = arm.standing
     elif not is_trained:
-        answers["groups"] = "good" if arm.groups >= FEWEST_GROUPS else "unclear"
+        # One that falls behind is not out: the others may be out for other reasons.
+        answers["rivals"] = "good" if arm.keeps_up == "good" and arm.groups >= FEWEST_GROUPS else "unclear"
     if is_trained:
         answers |= {"gain": GAINS[arm.gain_standing], "gate": "short" if is_shut else "good"}
     answers["contract"] = "short" if arm.breaks_contract else "good"
@@ -157,19 +164,20 @@ def find(candidates: tuple[Candidate, ...], decision: DecisionConfig) -> Found:
     earned = [one for one in tuned if one.report.gain_standing == "worth_it" and "contract" not in one.failed]
     best_tuned = chosen([one for one in earned if one.is_fit] or earned) if earned else None
     usable = chosen([one for one in untrained if "contract" not in one.failed] or untrained)
-    winner = next((one.report for one in untrained if one.is_fit), None) if decision.target is not None else None
+    winner = next((one for one in untrained if one.is_fit), None) if decision.target is not None else None
     if winner is None and any(one.is_fit for one in tuned):
         winner = best_tuned
+    earned_report = best_tuned.report if best_tuned else None
     if winner is not None:
-        return Found(VERDICT_OF[winner.arm], winner, best_tuned, candidates)
-    is_shut = any("gate" in one.failed for one in tuned)
-    uses_tuned = best_tuned is not None and not is_shut
+        return Found(VERDICT_OF[winner.report.arm], winner.report, earned_report, candidates)
     name = _without_winner(candidates, usable, best_tuned is not None, decision)
-    return Found(name, best_tuned if best_tuned and uses_tuned else usable, best_tuned, candidates)
+    arm = best_tuned if best_tuned and "gate" not in best_tuned.failed else usable
+    unsettled = _unsettled(candidates, usable, decision) if name == "undecided" else ()
+    return Found(name, arm.report, earned_report, candidates, unsettled)
 
 
 def _without_winner(
-    candidates: tuple[Candidate, ...], usable: ArmReport, has_earned: bool, decision: DecisionConfig
+    candidates: tuple[Candidate, ...], usable: Candidate, has_earned: bool, decision: DecisionConfig
 ) -> VerdictName:
     """Return the verdict where no arm meets the target, or where there is none, and no tuned arm may be the verdict."""
     tuned = [one for one in candidates if one.is_trained]
@@ -177,15 +185,25 @@ def _without_winner(
         return "none_good_enough"
     if not has_earned and all(one.failed for one in tuned) and any("gain" in one.failed for one in tuned):
         return "not_worth_tuning"
-    if any(one.is_open for one in candidates):
+    if _unsettled(candidates, usable, decision):
         return "undecided"
-    return VERDICT_OF[usable.arm] if decision.target is None else "none_good_enough"
+    return VERDICT_OF[usable.report.arm] if decision.target is None else "none_good_enough"
 
 
-def chosen(arms: Sequence[Candidate]) -> ArmReport:
-    """Return the simplest arm that is not worse than the best of them by `worth`, else the best of them."""
-    best = max((one.report for one in arms), key=lambda arm: arm.score)
-    return next(one.report for one in arms if one.report is best or one.report.keeps_up == "good")
+def _unsettled(candidates: tuple[Candidate, ...], usable: Candidate, decision: DecisionConfig) -> tuple[Candidate, ...]:
+    """Return the arms of which more has to be known.
+
+    Without a target tuning comes first; where it is settled, only the untrained arm to use matters.
+    """
+    if decision.target is not None:
+        return tuple(one for one in candidates if one.is_open)
+    return tuple(one for one in candidates if one.is_open and one.is_trained) or ((usable,) if usable.is_open else ())
+
+
+def chosen(arms: Sequence[Candidate]) -> Candidate:
+    """Return the simplest arm that keeps up with the others, unless the best of them is simpler still."""
+    best = max(arms, key=lambda one: one.report.score)
+    return next(one for one in arms if one is best or one.report.keeps_up == "good")
 
 
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:

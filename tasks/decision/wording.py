@@ -107,8 +107,8 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
 def _lag(arm: ArmReport, decision: DecisionConfig) -> str:
     told = {
         "good": f"not worse than {arm.rival} by {decision.worth:g}",
-        "short": f"worse than {arm.rival} by more than {decision.worth:g}",
-        "unclear": f"not shown to keep up with {arm.rival}",
+        "short": f"falls behind {arm.rival} by more than {decision.worth:g}",
+        "unclear": f"not shown to be not worse than {arm.rival} by {decision.worth:g}",
     }[arm.keeps_up]
     return f"{told}, {arm.lag:+.3f} ({signed_spread(arm.lag_low or 0.0, arm.lag_high or 0.0)})"
 
@@ -121,21 +121,25 @@ def few_groups_sentence(groups: int, confidence: float) -> str:
     )
 
 
-def what_is_open(arm: str, about: str, decision: DecisionConfig) -> str:
+def what_is_open(arm: ArmReport, about: str, decision: DecisionConfig) -> str:
     """Return what a comparison that is missing would tell."""
     if about == "gain":
-        return f"whether {arm} adds {decision.worth:g} to the best untrained arm"
-    return f"whether {arm} meets the target of {decision.target:g}" if about == "target" else "which arm is best"
+        return f"whether {arm.arm} adds {decision.worth:g} to the best untrained arm"
+    if about == "target":
+        return f"whether {arm.arm} meets the target of {decision.target:g}"
+    if arm.rival is None:
+        return f"how good {arm.arm} is"
+    return f"whether {arm.arm} is not worse than {arm.rival} by {decision.worth:g}"
 
 
-def doubt_sentence(arm: ArmReport, about: str, groups: int | None, rows: int | None, decision: DecisionConfig) -> str:
+def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
     """Return what is missing, and what it would take."""
-    missing = f"not known: {what_is_open(arm.arm, about, decision)}"
     if groups is None or rows is None:
-        return f"{missing}; the numbers lie on the line, so no number of rows is likely to tell."
-    if about == "groups":
-        return f"{missing}; it takes {FEWEST_GROUPS} groups or more, and these are {arm.groups}."
-    return f"{missing}; about {sample(rows, groups)} would tell in 8 of 10 cases if the numbers stay as they are."
+        return f"not known: {question}; the numbers lie on the line, so no number of rows is likely to tell."
+    return (
+        f"not known: {question}; about {sample(rows, groups)} would tell in 8 of 10 cases if the numbers stay as they "
+        "are."
+    )
 
 
 def gate_sentence(task: GateTask, margin: float, confidence: float) -> str:

@@ -23,11 +23,14 @@ NAMES = {"finetune": "tuned", "finetune+retrieval": "tuned_retrieval"} | {name: 
 
 
 def untrained(decision: DecisionConfig) -> Iterator[tuple[ArmReport, ...]]:
-    """Yield two untrained arms in every standing; the first may or may not keep up with the second."""
-    for first, second, lag, broken in product(SCORES, SCORES, LAGS, product((False, True), repeat=2)):
-        plain = behind(an_arm("prompt", SCORES[first], decision=decision), "retrieval", LAGS[lag])
-        arms = (plain, an_arm("retrieval", SCORES[second] + 0.01, decision=decision))
-        yield tuple(arm.model_copy(update={"breaks_contract": gone}) for arm, gone in zip(arms, broken, strict=True))
+    """Yield two untrained arms in every standing, each of which may or may not keep up with the other."""
+    for scores, lags, broken in product(product(SCORES, repeat=2), product(("good", "unclear"), repeat=2), range(4)):
+        plain = an_arm("prompt", SCORES[scores[0]], decision=decision)
+        shown = an_arm("retrieval", SCORES[scores[1]] + 0.01, decision=decision)
+        yield (
+            behind(plain, "retrieval", LAGS[lags[0]]).model_copy(update={"breaks_contract": broken in (1, 3)}),
+            behind(shown, "prompt", LAGS[lags[1]]).model_copy(update={"breaks_contract": broken in (2, 3)}),
+        )
 
 
 def tuned(decision: DecisionConfig) -> Iterator[tuple[ArmReport, ...]]:
@@ -77,7 +80,9 @@ def problems(verdict: Verdict) -> list[str]:
     found += [what for what, holds in checks.items() if not holds]
     if verdict.verdict in NAMES:
         found += ["an arm that breaks its contract wins"] if named.breaks_contract else []
-        found += ["it misses the target"] if verdict.target is not None and named.standing != "good" else []
+        shown = named.standing if verdict.target is not None else named.keeps_up
+        is_shown = shown == "good" or (verdict.target is None and named.arm in TUNED)
+        found += [] if is_shown else ["it is not shown to meet the target, or to keep up where there is none"]
         found += ["its gain is not worth it"] if named.gain_standing not in (None, "worth_it") else []
     return found
 

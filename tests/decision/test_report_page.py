@@ -162,6 +162,24 @@ def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
     assert "the interval crosses the margin" in markdown
 
 
+def test_page_and_summary_say_what_to_do_what_distorts_and_on_how_many_groups_it_stands() -> None:
+    verdict = a_page().verdict.model_copy(update={"caveats": ("6 train rows repeat a held-out row & stay.",)})
+    text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
+    for shown in (text.replace("&amp;", "&"), markdown):
+        assert verdict.recommendation in shown and verdict.caveats[0] in shown
+    assert "20 held-out rows in 19 groups" in text
+    assert "<b>0.450</b><span>score of prompt</span>" in text, "the score is that of the arm that the verdict names"
+    assert "gain of" not in text, "and it has no gain, whatever another arm's is"
+    assert "| prompt | 20 | 20 | 0.450 |" in markdown
+
+
+def test_without_a_target_no_page_speaks_of_one() -> None:
+    free = a_page().verdict.model_copy(update={"target": None, "reasons": ()})
+    text = render_report(a_page(verdict=free))
+    assert "<th>best less 0.03</th>" in text and "falls behind" in text
+    assert ">target" not in text and "against a target" not in text
+
+
 def test_a_run_without_training_has_no_gate_and_no_loss_curve() -> None:
     page = a_page(
         log=(),

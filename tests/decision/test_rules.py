@@ -242,6 +242,17 @@ def test_without_a_target_a_verdict_without_training_does_not_say_that_tuning_ad
     assert "whether tuning adds 0.05 was not measured" in verdict.recommendation
 
 
+def test_without_a_target_the_best_of_several_has_to_be_shown_to_be_no_worse_than_the_others() -> None:
+    best = behind(an_arm("retrieval", 0.52, decision=FREE), "prompt", (0.02, -0.08, 0.12))
+    near = behind(an_arm("prompt", 0.5, decision=FREE), "retrieval", (-0.02, -0.12, 0.08))
+    verdict = judge([near, best], None, FREE, None)
+    (doubt,) = verdict.doubts
+    assert (verdict.verdict, verdict.arm, doubt.arm, doubt.about) == ("undecided", "retrieval", "retrieval", "rivals")
+    assert doubt.question == "whether retrieval is not worse than prompt by 0.05"
+    tuned = an_arm("tuned", 0.9, gain=WORTH_IT, decision=FREE)
+    assert judge([near, best, tuned], None, FREE, None).verdict == "finetune", "tuning does not wait for that"
+
+
 def test_without_a_target_an_adapter_that_the_gate_refused_leaves_the_best_untrained_arm() -> None:
     arms = [an_arm("prompt", 0.5, decision=FREE), an_arm("tuned", 0.9, gain=WORTH_IT, decision=FREE)]
     verdict = judge(arms, a_benchmark(False), FREE, 0.05)
