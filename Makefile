@@ -12,6 +12,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests ask nothing of the network, tell nobody, and touch neither the caller's store nor a server that the caller uses.
 TESTING = env -u PREFECT_API_URL -u MLFLOW_TRACKING_URI HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false \
 	PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true TUNEWORTHY_STORE="$$folder/store" PREFECT_HOME="$$folder/prefect"
+# Two tests at a time, in the order of the files; `make test ORDER=` shuffles them and prints the seed.
+ORDER ?= -p no:randomly
+WORKERS = -n 2 --dist worksteal $(ORDER)
 IN_A_TEMPORARY_FOLDER = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT
 
 help: ## say what the targets do
@@ -21,13 +24,13 @@ demo: install ## run configs/demo.yaml: rows in, a verdict out, an adapter regis
 	@$(BIN)/tuneworthy run configs/demo.yaml
 
 test: install ## run every test but the long ones (ARGS="-k name" chooses)
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal --durations=10 -m "not long" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) --durations=10 -m "not long" $(ARGS)
 
 test-all: install ## run every test
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal --durations=10 $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) --durations=10 $(ARGS)
 
 quick: install ## run the tests that take less than 5 seconds each and need no real model
-	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header -n 2 --dist worksteal -q -m "not slow and not model and not real" $(ARGS)
+	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) -q -m "not slow and not model and not real" $(ARGS)
 
 check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md
 

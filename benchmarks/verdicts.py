@@ -34,7 +34,7 @@ from simulated import Floats, Setting, draw_arms, repaired  # noqa: E402 - found
 
 from schemas.artifacts import ArmArtifact, BenchmarkArtifact, BenchmarkTask  # noqa: E402
 from schemas.config import DecisionConfig  # noqa: E402
-from tasks.decision.comparison import TRAINED, arm_report, standing, targets_met  # noqa: E402
+from tasks.decision.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402
 from tasks.decision.gate import judge_forgetting  # noqa: E402
 from tasks.decision.rules import judge  # noqa: E402
 from tasks.intervals import Interval  # noqa: E402
@@ -103,17 +103,15 @@ def _verdicts(arms: list[Floats], names: np.ndarray[Any, Any], groups: int) -> l
     ends = {name: _intervals(sample, groups) for name, sample in samples.items()}
     lifts = {name: _intervals(sample, groups) for name, sample in gains.items()}
     chances = {name: chance_not_above(sample, TARGET) for name, sample in samples.items()}
+    worth = {name: chance_not_above(sample, WORTH) for name, sample in gains.items()}
     facts = {name: _artifact(name, arms[0].shape[1]) for name in ARMS}
     verdicts = []
     for run in range(len(arms[0])):
         met = targets_met({name: float(chances[name][run]) for name in ARMS}, decision)
+        earned = claimed_of({name: float(worth[name][run]) for name in TRAINED}, CONFIDENCE)
+        gained = {name: (lift[run], GAINS[standing(lift[run], WORTH, name in earned)]) for name, lift in lifts.items()}
         reports = [
-            arm_report(
-                facts[name],
-                ends[name][run],
-                lifts[name][run] if name in lifts else None,
-                standing(ends[name][run], TARGET, name in met),
-            )
+            arm_report(facts[name], ends[name][run], standing(ends[name][run], TARGET, name in met), gained.get(name))
             for name in ARMS
         ]
         verdicts.append(judge(reports, None, decision, None))

@@ -38,10 +38,12 @@ def finetune(config: RunConfig) -> ReportArtifact:
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
-    report_data(config, data, rendering, check_leakage(data, sources.benchmark, sources.cached_items))
+    leakage = check_leakage(data, sources.benchmark, sources.cached_items)
+    report_data(config, data, rendering, leakage)
 
+    decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(config.decision, None, untrained, None, subject="untrained")
+    first = decide(decision, None, untrained, None, data, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
@@ -53,5 +55,5 @@ def finetune(config: RunConfig) -> ReportArtifact:
     benchmark = benchmark_adapter(
         config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(config.decision, config.benchmark.margin, untrained + trained, benchmark)
+    verdict = decide(decision, config.benchmark.margin, untrained + trained, benchmark, data, leakage)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

@@ -9,8 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.artifacts import BenchmarkTask
 
 VerdictName = Literal[
-    "prompt", "few_shot", "retrieval", "finetune", "finetune+retrieval", "none_good_enough", "undecided"
+    "prompt",
+    "few_shot",
+    "retrieval",
+    "finetune",
+    "finetune+retrieval",
+    "not_worth_tuning",
+    "none_good_enough",
+    "undecided",
 ]
+Standing = Literal["good", "unclear", "short"]
+GainStanding = Literal["worth_it", "unclear", "not_worth_it"]
 
 
 class Report(BaseModel):
@@ -20,9 +29,7 @@ class Report(BaseModel):
 
 
 class ArmReport(Report):
-    """One arm: mean score with its interval, what it costs, and the paired gain over the best untrained arm (trained
-    arms only).
-    """
+    """One arm: mean score with its interval, what it costs, and how it compares with the other arms, row by row."""
 
     arm: str
     rows: int
@@ -31,16 +38,32 @@ class ArmReport(Report):
     low: float
     high: float
     valid_rate: float
+    breaks_contract: bool = Field(
+        False, description="The share of valid answers is below `decision.valid` at confidence: not good enough."
+    )
     stopped_rate: float
     prompt_tokens: float
     output_tokens: float
-    standing: Literal["good", "unclear", "short"] = Field(
+    standing: Standing = Field(
         description="Against the target, by the interval of the score: met, inconclusive (the interval contains it), "
-        "missed."
+        "missed. Without a target the same as `keeps_up`."
     )
-    gain: float | None = None
+    gain: float | None = Field(None, description="Of a tuned arm over the best untrained arm.")
     gain_low: float | None = None
     gain_high: float | None = None
+    gain_standing: GainStanding | None = Field(None, description="The gain against `worth`.")
+    rival: str | None = Field(
+        None,
+        description="The arm that it is hardest to keep up with, of those that it could be used in place of: for an "
+        "untrained arm, the untrained ones and those tuned ones that are not worth it; for a tuned arm, the tuned "
+        "ones. None where there is no other.",
+    )
+    lag: float | None = Field(None, description="This arm minus its rival.")
+    lag_low: float | None = None
+    lag_high: float | None = None
+    keeps_up: Standing = Field(
+        "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
+    )
 
 
 MarginStanding = Literal["within", "unclear", "beyond"]
@@ -103,7 +126,7 @@ class ChampionReport(Report):
     valid_rate: float
     prompt_tokens: float
     output_tokens: float
-    standing: Literal["good", "unclear", "short"] = Field(description="Against today's target.")
+    standing: Standing | None = Field(description="Against today's target; None where there is none.")
     untrained: str = Field(description="The best untrained arm on these rows.")
     lead: float = Field(description="Champion minus that arm, paired row by row.")
     lead_low: float
@@ -121,20 +144,48 @@ class ChampionReport(Report):
     reasons: tuple[str, ...]
 
 
+class Doubt(Report):
+    """A comparison that is missing: what cannot be told at confidence, and what it would take."""
+
+    arm: str
+    about: Literal["target", "gain", "rivals"] = Field(
+        description="Whether the arm meets the target, whether its gain is worth it, or, without a target, whether it "
+        "keeps up with the other untrained arms."
+    )
+    question: str = Field(description='What is not known, such as "whether tuned adds 0.03 to the best untrained arm".')
+    groups_needed: int | None = Field(
+        description="Groups that would tell in 8 of 10 cases if the numbers stay as they are; None where they lie on "
+        "the line."
+    )
+    rows_needed: int | None = Field(description="About the held-out rows that so many groups have.")
+    in_words: str
+
+
 class Verdict(Report):
     """The answer to "is this worth tuning, and did the tuning earn its place?", with every number behind it."""
 
     verdict: VerdictName
+    arm: str = Field(
+        description="The arm that the verdict and its headline are about: the winner, the untrained arm to use, or the "
+        "one to use meanwhile."
+    )
     headline: str
+    recommendation: str = Field(description="What to do now, in plain words.")
+    regret: float = Field(
+        description="Score that using `arm` loses on average because another arm may be better; tuning counts as "
+        "costing `worth`."
+    )
     reasons: tuple[str, ...]
-    target: float
+    caveats: tuple[str, ...] = Field((), description="What may make scores look better than they are: leaks left.")
+    doubts: tuple[Doubt, ...] = Field(
+        (), description="For `undecided`: the comparisons that are missing, the one that would decide first."
+    )
+    target: float | None
     worth: float
+    valid: float | None = Field(None, description="The share of valid answers that was asked for.")
     confidence: float
     rows: int
-    groups_needed: int | None = Field(
-        None, description="For `undecided`: groups at which the same difference is conclusive in 8 of 10 cases."
-    )
-    rows_needed: int | None = Field(None, description="About the held-out rows that so many groups have.")
+    groups: int
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
@@ -153,3 +204,13 @@ class Verdict(Report):
     champion_note: str = Field(
         "", description="Why no champion was measured; empty where one was, or where nobody looked."
     )
+
+    @property
+    def named(self) -> ArmReport:
+        """The arm that the verdict is about."""
+        return next(one for one in self.arms if one.arm == self.arm)
+
+    @property
+    def sample(self) -> str:
+        """Rows and groups in words, such as "95 rows in 15 groups"."""
+        return f"{self.rows} rows in {self.groups} groups"

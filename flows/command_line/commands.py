@@ -29,6 +29,7 @@ from flows.command_line.costs import costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
 from flows.command_line.terminal import (
     TerminalReporter,
+    advice_lines,
     champion_lines,
     gate_table,
     mended_lines,
@@ -199,9 +200,7 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     if failure is not None:
         print(f"tuneworthy: {failure}", file=sys.stderr)
         return failure.exit_code
-    return (
-        4 if outcome.verdict.is_refused_by_gate and outcome.verdict.verdict in ("none_good_enough", "undecided") else 0
-    )
+    return 4 if outcome.verdict.is_refused_by_gate and not outcome.verdict.is_sufficient else 0
 
 
 def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
@@ -254,7 +253,7 @@ def _show(
         if table is not None:
             console.print(table)
     console.print(outcome.verdict.headline, style="bold")
-    for line in champion_lines(outcome.verdict):
+    for line in [*advice_lines(outcome.verdict), *champion_lines(outcome.verdict)]:
         console.print(line, markup=False)
     console.print(outcome.registration(champion))
     console.print(f"report: {outcome.report}", soft_wrap=True)

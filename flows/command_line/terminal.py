@@ -160,13 +160,18 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     arm.
     """
     names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
-    table = _table(f"verdict: {verdict.verdict}", "arm", names)
+    table = _table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
     for arm in verdict.arms:
         table.add_row(*_arm_cells(arm, seconds.get(arm.arm)))
     if verdict.champion:
         table.add_section()
         table.add_row(*_champion_cells(verdict.champion, seconds.get("champion")))
     return table
+
+
+def advice_lines(verdict: Verdict) -> list[str]:
+    """Return what to do now, and what may make the scores look better than they are."""
+    return [verdict.recommendation, *verdict.caveats]
 
 
 def champion_lines(verdict: Verdict) -> list[str]:
@@ -208,7 +213,8 @@ def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str
     """Return the champion as a line of the arms' table; its gain is its lead over the best untrained arm on the rows
     that it was not trained on.
     """
-    score = f"[{STANDINGS[champion.standing]}]{champion.score:.3f}[/]"
+    colour = STANDINGS[champion.standing] if champion.standing else "default"
+    score = f"[{colour}]{champion.score:.3f}[/]"
     tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")
     took = "" if seconds is None else f"{seconds:.2f}"
     return [

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from schemas.errors import MachineLacks
 from tasks.benchmark.task_files import TaskFile, library_root, read_task_file
 from tasks.reuse.progress import current_reporter
+from tasks.reuse.store import cache_folder
 
 HUB_SECONDS = 5
 
@@ -53,8 +54,7 @@ def task_library() -> Library:
 def _index_path(root: Path) -> Path:
     """Name the index by lm-eval's version, place and time of installation: another lm-eval gets another index."""
     installed = f"{importlib.metadata.version('lm_eval')} {root} {root.stat().st_mtime_ns}"
-    cache = Path(os.environ.get("TUNEWORTHY_CACHE") or Path.home() / ".cache" / "tuneworthy")
-    return cache / f"lm-eval-tasks-{hashlib.sha256(installed.encode()).hexdigest()[:16]}.json"
+    return cache_folder() / f"lm-eval-tasks-{hashlib.sha256(installed.encode()).hexdigest()[:16]}.json"
 
 
 def _built_index(root: Path) -> Library:

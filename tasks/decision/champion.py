@@ -18,7 +18,7 @@ import polars as pl
 from schemas.artifacts import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.comparison import TRAINED, ArmScores, standing
+from tasks.decision.comparison import TRAINED, ArmScores, best_of, scores_in, standing
 from tasks.decision.wording import challenger_sentence, champion_sentence, lead_sentence
 from tasks.intervals import Interval, mean_interval, paired_interval
 from tasks.statistics.power import groups_to_tell_apart
@@ -59,24 +59,20 @@ def compare_with_champion(
             "The champion and the arms were not measured on the same rows, so they cannot be compared. Run again."
         )
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
-    champion = ArmScores(facts, answers["score"].to_numpy().astype(np.float64), tuple(answers["group"]))
-    unseen = {one.artifact.arm: _only(one, is_unseen) for one in [*arms, champion]}
+    unseen = {one.name: _only(one, is_unseen) for one in [*arms, scores_in(facts, answers)]}
     return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, decision)
 
 
 def _only(one: ArmScores, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> ArmScores:
-    return ArmScores(
-        one.artifact, one.scores[kept], tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
-    )
+    groups = tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
+    return ArmScores(one.artifact, one.scores[kept], groups, one.valid[kept])
 
 
 def _report(
     version: str, asks: str, unseen: dict[str, ArmScores], left_out: int, verdict: Verdict, decision: DecisionConfig
 ) -> ChampionReport:
     champion = unseen["champion"]
-    untrained = max(
-        (one for name, one in unseen.items() if name not in (*TRAINED, "champion")), key=lambda one: one.scores.mean()
-    )
+    untrained = best_of(one for name, one in unseen.items() if name not in (*TRAINED, "champion"))
     challenger = _challenger(unseen, verdict)
     how = {"confidence": decision.confidence, "clusters": champion.groups}
     own = mean_interval(champion.scores, **how)  # type: ignore[arg-type]
@@ -84,7 +80,8 @@ def _report(
     difference = paired_interval(champion.scores, challenger.scores, **how) if challenger else None  # type: ignore[arg-type]
     outcome = outcome_of(difference, decision.worth)
     rows = champion.scores.size
-    needed = _rows_needed(rows, difference, decision) if difference and outcome == "unclear" else None
+    needed = _needed(rows, difference, decision) if difference and outcome == "unclear" else None
+    against = None if decision.target is None else standing(own, decision.target)
     return ChampionReport(
         version=version,
         arm=asks,
@@ -93,20 +90,20 @@ def _report(
         left_out=left_out,
         **_flat("", own) | {"score": own.mean},
         **champion.artifact.model_dump(include={"valid_rate", "prompt_tokens", "output_tokens"}),
-        standing=standing(own, decision.target),
-        untrained=untrained.artifact.arm,
+        standing=against,
+        untrained=untrained.name,
         lead=lead.mean,
         **_flat("lead_", lead),
-        challenger=challenger.artifact.arm if challenger else None,
+        challenger=challenger.name if challenger else None,
         challenger_score=float(challenger.scores.mean()) if challenger else None,
         difference=difference.mean if difference else None,
         **(_flat("difference_", difference) if difference else {}),
         outcome=outcome,
         reasons=(
-            champion_sentence(version, own, standing(own, decision.target), rows, left_out, decision),
-            lead_sentence(version, untrained.artifact.arm, lead, decision.confidence),
+            champion_sentence(version, own, against, rows, left_out, decision),
+            lead_sentence(version, untrained.name, lead, decision.confidence),
             *(
-                [challenger_sentence(version, challenger.artifact.arm, difference, outcome, needed, decision)]
+                [challenger_sentence(version, challenger.name, difference, outcome, needed, decision)]
                 if challenger and difference
                 else []
             ),
@@ -114,12 +111,14 @@ def _report(
     )
 
 
-def _rows_needed(rows: int, difference: Interval, decision: DecisionConfig) -> int | None:
-    """Return about the rows at which a difference that stays as it is would be told from none in 8 of 10 cases."""
+def _needed(rows: int, difference: Interval, decision: DecisionConfig) -> tuple[int, int] | None:
+    """Return about the rows and groups at which a difference that stays as it is would be told from none in 8 of 10
+    cases.
+    """
     groups = groups_to_tell_apart(
         difference.mean, difference.low, difference.high, difference.groups, 0.0, decision.confidence
     )
-    return None if groups is None else math.ceil(groups * rows / difference.groups)
+    return None if groups is None else (math.ceil(groups * rows / difference.groups), groups)
 
 
 def _flat(before: str, interval: Interval) -> dict[str, float]:

@@ -26,11 +26,13 @@ def arms_chart(verdict: Verdict) -> str:
         for place, (_, arm, color) in enumerate(reversed(shown)):
             _interval(axes, place, (arm.low, arm.score, arm.high), color)
             _beside(axes, place, f"{arm.score:.3f}")
-        _target_line(axes, verdict.target, f"target {verdict.target:g}")
+        if verdict.target is not None:
+            _target_line(axes, verdict.target, f"target {verdict.target:g}")
         _rows(axes, [name for name, _, _ in reversed(shown)])
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel(f"mean score with its {verdict.confidence:.0%} interval")
-        return svg(figure, "arms", f"Mean score of each arm with its interval, against a target of {verdict.target:g}")
+        against = "" if verdict.target is None else f", against a target of {verdict.target:g}"
+        return svg(figure, "arms", f"Mean score of each arm with its interval{against}")
 
 
 def before_after_chart(gate: GateReport) -> str:

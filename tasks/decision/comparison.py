@@ -1,18 +1,22 @@
-"""Arms compared: intervals against the target, and the tuned arms' paired gain over the best untrained arm."""
+"""Arms compared: against the target, the answer contract, the best untrained arm, and the best arm of their kind."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from schemas.artifacts import ArmArtifact
+from schemas.artifacts import ArmArtifact, LeakageArtifact
 from schemas.errors import TuneworthyError
-from schemas.reports import ArmReport
-from tasks.intervals import Interval, interval_of, p_above, paired_interval, scores_of
+from schemas.reports import ArmReport, GainStanding, Standing
+from tasks.decision.wording import leak_sentence
+from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
+from tasks.statistics.clusters import Clusters
 from tasks.statistics.families import holm
 from tasks.statistics.tail import Floats
 
@@ -21,17 +25,28 @@ if TYPE_CHECKING:
 
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
-Standing = Literal["good", "unclear", "short"]
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
+GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}
+HELD_OUT_LEAK = (
+    "every arm that learns from train rows or shows them may look better than it is; data.checks: {in_held_out: drop, "
+    "near_held_out: drop} takes them out"
+)
+BENCHMARK_LEAK = "the adapter may have forgotten more than the benchmark shows"
 
 
 @dataclass(frozen=True)
 class ArmScores:
-    """One arm's scores, row by row, in the order that all arms share."""
+    """One arm's scores, row by row, in the order that all arms share, and which answers met the contract (0 or 1)."""
 
     artifact: ArmArtifact
     scores: Floats
     groups: tuple[str, ...]
+    valid: Floats
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.artifact.arm
 
 
 def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
@@ -47,63 +62,170 @@ def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
             f"The arms {', '.join(facts.arm for facts, _ in frames)} were not measured on the same rows, so they "
             "cannot be compared. Run again."
         )
-    measured = [
-        ArmScores(facts, frame["score"].to_numpy().astype(np.float64), tuple(frame["group"])) for facts, frame in frames
-    ]
-    return sorted(measured, key=lambda one: COMPLEXITY.index(one.artifact.arm))
+    return sorted((scores_in(*one) for one in frames), key=lambda one: COMPLEXITY.index(one.name))
+
+
+def scores_in(facts: ArmArtifact, answers: pl.DataFrame) -> ArmScores:
+    """Return one arm's scores from its answers."""
+    scores, valid = (answers[name].to_numpy().astype(np.float64) for name in ("score", "is_valid"))
+    return ArmScores(facts, scores, tuple(answers["group"]), valid)
+
+
+def leaks_left(data: Path | None, leakage: LeakageArtifact | None) -> tuple[str, ...]:
+    """Return one sentence for each kind of rows that are in two places and so make a score look better than it is.
+
+    Args:
+        data: the opened rows, for train rows that repeat a held-out row.
+        leakage: train rows that contain benchmark items; None where no benchmark was run.
+    """
+    found = []
+    if data is not None:
+        pairs = json.loads((data / "report.json").read_text(encoding="utf-8"))["leakage"]
+        kept = pairs.get("few_shot_pool x held_out", {})
+        if repeats := kept.get("exact", 0) + kept.get("near", 0):
+            found.append(leak_sentence(repeats, "(nearly) repeat a held-out row and were kept", HELD_OUT_LEAK))
+    if leakage is not None and leakage.rows:
+        found.append(leak_sentence(leakage.rows, "contain a benchmark item", BENCHMARK_LEAK))
+    return tuple(found)
 
 
 def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmReport]:
     """Return one report per arm, the simplest first."""
-    untrained = [one for one in arms if one.artifact.arm not in TRAINED]
-    best = max(untrained, key=lambda one: one.scores.mean())
-    met = targets_met(
-        {one.artifact.arm: p_above(scores_of(one.scores, one.groups), decision.target) for one in arms}, decision
-    )
-    return [_report(one, best, decision, one.artifact.arm in met) for one in arms]
+    broken = {one.name for one in arms if breaks_contract(one, decision)}
+    gains = _gains(arms, broken, decision)
+    lags = _lags(arms, broken, {name for name, (_, worth) in gains.items() if worth == "not_worth_it"}, decision)
+    samples = {one.name: scores_of(one.scores, one.groups) for one in arms}
+    scores = {name: interval_of(sample, decision.confidence) for name, sample in samples.items()}
+    met = targets_met({name: p_above(sample, decision.target or 0.0) for name, sample in samples.items()}, decision)
+    reports = []
+    for one in arms:
+        lag, name = lags[one.name], one.name
+        against = lag.keeps_up if decision.target is None else standing(scores[name], decision.target, name in met)
+        report = arm_report(one.artifact, scores[name], against, gains.get(name))
+        facts = {"breaks_contract": name in broken, "rival": lag.rival, "keeps_up": lag.keeps_up}
+        reports.append(report.model_copy(update=facts | _ends("lag", lag.interval)))
+    return reports
 
 
-def targets_met(chances: dict[str, float], decision: DecisionConfig) -> set[str]:
+def breaks_contract(one: ArmScores, decision: DecisionConfig) -> bool:
+    """Tell whether the share of answers that meet the contract is below what was asked for, at confidence."""
+    if decision.valid is None:
+        return False
+    return mean_interval(one.valid, confidence=decision.confidence, clusters=one.groups).is_below(decision.valid)
+
+
+def best_of(arms: Iterable[ArmScores]) -> ArmScores:
+    """Return the arm with the highest mean score; the simplest among equals."""
+    return max(arms, key=lambda one: one.scores.mean())
+
+
+def _gains(
+    arms: list[ArmScores], broken: set[str], decision: DecisionConfig
+) -> dict[str, tuple[Interval, GainStanding]]:
+    """Return each tuned arm's gain over the best untrained arm whose answers a program can use.
+
+    Where no untrained arm's can be, those that break the contract count as wrong.
+    """
+    untrained = [one for one in arms if one.name not in TRAINED]
+    usable = [one for one in untrained if one.name not in broken]
+    best = best_of(usable or untrained)
+    before = best.scores if usable else best.scores * best.valid
+    samples = {one.name: differences_of(before, one.scores, one.groups) for one in arms if one.name in TRAINED}
+    found = against_bound(samples, decision.worth, decision.confidence)
+    return {name: (interval, GAINS[stands]) for name, (interval, stands) in found.items()}
+
+
+@dataclass(frozen=True)
+class _Lag:
+    """How far an arm is from its rival; nothing where it is the only one."""
+
+    rival: str | None = None
+    interval: Interval | None = None
+    keeps_up: Standing = "good"
+
+
+def _lags(arms: list[ArmScores], broken: set[str], not_worth: set[str], decision: DecisionConfig) -> dict[str, _Lag]:
+    """Return every arm against its rival (schemas.reports.ArmReport).
+
+    An arm keeps up if it is shown to be not worse, by `worth`, than each arm that it could be used in place of. One of
+    the arms of a kind is truly the best, so one claim fewer than there are arms can be false, and so many are corrected
+    for.
+    """
+    lags: dict[str, _Lag] = {}
+    for kind in (False, True):
+        own = [one for one in arms if (one.name in TRAINED) == kind]
+        more = [] if kind else [one for one in arms if one.name in not_worth]
+        pool = [one for one in [*own, *more] if one.name not in broken] or own
+        lags |= {one.name: _lag(one, pool, max(1, len(own) - 1), decision) for one in own}
+    return lags
+
+
+def _lag(one: ArmScores, pool: list[ArmScores], claims: int, decision: DecisionConfig) -> _Lag:
+    samples = {other.name: differences_of(other.scores, one.scores, one.groups) for other in pool if other is not one}
+    if not samples:
+        return _Lag()
+    chances = {name: p_above(sample, -decision.worth) for name, sample in samples.items()}
+    lags = {name: interval_of(sample, decision.confidence) for name, sample in samples.items()}
+    rival = max(samples, key=lambda name: (chances[name], -lags[name].mean))
+    is_claimed = claims * chances[rival] <= (1 - decision.confidence) / 2
+    is_behind = any(lag.is_below(-decision.worth) for lag in lags.values())
+    return _Lag(rival, lags[rival], "good" if is_claimed else "short" if is_behind else "unclear")
+
+
+def against_bound(
+    samples: Mapping[str, Clusters], bound: float, confidence: float
+) -> dict[str, tuple[Interval, Standing]]:
+    """Return each sample's interval, and whether it is at least the bound (all of them one family for Holm's
+    correction), below it, or neither at this confidence.
+    """
+    claimed = claimed_of({name: p_above(sample, bound) for name, sample in samples.items()}, confidence)
+    intervals = {name: interval_of(sample, confidence) for name, sample in samples.items()}
+    return {name: (found, standing(found, bound, name in claimed)) for name, found in intervals.items()}
+
+
+def claimed_of(chances: Mapping[str, float], confidence: float) -> set[str]:
+    """Return the names of a family whose one-sided p-values hold after Holm's correction."""
+    corrected = holm(list(chances.values()))
+    return {name for name, p in zip(chances, corrected, strict=True) if p <= (1 - confidence) / 2}
+
+
+def targets_met(chances: Mapping[str, float], decision: DecisionConfig) -> set[str]:
     """Return the arms that meet the target, from each arm's one-sided p-value.
 
-    Any of the untrained arms can withhold a training, so they are one family for Holm's correction; a tuned arm has to
-    earn its place as well, which is the harder claim, and stands alone.
+    Any of the untrained arms can withhold a training, so they are one family for Holm's correction; a tuned arm's gain
+    has to be worth it as well, which is the harder claim, and stands alone.
     """
-    untrained = [name for name in chances if name not in TRAINED]
-    corrected = dict(zip(untrained, holm([chances[name] for name in untrained]), strict=True))
-    return {name for name, p in (chances | corrected).items() if p <= (1 - decision.confidence) / 2}
+    untrained = {name: p for name, p in chances.items() if name not in TRAINED}
+    alone = [claimed_of({name: p}, decision.confidence) for name, p in chances.items() if name in TRAINED]
+    return claimed_of(untrained, decision.confidence).union(*alone)
 
 
-def _report(one: ArmScores, best: ArmScores, decision: DecisionConfig, is_met: bool) -> ArmReport:
-    interval = interval_of(scores_of(one.scores, one.groups), decision.confidence)
-    gain = (
-        paired_interval(best.scores, one.scores, confidence=decision.confidence, clusters=one.groups)
-        if one.artifact.arm in TRAINED
-        else None
-    )
-    return arm_report(one.artifact, interval, gain, standing(interval, decision.target, is_met))
-
-
-def arm_report(artifact: ArmArtifact, interval: Interval, gain: Interval | None, standing: Standing) -> ArmReport:
-    """Return an arm's report from its intervals."""
+def arm_report(
+    artifact: ArmArtifact, score: Interval, stands: Standing, gain: tuple[Interval, GainStanding] | None = None
+) -> ArmReport:
+    """Return an arm's report from its score and, for a tuned arm, its gain."""
     return ArmReport(
         **artifact.model_dump(include=MEASURED),
-        groups=interval.groups,
-        score=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        standing=standing,
-        gain=gain.mean if gain else None,
-        gain_low=gain.low if gain else None,
-        gain_high=gain.high if gain else None,
+        groups=score.groups,
+        score=score.mean,
+        low=score.low,
+        high=score.high,
+        standing=stands,
+        gain_standing=gain[1] if gain else None,
+        **_ends("gain", gain[0] if gain else None),
     )
 
 
-def standing(interval: Interval, target: float, is_met: bool | None = None) -> Standing:
-    """Return whether the target is met or missed by the whole interval, or the comparison is inconclusive.
+def _ends(name: str, found: Interval | None) -> dict[str, float | None]:
+    mean, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def standing(interval: Interval, bound: float, is_met: bool | None = None) -> Standing:
+    """Return whether a bound is met or missed by the whole interval, or the comparison is inconclusive.
 
     `is_met` says it for an arm that is one of several, after correction for their number.
     """
-    if is_met if is_met is not None else interval.is_above(target):
+    if is_met if is_met is not None else interval.is_above(bound):
         return "good"
-    return "short" if interval.is_below(target) else "unclear"
+    return "short" if interval.is_below(bound) else "unclear"

@@ -19,6 +19,10 @@ TEMPLATE = """<!doctype html>
 {%- if numbers %}
   <p class="lead">{{ numbers }}</p>
 {%- endif %}
+  <p class="lead"><b>What to do:</b> {{ verdict.recommendation }}</p>
+{%- for caveat in verdict.caveats %}
+  <p class="bad">{{ caveat }}</p>
+{%- endfor %}
 </header>
 <ul class="facts">
 {%- for value, label in facts %}
@@ -35,23 +39,23 @@ TEMPLATE = """<!doctype html>
 
 <h2>The arms</h2>
 <div class="pair">
-<figure><figcaption>Score of each arm <small>{{ verdict.rows }} held-out rows, the same for every arm{{ " · grey: untrained, blue: tuned" if verdict.arms|selectattr("gain", "ne", none)|list }}</small></figcaption>{{ charts.arms }}</figure>
+<figure><figcaption>Score of each arm <small>{{ verdict.rows }} held-out rows in {{ verdict.groups }} groups, the same for every arm{{ " · grey: untrained, blue: tuned" if verdict.arms|selectattr("gain", "ne", none)|list }}</small></figcaption>{{ charts.arms }}</figure>
 {%- if charts.loss %}
 <figure><figcaption>Training <small>{{ page.training|join(" · ") }}</small></figcaption>{{ charts.loss }}</figure>
 {%- endif %}
 </div>
 <div class="wide"><table>
-<thead><tr><th>arm</th><th>score</th><th>target {{ verdict.target|short }}</th><th>gain over best untrained arm</th><th>valid</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th></tr></thead>
+<thead><tr><th>arm</th><th>rows</th><th>groups</th><th>score</th><th>{% if verdict.target is none %}best less {{ verdict.worth|short }}{% else %}target {{ verdict.target|short }}{% endif %}</th><th>gain over best untrained arm</th><th>valid{% if verdict.valid is not none %} (of {{ verdict.valid|percent }}){% endif %}</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th></tr></thead>
 <tbody>
 {%- for arm in verdict.arms %}
-<tr><td>{{ arm.arm }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
+<tr><td>{{ arm.arm }}</td><td>{{ arm.rows }}</td><td>{{ arm.groups }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
 <td><span class="{{ moods[arm.standing] }}">{{ standings[arm.standing] }}</span></td>
-<td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>
-<td>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td></tr>
+<td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% if arm.gain_standing %}<small class="{{ gain_moods[arm.gain_standing] }}">{{ gain_names[arm.gain_standing] }}</small>{% endif %}{% else %}<span class="quiet">–</span>{% endif %}</td>
+<td{% if arm.breaks_contract %} class="bad"{% endif %}>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td></tr>
 {%- endfor %}
 {%- if verdict.champion %}
-<tr><td>champion <small>version {{ verdict.champion.version }}, as {{ verdict.champion.arm }}</small></td><td>{{ verdict.champion.score|three }}<small>{{ verdict.champion.low|three }} to {{ verdict.champion.high|three }}</small></td>
-<td><span class="{{ moods[verdict.champion.standing] }}">{{ standings[verdict.champion.standing] }}</span></td>
+<tr><td>champion <small>version {{ verdict.champion.version }}, as {{ verdict.champion.arm }}</small></td><td>{{ verdict.champion.rows }}</td><td>{{ verdict.champion.groups }}</td><td>{{ verdict.champion.score|three }}<small>{{ verdict.champion.low|three }} to {{ verdict.champion.high|three }}</small></td>
+<td>{% if verdict.champion.standing %}<span class="{{ moods[verdict.champion.standing] }}">{{ standings[verdict.champion.standing] }}</span>{% else %}<span class="quiet">–</span>{% endif %}</td>
 <td>{{ verdict.champion.lead|signed }}<small>{{ verdict.champion.lead_low|signed }} to {{ verdict.champion.lead_high|signed }}</small></td>
 <td>{{ verdict.champion.valid_rate|percent }}</td><td><span class="quiet">–</span></td><td>{{ verdict.champion.prompt_tokens|whole }}</td><td>{{ verdict.champion.output_tokens|whole }}</td></tr>
 {%- endif %}
@@ -60,7 +64,7 @@ TEMPLATE = """<!doctype html>
 {%- if verdict.champion or verdict.champion_note %}
 <h2>The champion</h2>
 {%- if verdict.champion %}
-<p class="quiet">The version that is served today, measured as served on {{ verdict.champion.rows }} of today's held-out rows{% if verdict.champion.left_out %}; {{ verdict.champion.left_out }} that it may have learned are left out for every arm{% endif %}. The verdict does not depend on this comparison, but whether today's adapter replaces the champion does.</p>
+<p class="quiet">The version that is served today, measured as served on {{ verdict.champion.rows }} of today's held-out rows, in {{ verdict.champion.groups }} groups{% if verdict.champion.left_out %}; {{ verdict.champion.left_out }} that it may have learned are left out for every arm{% endif %}. The verdict does not depend on this comparison, but whether today's adapter replaces the champion does.</p>
 <ul class="reasons">
 {%- for reason in verdict.champion.reasons %}
   <li>{{ reason }}</li>

@@ -11,11 +11,13 @@ from schemas.reports import Verdict
 from tasks.decision.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page_template import TEMPLATE
 from tasks.decision.samples import Sample
-from tasks.decision.wording import LOSS_NAMES, gate_sentence
+from tasks.decision.wording import GAIN_NAMES, LOSS_NAMES, gate_sentence
 from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
 STANDINGS = {"good": "met", "unclear": "inconclusive", "short": "missed"}
+KEPT_UP = {"good": "keeps up", "unclear": "inconclusive", "short": "falls behind"}
+GAIN_MOODS = {"worth_it": "good", "unclear": "unsure", "not_worth_it": "bad"}
 LOSS_MOODS = {"within": "good", "unclear": "unsure", "beyond": "bad"}
 
 
@@ -58,7 +60,9 @@ def render_report(page: ReportPage) -> str:
         "facts": _facts(page.verdict),
         "mood": _mood(page.verdict),
         "moods": MOODS,
-        "standings": STANDINGS,
+        "standings": KEPT_UP if page.verdict.target is None else STANDINGS,
+        "gain_moods": GAIN_MOODS,
+        "gain_names": GAIN_NAMES,
         "reasons": _reasons(page.verdict),
         "loss_moods": LOSS_MOODS,
         "loss_names": LOSS_NAMES,
@@ -77,29 +81,24 @@ def _reasons(verdict: Verdict) -> list[str]:
 def _mood(verdict: Verdict) -> str:
     if verdict.is_refused_by_gate or verdict.verdict == "none_good_enough":
         return "bad"
-    return "unsure" if verdict.verdict == "undecided" else "good"
+    falls_short = verdict.target is not None and verdict.named.standing != "good"
+    return "unsure" if verdict.verdict == "undecided" or falls_short else "good"
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return (value, label) of the key numbers."""
-    best = max(verdict.arms, key=lambda arm: arm.score)
-    facts = [
-        (f"{best.score:.3f}", f"best arm: {best.arm}"),
-        (f"{verdict.target:g}", "target"),
-        (str(verdict.rows), "held-out rows"),
-    ]
-    gains = [(arm.gain, arm.arm) for arm in verdict.arms if arm.gain is not None]
-    if gains:
-        gain, arm = max(gains)
-        facts.append((signed(gain), f"gain of {arm}"))
+    """Return (value, label) of the key numbers; score and gain are those of the arm that the verdict names."""
+    named = verdict.named
+    facts = [(f"{named.score:.3f}", f"score of {named.arm}")]
+    facts += [] if verdict.target is None else [(f"{verdict.target:g}", "target")]
+    facts += [] if named.gain is None else [(signed(named.gain), f"gain of {named.arm}")]
+    facts += [(str(verdict.rows), "held-out rows"), (str(verdict.groups), "groups of them")]
     if verdict.gate:
         unclear = sum(task.standing == "unclear" for task in verdict.gate.tasks)
         facts.append(
             (verdict.gate.state, f"gate, inconclusive on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate")
         )
-    if verdict.rows_needed:
-        facts.append((str(verdict.rows_needed), "rows needed to decide"))
-    return facts
+    needed = verdict.doubts[0].groups_needed if verdict.doubts else None
+    return [*facts, *([(str(needed), "groups needed to decide")] if needed else [])]
 
 
 _FILTERS: dict[str, Any] = {

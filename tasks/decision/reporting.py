@@ -102,6 +102,8 @@ def _champion_lines(verdict: Verdict) -> list[str]:
     numbers = (f"{champion.score:.3f}", f"{champion.low:.3f} to {champion.high:.3f}", f"{champion.valid_rate:.0%}")
     cells = (
         f"champion, version {champion.version}",
+        str(champion.rows),
+        str(champion.groups),
         *numbers,
         f"{champion.prompt_tokens:.0f}",
         f"{champion.output_tokens:.0f}",
@@ -113,14 +115,18 @@ def _champion_lines(verdict: Verdict) -> list[str]:
 def summary(name: str, verdict: Verdict) -> str:
     """Return the verdict as markdown for the flow run's page."""
     lines = [f"# {name}: {verdict.verdict.replace('_', ' ')}", "", f"**{verdict.headline}**", ""]
+    lines += [verdict.recommendation, "", *(line for caveat in verdict.caveats for line in (caveat, ""))]
     lines += [
-        f"| arm | score | {verdict.confidence:.0%} interval | valid | tokens in / row | tokens out / row | gain |",
-        "|---|---:|---|---:|---:|---:|---:|",
+        f"| arm | rows | groups | score | {verdict.confidence:.0%} interval | valid | tokens in / row | "
+        "tokens out / row | gain |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|",
     ]
     for arm in verdict.arms:
         gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
         cells = (
             arm.arm,
+            str(arm.rows),
+            str(arm.groups),
             f"{arm.score:.3f}",
             f"{arm.low:.3f} to {arm.high:.3f}",
             f"{arm.valid_rate:.0%}",

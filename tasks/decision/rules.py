@@ -1,32 +1,30 @@
-"""From numbers to a verdict: the simplest arm that is good enough wins, and a tuned one has to earn its place.
+"""From numbers to a verdict: the simplest arm that is good enough wins, and a tuned one has to be worth it.
 
-"At confidence" means: the whole interval of `decision.confidence` lies on that side.
-
-1. An untrained arm is good enough when it meets the target at confidence. The simplest such arm is the verdict.
-2. A tuned arm earns its place when its paired gain over the best untrained arm is at least `worth`, and above zero at
-   confidence.
-3. The gate refuses an adapter that lost more than the margin on any benchmark task at confidence; its arms are out,
-   however well they scored.
-4. The simplest tuned arm that is good enough, earned its place and passed the gate is the verdict.
-5. Otherwise: `none_good_enough` when every arm misses the target at confidence, else `undecided`, with the number of
-   rows that would be enough.
+Every arm is asked a few questions (`asked`), and every answer is yes, no or unclear at the confidence of the config.
+One no and the arm is out; all yes and it may be the verdict; otherwise more groups would tell. docs/decisions/0003 has
+the same as a table.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from schemas.reports import ArmReport, GateReport, Verdict, VerdictName
+from schemas.reports import ArmReport, GateReport, GateTask, Standing, Verdict, VerdictName
+from tasks.decision.comparison import TRAINED
+from tasks.decision.doubts import doubts_in_order, opinion_on
 from tasks.decision.gate import judge_forgetting
-from tasks.decision.wording import arm_sentence, gate_sentence, headline, undecided_sentence
+from tasks.decision.recommending import recommendation, regret_of, regret_sentence
+from tasks.decision.wording import arm_sentence, few_groups_sentence, gate_sentence, headline
 from tasks.statistics.clusters import FEWEST_GROUPS
-from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
     from schemas.config import DecisionConfig
 
+Question = Literal["target", "rivals", "gain", "contract", "gate"]
+GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
     "prompt": "prompt",
     "few_shot": "few_shot",
@@ -36,70 +34,180 @@ VERDICT_OF: dict[str, VerdictName] = {
 }
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """An arm, the questions that it fails, and those that cannot be answered yet."""
+
+    report: ArmReport
+    failed: frozenset[Question]
+    unclear: tuple[Question, ...]
+
+    @property
+    def is_fit(self) -> bool:
+        """It may be the verdict."""
+        return not self.failed and not self.unclear
+
+    @property
+    def is_open(self) -> bool:
+        """It may be the verdict once more is known."""
+        return not self.failed and bool(self.unclear)
+
+    @property
+    def is_trained(self) -> bool:
+        """It answers with the adapter."""
+        return self.report.arm in TRAINED
+
+    @property
+    def is_useless(self) -> bool:
+        """It is out for another reason than that its gain is not worth it."""
+        return bool(self.failed - {"gain"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A verdict before it is put into words.
+
+    Attributes:
+        name: the verdict.
+        arm: that it is about.
+        tuned: the tuned arm that earned its place.
+        candidates: all arms.
+        open: for `undecided`, the arms of which more has to be known.
+    """
+
+    name: VerdictName
+    arm: ArmReport
+    tuned: ArmReport | None
+    candidates: tuple[Candidate, ...]
+    open: tuple[Candidate, ...] = ()
+
+
 def judge(
-    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None
+    arms: list[ArmReport],
+    benchmark: BenchmarkArtifact | None,
+    decision: DecisionConfig,
+    margin: float | None,
+    caveats: tuple[str, ...] = (),
 ) -> Verdict:
-    """Return the verdict on arms that are ordered from the simplest to the most complex."""
+    """Return the verdict on arms that are ordered from the simplest to the most complex.
+
+    Args:
+        arms: measured and compared, at least one of them untrained.
+        benchmark: accuracies before and after tuning; None where nothing was trained.
+        decision: target, worth, share of valid answers and confidence.
+        margin: accuracy that may be lost on a benchmark task.
+        caveats: what may make scores look better than they are; passed on.
+    """
     gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
-    sufficient = next((arm for arm in arms if arm.gain is None and arm.standing == "good"), None)
-    earned = [arm for arm in arms if has_earned(arm, decision.worth)]
-    is_open = gate is None or gate.is_passed
-    tuned = next((arm for arm in earned if arm.standing == "good"), earned[0] if earned else None)
-    winner = sufficient or (tuned if tuned and tuned.standing == "good" and is_open else None)
-    name = VERDICT_OF[winner.arm] if winner else _without_winner(arms, is_open)
-    groups = _groups_needed(arms, decision) if name == "undecided" else None
-    needed = math.ceil(groups * arms[0].rows / arms[0].groups) if groups else None
+    is_shut = gate is not None and not gate.is_passed
+    found = find(tuple(asked(arm, decision, is_shut) for arm in arms), decision)
+    doubts = doubts_in_order(
+        [[opinion_on(one.report, question, decision) for question in one.unclear] for one in found.open]
+    )
+    is_refused = found.tuned is not None and is_shut
+    rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
+    regret, better = regret_of(found.arm, rivals, decision)
+    advice = recommendation(found.name, found.arm, found.tuned, arms, is_refused, doubts, decision)
+    is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
     return Verdict(
-        verdict=name,
-        headline=headline(name, arms, winner, tuned, is_open, decision),
-        reasons=_reasons(arms, gate, decision, needed),
+        verdict=found.name,
+        arm=found.arm.arm,
+        headline=headline(found.name, found.arm, is_refused, decision),
+        recommendation=f"{advice} {regret_sentence(regret, better)}",
+        regret=regret,
+        reasons=(*_reasons(arms, gate, decision), *dict.fromkeys(doubt.in_words for doubt in doubts)),
+        caveats=caveats,
+        doubts=tuple(doubts),
         target=decision.target,
         worth=decision.worth,
+        valid=decision.valid,
         confidence=decision.confidence,
         rows=arms[0].rows,
-        groups_needed=groups,
-        rows_needed=needed,
+        groups=arms[0].groups,
         arms=tuple(arms),
         gate=gate,
-        is_sufficient=sufficient is not None,
-        is_refused_by_gate=tuned is not None and not is_open,
-        promotes=tuned is not None and is_open and sufficient is None,
-        tuned_arm=tuned.arm if tuned else None,
+        is_sufficient=is_sufficient,
+        is_refused_by_gate=is_refused,
+        promotes=found.tuned is not None and not is_shut and not is_sufficient,
+        tuned_arm=found.tuned.arm if found.tuned else None,
     )
 
 
-def has_earned(arm: ArmReport, worth: float) -> bool:
-    """Tell whether a tuned arm's gain over the best untrained arm is at least `worth`, and above zero at confidence."""
-    return (
-        arm.gain is not None
-        and arm.gain_low is not None
-        and arm.gain >= worth
-        and arm.gain_low > 0
-        and arm.groups >= FEWEST_GROUPS
+def asked(arm: ArmReport, decision: DecisionConfig, is_shut: bool) -> Candidate:
+    """Ask an arm its questions.
+
+    Args:
+        arm: measured and compared.
+        decision: without a target an untrained arm has to keep up with the others, and a tuned arm to gain enough.
+        is_shut: the gate refused the adapter.
+    """
+    is_trained, answers = arm.arm in TRAINED, dict[Question, Standing]()
+    if decision.target is not None:
+        answers["target"] = arm.standing
+    elif not is_trained:
+        # One that falls behind is not out: the others may be out for other reasons.
+        answers["rivals"] = "good" if arm.keeps_up == "good" and arm.groups >= FEWEST_GROUPS else "unclear"
+    if is_trained:
+        answers |= {"gain": GAINS[arm.gain_standing], "gate": "short" if is_shut else "good"}
+    answers["contract"] = "short" if arm.breaks_contract else "good"
+    return Candidate(
+        arm,
+        frozenset(name for name, answer in answers.items() if answer == "short"),
+        tuple(name for name, answer in answers.items() if answer == "unclear"),
     )
 
 
-def _without_winner(arms: list[ArmReport], is_open: bool) -> VerdictName:
-    """Return the verdict without a winner; an arm that the gate refused counts for nothing, however well it scored."""
-    allowed = [arm for arm in arms if is_open or arm.gain is None]
-    return "none_good_enough" if all(arm.standing == "short" for arm in allowed) else "undecided"
+def find(candidates: tuple[Candidate, ...], decision: DecisionConfig) -> Found:
+    """Return the verdict's name and arms."""
+    tuned = [one for one in candidates if one.is_trained]
+    untrained = [one for one in candidates if not one.is_trained]
+    earned = [one for one in tuned if one.report.gain_standing == "worth_it" and "contract" not in one.failed]
+    best_tuned = chosen([one for one in earned if one.is_fit] or earned) if earned else None
+    usable = chosen([one for one in untrained if "contract" not in one.failed] or untrained)
+    winner = next((one for one in untrained if one.is_fit), None) if decision.target is not None else None
+    if winner is None and any(one.is_fit for one in tuned):
+        winner = best_tuned
+    earned_report = best_tuned.report if best_tuned else None
+    if winner is not None:
+        return Found(VERDICT_OF[winner.report.arm], winner.report, earned_report, candidates)
+    name = _without_winner(candidates, usable, best_tuned is not None, decision)
+    arm = best_tuned if best_tuned and "gate" not in best_tuned.failed else usable
+    unsettled = _unsettled(candidates, usable, decision) if name == "undecided" else ()
+    return Found(name, arm.report, earned_report, candidates, unsettled)
 
 
-def _groups_needed(arms: list[ArmReport], decision: DecisionConfig) -> int | None:
-    """Return the groups at which the best arm that cannot be told from the target could be, if it can be estimated."""
-    unclear = [arm for arm in arms if arm.standing == "unclear"]
-    if not unclear:
-        return None
-    best = max(unclear, key=lambda arm: arm.score)
-    return groups_to_tell_apart(best.score, best.low, best.high, best.groups, decision.target, decision.confidence)
+def _without_winner(
+    candidates: tuple[Candidate, ...], usable: Candidate, has_earned: bool, decision: DecisionConfig
+) -> VerdictName:
+    """Return the verdict where no arm meets the target, or where there is none, and no tuned arm may be the verdict."""
+    tuned = [one for one in candidates if one.is_trained]
+    if all(one.is_useless for one in candidates):
+        return "none_good_enough"
+    if not has_earned and all(one.failed for one in tuned) and any("gain" in one.failed for one in tuned):
+        return "not_worth_tuning"
+    if _unsettled(candidates, usable, decision):
+        return "undecided"
+    return VERDICT_OF[usable.report.arm] if decision.target is None else "none_good_enough"
 
 
-def _reasons(
-    arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig, needed: int | None
-) -> tuple[str, ...]:
-    lines = [arm_sentence(arm, decision) for arm in arms]
-    if gate:
-        lines += [gate_sentence(task, gate.margin, decision.confidence) for task in gate.tasks]
-    if needed:
-        lines.append(undecided_sentence(arms[0].rows, needed))
-    return tuple(lines)
+def _unsettled(candidates: tuple[Candidate, ...], usable: Candidate, decision: DecisionConfig) -> tuple[Candidate, ...]:
+    """Return the arms of which more has to be known.
+
+    Without a target tuning comes first; where it is settled, only the untrained arm to use matters.
+    """
+    if decision.target is not None:
+        return tuple(one for one in candidates if one.is_open)
+    return tuple(one for one in candidates if one.is_open and one.is_trained) or ((usable,) if usable.is_open else ())
+
+
+def chosen(arms: Sequence[Candidate]) -> Candidate:
+    """Return the simplest arm that keeps up with the others, unless the best of them is simpler still."""
+    best = max(arms, key=lambda one: one.report.score)
+    return next(one for one in arms if one is best or one.report.keeps_up == "good")
+
+
+def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
+    lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
+    lines += [arm_sentence(arm, decision) for arm in arms]
+    tasks: tuple[GateTask, ...] = gate.tasks if gate else ()
+    return (*lines, *(gate_sentence(task, gate.margin, decision.confidence) for task in tasks if gate))

@@ -12,6 +12,7 @@ from schemas.artifacts import (
     BenchmarkArtifact,
     ComparisonArtifact,
     DataArtifact,
+    LeakageArtifact,
     LearnedRowsArtifact,
     ModelArtifact,
     ReportArtifact,
@@ -30,17 +31,22 @@ def decide(
     margin: float | None,
     arms: tuple[ArmArtifact, ...],
     benchmark: BenchmarkArtifact | None,
+    data: DataArtifact | None = None,
+    leakage: LeakageArtifact | None = None,
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
     """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json contains
     every number.
+
+    Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores.
     """
-    from tasks.decision.comparison import compare_arms, read_scores
+    from tasks.decision.comparison import compare_arms, leaks_left, read_scores
     from tasks.decision.rules import judge
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
-    verdict = judge(compare_arms(measured, decision), benchmark, decision, margin)
+    caveats = leaks_left(workdir.open(data) if data else None, leakage if benchmark else None)
+    verdict = judge(compare_arms(measured, decision), benchmark, decision, margin, caveats)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 

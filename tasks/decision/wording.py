@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.statistics.clusters import FEWEST_GROUPS
+
 if TYPE_CHECKING:
     from schemas.config import DecisionConfig
-    from schemas.reports import ArmReport, GateTask, VerdictName
+    from schemas.reports import ArmReport, GateTask, Standing, VerdictName
     from tasks.intervals import Interval
 
 # The gate refuses losses beyond the margin; a task that passes may be inconclusive rather than within it.
@@ -17,9 +19,11 @@ ADVICE = {
     "retrieval": "Retrieval is enough: do not tune.",
     "finetune": "Tuning earns its place.",
     "finetune+retrieval": "Tuning earns its place, together with retrieval.",
+    "not_worth_tuning": "Tuning is not worth it.",
     "none_good_enough": "No arm is good enough.",
-    "undecided": "Too few rows to decide.",
+    "undecided": "The held-out rows do not settle it.",
 }
+GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
 
 def spread(low: float, high: float) -> str:
@@ -37,53 +41,104 @@ def at_confidence(confidence: float) -> str:
     return f"at {100 * confidence:g}% confidence"
 
 
-def against_target(standing: str, decision: DecisionConfig) -> str:
-    """Return how an arm stands against the target, such as "misses the target of 0.8 at 95% confidence"."""
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 row" or "1,200 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sample(rows: int, groups: int) -> str:
+    """Return "95 rows in 15 groups"."""
+    return f"{count(rows, 'row')} in {count(groups, 'group')}"
+
+
+def against_target(standing: Standing | None, decision: DecisionConfig) -> str:
+    """Return how an arm stands against the target, such as "misses the target of 0.8 at 95% confidence"; "" where there
+    is no target.
+    """
+    if decision.target is None or standing is None:
+        return ""
     if standing == "unclear":
         return f"may or may not meet the target of {decision.target:g}"
     verb = "meets" if standing == "good" else "misses"
     return f"{verb} the target of {decision.target:g} {at_confidence(decision.confidence)}"
 
 
-def headline(
-    name: VerdictName,
-    arms: list[ArmReport],
-    winner: ArmReport | None,
-    tuned: ArmReport | None,
-    is_open: bool,
-    decision: DecisionConfig,
-) -> str:
-    """Return the verdict in one or two sentences."""
-    best = winner or max(arms, key=lambda arm: arm.score)
-    numbers = (
-        f"{best.arm} scores {best.score:.3f} ({spread(best.low, best.high)}) against a target of {decision.target:g}."
-    )
-    if tuned and not is_open and not winner:
-        lost = f"it lost more than the margin on a benchmark {at_confidence(decision.confidence)}"
-        return f"The gate refuses the adapter: {lost}. {numbers}"
-    if tuned and not winner:
-        return f"{ADVICE[name]} {numbers} Tuning gains {tuned.gain:+.3f} over the best untrained arm."
-    return f"{ADVICE[name]} {numbers}"
+def headline(name: VerdictName, arm: ArmReport, is_refused: bool, decision: DecisionConfig) -> str:
+    """Return the verdict in two sentences; the second is about the arm that the verdict names, and no other."""
+    lost = f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+    # Without a target an untrained verdict compares the untrained arms only: it does not say that tuning adds nothing.
+    is_partial = decision.target is None and name == arm.arm
+    first = lost if is_refused else f"Without training, {arm.arm} is the arm to use." if is_partial else ADVICE[name]
+    against = against_target(arm.standing, decision)
+    use = {"not_worth_tuning": f"Use {arm.arm}: it", "undecided": f"Meanwhile use {arm.arm}: it"}.get(name, arm.arm)
+    numbers = f"{use} scores {arm.score:.3f} ({spread(arm.low, arm.high)})"
+    gained = f"; it gains {_gained(arm)} over the best untrained arm" if arm.gain is not None else ""
+    return f"{first} {numbers}{f' and {against}' if against else ''}{gained}."
+
+
+def _confident(decision: DecisionConfig) -> str:
+    return at_confidence(decision.confidence)
+
+
+def _gained(arm: ArmReport) -> str:
+    return f"{arm.gain:+.3f} ({signed_spread(arm.gain_low or 0.0, arm.gain_high or 0.0)})"
 
 
 def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     """Return what one arm's numbers say."""
-    text = (
-        f"{arm.arm} {against_target(arm.standing, decision)}: {arm.score:.3f} ({spread(arm.low, arm.high)}) "
-        f"on {arm.rows} rows"
-    )
-    if arm.gain is None or arm.gain_low is None or arm.gain_high is None:
-        return f"{text}."
-    worth = (
-        "worth it"
-        if arm.gain >= decision.worth and arm.gain_low > 0
-        else "inconclusive"
-        if arm.gain_high >= decision.worth
-        else "not worth it"
-    )
+    numbers = f"{arm.score:.3f} ({spread(arm.low, arm.high)}) on {sample(arm.rows, arm.groups)}"
+    against = against_target(arm.standing, decision)
+    parts = [f"{arm.arm} {against}: {numbers}" if against else f"{arm.arm} scores {numbers}"]
+    if arm.gain_standing is not None:
+        parts.append(
+            f"{_gained(arm)} over the best untrained arm, {GAIN_NAMES[arm.gain_standing]} at a threshold of "
+            f"{decision.worth:g}"
+        )
+    if arm.rival is not None and (arm.gain is not None or decision.target is None):
+        parts.append(_lag(arm, decision))
+    if arm.breaks_contract:
+        parts.append(
+            f"only {arm.valid_rate:.0%} of its answers meet the contract, below {decision.valid:.0%} "
+            f"{_confident(decision)}, so it is not good enough"
+        )
+    return f"{'; '.join(parts)}."
+
+
+def _lag(arm: ArmReport, decision: DecisionConfig) -> str:
+    told = {
+        "good": f"not worse than {arm.rival} by {decision.worth:g}",
+        "short": f"falls behind {arm.rival} by more than {decision.worth:g}",
+        "unclear": f"not shown to be not worse than {arm.rival} by {decision.worth:g}",
+    }[arm.keeps_up]
+    return f"{told}, {arm.lag:+.3f} ({signed_spread(arm.lag_low or 0.0, arm.lag_high or 0.0)})"
+
+
+def few_groups_sentence(groups: int, confidence: float) -> str:
+    """Return why nothing is claimed."""
     return (
-        f"{text}; {arm.gain:+.3f} ({signed_spread(arm.gain_low, arm.gain_high)}) over the best untrained arm, "
-        f"{worth} at a threshold of {decision.worth:g}."
+        f"{count(groups, 'group')} of held-out rows: below {FEWEST_GROUPS} nothing is claimed "
+        f"{at_confidence(confidence)}, however clear the numbers look."
+    )
+
+
+def what_is_open(arm: ArmReport, about: str, decision: DecisionConfig) -> str:
+    """Return what a comparison that is missing would tell."""
+    if about == "gain":
+        return f"whether {arm.arm} adds {decision.worth:g} to the best untrained arm"
+    if about == "target":
+        return f"whether {arm.arm} meets the target of {decision.target:g}"
+    if arm.rival is None:
+        return f"how good {arm.arm} is"
+    return f"whether {arm.arm} is not worse than {arm.rival} by {decision.worth:g}"
+
+
+def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
+    """Return what is missing, and what it would take."""
+    if groups is None or rows is None:
+        return f"not known: {question}; the numbers lie on the line, so no number of rows is likely to tell."
+    return (
+        f"not known: {question}; about {sample(rows, groups)} would tell in 8 of 10 cases if the numbers stay as they "
+        "are."
     )
 
 
@@ -100,35 +155,41 @@ def gate_sentence(task: GateTask, margin: float, confidence: float) -> str:
     )
 
 
-def undecided_sentence(rows: int, needed: int) -> str:
-    """Return how many rows it would take."""
-    return f"{rows} held-out rows are too few to decide; about {needed} would be enough if the scores stay the same."
+def leak_sentence(rows: int, what: str, consequence: str) -> str:
+    """Return what rows that are in two places mean for the verdict."""
+    return f"{count(rows, 'train row')} {what}: {consequence}."
 
 
 def champion_sentence(
-    version: str, own: Interval, standing: str, rows: int, left_out: int, decision: DecisionConfig
+    version: str, own: Interval, standing: Standing | None, rows: int, left_out: int, decision: DecisionConfig
 ) -> str:
     """Return what the champion's own numbers say."""
     learned = f"; {left_out} that it may have learned are left out" if left_out else ""
+    against = against_target(standing, decision)
     return (
-        f"the champion, version {version}, {against_target(standing, decision)}: {own.mean:.3f} "
-        f"({spread(own.low, own.high)}) on {rows} of today's held-out rows{learned}."
+        f"the champion, version {version}, {f'{against}:' if against else 'scores'} {own.mean:.3f} "
+        f"({spread(own.low, own.high)}) on {rows} of today's held-out rows, in {count(own.groups, 'group')}{learned}."
     )
 
 
 def lead_sentence(version: str, untrained: str, lead: Interval, confidence: float) -> str:
     """Return how the champion stands against the best untrained arm."""
-    known = "better than" if lead.low > 0 else "worse than" if lead.high < 0 else "not distinguishable from"
+    known, confident = "not distinguishable from", f"with {count(lead.groups, 'group')}"
+    if lead.is_conclusive:
+        confident = at_confidence(confidence)
+        known = "better than" if lead.low > 0 else "worse than" if lead.high < 0 else known
     return (
-        f"version {version} is {known} {untrained}, the best untrained arm on these rows, {at_confidence(confidence)}: "
+        f"version {version} is {known} {untrained}, the best untrained arm on these rows, {confident}: "
         f"{lead.mean:+.3f} ({signed_spread(lead.low, lead.high)})."
     )
 
 
 def challenger_sentence(
-    version: str, arm: str, difference: Interval, outcome: str, needed: int | None, decision: DecisionConfig
+    version: str, arm: str, difference: Interval, outcome: str, needed: tuple[int, int] | None, decision: DecisionConfig
 ) -> str:
-    """Return how today's adapter compares with the champion, which also explains its place in the registry."""
+    """Return how today's adapter compares with the champion, which also explains its place in the registry; `needed`
+    are the rows and groups that would be enough.
+    """
     champion, confident = f"the champion, version {version}", at_confidence(decision.confidence)
     compared = {
         "better": f"is better than {champion}, {confident}",
@@ -136,7 +197,7 @@ def challenger_sentence(
         "not_worse": f"is not worse than {champion}: it loses less than {decision.worth:g} {confident}",
         "unclear": f"is not shown to be as good as {champion}, which stays",
     }[outcome]
-    more = f"; about {needed} rows would be enough to decide" if needed else ""
+    more = f"; about {sample(*needed)} would be enough to decide" if needed else ""
     return (
         f"{arm} {compared}: {difference.mean:+.3f} ({signed_spread(difference.low, difference.high)}) on the same "
         f"rows{more}."

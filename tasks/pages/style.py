@@ -44,7 +44,7 @@ svg { display: block; width: 100%; max-width: 520px; height: auto; margin: 0 aut
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 14px; margin-top: 18px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 9px 14px; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
-thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: 0.84rem; }
+thead th { border-top: 0; white-space: normal; vertical-align: bottom; color: var(--muted); font-weight: 550; font-size: 0.84rem; }
 th:first-child, td:first-child { text-align: left; } td small { color: var(--muted); display: block; font-size: 0.82rem; }
 td.text { text-align: left; white-space: normal; }
 code { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }

@@ -44,11 +44,16 @@ def verdict_run(
     }
     digests |= {f"arm.{arm.arm}": arm for arm in arms}
     tags = {f"{name}_digest": artifact.digest for name, artifact in digests.items() if artifact is not None}
-    words = {"verdict": whole.verdict, "headline": whole.headline, "mlflow.note.content": _note(whole)}
+    words = {
+        "verdict": whole.verdict,
+        "verdict_arm": whole.arm,
+        "headline": whole.headline,
+        "mlflow.note.content": _note(whole),
+    }
     words |= {"template_digest": base.template_digest, "base_name": base.name}
     numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
     params = {
-        "target": f"{whole.target:g}",
+        "target": "none" if whole.target is None else f"{whole.target:g}",
         "worth": f"{whole.worth:g}",
         "confidence": f"{whole.confidence:g}",
         "base": base.name,
@@ -64,7 +69,8 @@ def verdict_run(
 
 
 def _note(verdict: Verdict) -> str:
-    return "\n".join([f"**{verdict.headline}**", "", *(f"- {reason}" for reason in verdict.reasons)])
+    told = (verdict.recommendation, *verdict.caveats)
+    return "\n".join([f"**{verdict.headline}**", "", *told, "", *(f"- {reason}" for reason in verdict.reasons)])
 
 
 def version_tags(
@@ -97,6 +103,7 @@ def version_tags(
         "verdict": verdict.verdict,
         "arm": arm.arm,
         "rows": str(verdict.rows),
+        "groups": str(verdict.groups),
     }
     return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
 

@@ -35,12 +35,12 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference,
     benchmark/general_mini/difference.
     """
-    numbers: dict[str, float] = {}
+    numbers: dict[str, float] = {"verdict/regret": verdict.regret}
     for arm in verdict.arms:
         numbers |= {
             f"arm/{arm.arm}/{name}": value
-            for name, value in arm.model_dump(exclude={"arm", "standing"}).items()
-            if value is not None
+            for name, value in arm.model_dump().items()
+            if isinstance(value, (int, float))
         }
     if verdict.champion:
         numbers |= {

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Any
 from schemas.errors import ArtifactBroken, LibraryMissing, TransientFault
 from tasks.reuse.keys import digest_of
 from tasks.reuse.locks import holding_lease
-from tasks.reuse.store import MANIFEST, ArtifactStore
+from tasks.reuse.store import MANIFEST, ArtifactStore, cache_folder
 
 
 class RemoteStore(ArtifactStore):
@@ -48,8 +47,7 @@ class RemoteStore(ArtifactStore):
             raise LibraryMissing(
                 f"TUNEWORTHY_STORE={url}: {fault}. Install the package it names, or name a folder."
             ) from fault
-        cache = Path(os.environ.get("TUNEWORTHY_CACHE") or Path.home() / ".cache" / "tuneworthy")
-        return cls(url, fs, prefix, cache / hashlib.sha256(url.encode()).hexdigest()[:16])
+        return cls(url, fs, prefix, cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16])
 
     @property
     def address(self) -> str:

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -259,6 +260,11 @@ def _mark(path: Path) -> str:
 
 def _measured(path: Path) -> tuple[str, int]:
     return sha256_of(path), path.stat().st_size
+
+
+def cache_folder() -> Path:
+    """Return this machine's folder for what can be had again: TUNEWORTHY_CACHE, or ~/.cache/tuneworthy."""
+    return Path(os.environ.get("TUNEWORTHY_CACHE") or Path.home() / ".cache" / "tuneworthy")
 
 
 def sha256_of(path: Path) -> str:

@@ -44,14 +44,13 @@ def test_nothing_trained_has_no_challenger() -> None:
 
 def an_arm(name: str, scores: list[float]) -> ArmScores:
     facts = ArmArtifact(arm=name, rows=len(scores), score=float(np.mean(scores)), **FACTS)
-    return ArmScores(facts, np.array(scores), tuple(f"g{place}" for place in range(len(scores))))
+    return ArmScores(facts, np.array(scores), tuple(f"g{place}" for place in range(len(scores))), np.ones(len(scores)))
 
 
 def a_champion(folder: Path, scores: list[float]) -> tuple[ScoredChampionArtifact, Path]:
     rows = range(1, len(scores) + 1)
-    pl.DataFrame({"row_id": rows, "group": [f"g{row - 1}" for row in rows], "score": scores}).write_parquet(
-        folder / "answers.parquet"
-    )
+    columns = {"row_id": rows, "group": [f"g{row - 1}" for row in rows], "score": scores, "is_valid": True}
+    pl.DataFrame(columns).write_parquet(folder / "answers.parquet")
     return ScoredChampionArtifact(arm="champion", rows=len(scores), score=float(np.mean(scores)), **FACTS), folder
 
 
@@ -82,7 +81,7 @@ def test_rows_that_the_champion_learned_count_for_nobody(tmp_path: Path) -> None
         0.5,
         1.0,
     )
-    assert "on 40 of today's held-out rows; 40 that it may have learned are left out" in found.reasons[0]
+    assert "on 40 of today's held-out rows, in 40 groups; 40 that it may have learned are left out" in found.reasons[0]
 
 
 def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_told_so(tmp_path: Path) -> None:
@@ -101,12 +100,12 @@ def test_a_champion_that_now_loses_to_an_untrained_arm_and_misses_the_target_is_
     assert "is worse than few_shot, the best untrained arm on these rows, at 95% confidence" in found.reasons[1]
 
 
-def test_an_unclear_outcome_says_how_many_rows_would_be_enough(tmp_path: Path) -> None:
+def test_an_unclear_outcome_says_how_many_rows_and_groups_would_be_enough(tmp_path: Path) -> None:
     arms = [an_arm("prompt", [0.0] * 20), an_arm("tuned", [1.0] * 18 + [0.0] * 2)]
     champion = a_champion(tmp_path, [0.0] * 3 + [1.0] * 17)
     found = compare_with_champion("3", "tuned", champion, arms, learned(tmp_path, []), a_verdict(arms), DECISION)
     assert (found.outcome, found.difference) == ("unclear", pytest.approx(0.05))
-    assert "which stays" in found.reasons[-1] and "rows would be enough" in found.reasons[-1]
+    assert "which stays" in found.reasons[-1] and "would be enough to decide" in found.reasons[-1]
 
 
 def promoted(truth: float, rows: int, retrains: int, worth: float = 0.05) -> float:

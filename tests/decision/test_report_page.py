@@ -50,12 +50,16 @@ def a_page(**changes: Any) -> ReportPage:
     )
     verdict = Verdict(
         verdict="none_good_enough",
-        headline="The gate refuses the adapter: it lost too much. tuned scores 0.850.",
+        arm="prompt",
+        recommendation="Do not rely on any of these arms yet.",
+        regret=0.01,
+        headline="The gate refuses the adapter: it lost too much. prompt scores 0.450.",
         reasons=("Because of <b>this</b>.",),
         target=0.8,
         worth=0.03,
         confidence=0.95,
         rows=20,
+        groups=19,
         arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)),
         gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
         is_sufficient=False,
@@ -158,6 +162,24 @@ def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
     assert "the interval crosses the margin" in markdown
 
 
+def test_page_and_summary_say_what_to_do_what_distorts_and_on_how_many_groups_it_stands() -> None:
+    verdict = a_page().verdict.model_copy(update={"caveats": ("6 train rows repeat a held-out row & stay.",)})
+    text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
+    for shown in (text.replace("&amp;", "&"), markdown):
+        assert verdict.recommendation in shown and verdict.caveats[0] in shown
+    assert "20 held-out rows in 19 groups" in text
+    assert "<b>0.450</b><span>score of prompt</span>" in text, "the score is that of the arm that the verdict names"
+    assert "gain of" not in text, "and it has no gain, whatever another arm's is"
+    assert "| prompt | 20 | 20 | 0.450 |" in markdown
+
+
+def test_without_a_target_no_page_speaks_of_one() -> None:
+    free = a_page().verdict.model_copy(update={"target": None, "reasons": ()})
+    text = render_report(a_page(verdict=free))
+    assert "<th>best less 0.03</th>" in text and "falls behind" in text
+    assert ">target" not in text and "against a target" not in text
+
+
 def test_a_run_without_training_has_no_gate_and_no_loss_curve() -> None:
     page = a_page(
         log=(),
@@ -245,7 +267,7 @@ def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_o
     shown = render_report(a_page(verdict=verdict.model_copy(update={"champion": beside})))
     assert "version 12, as tuned" in shown and "It holds &amp; stands." in shown
     assert "2 that it may have learned are left out" in shown
-    assert "champion, version 12 | 0.700 | 0.600 to 0.800" in summary(
+    assert "champion, version 12 | 18 | 18 | 0.700 | 0.600 to 0.800" in summary(
         "demo", verdict.model_copy(update={"champion": beside})
     )
     told = verdict.model_copy(update={"champion_note": "there is no champion yet"})

@@ -76,7 +76,7 @@ def test_wrong_input_is_refused_in_words(
 
 NO_CONFIGS = [
     (None, "no such file"),
-    ("", "holds nothing"),
+    ("", "contains nothing"),
     ("a: [", "is not YAML"),
     ("- a\n", "not settings"),
     ("name: a\nname: b\n", "is given twice"),

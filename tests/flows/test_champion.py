@@ -178,7 +178,6 @@ def test_a_champion_whose_adapter_the_store_has_lost_is_measured_with_mlflows_co
     assert will_run(whole) >= {"fetch_champion"}
 
 
-@pytest.mark.long
 def test_a_copy_in_mlflow_that_was_altered_is_refused_with_the_reason_and_the_new_adapter_is_a_challenger(
     folder: Path, night: Night
 ) -> None:
@@ -196,7 +195,6 @@ def test_a_copy_in_mlflow_that_was_altered_is_refused_with_the_reason_and_the_ne
     assert outcome.plan.is_all_hits
 
 
-@pytest.mark.long
 def test_rows_that_the_champion_learned_are_left_out_when_another_seed_splits_them_otherwise(night: Night) -> None:
     outcome = night("seed=4")
     found = comparison_in(outcome)

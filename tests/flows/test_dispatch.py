@@ -5,6 +5,7 @@ machine's paths.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,9 +31,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def team(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[dict[str, str]]:
     """What every machine of a team shares."""
-    with servers(tmp_path_factory.mktemp("server")) as shared:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(migrated_database, folder / "mlflow.db")
+    with servers(folder) as shared:
         yield shared
 
 

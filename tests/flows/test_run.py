@@ -104,10 +104,12 @@ def test_a_changed_setting_runs_only_what_reads_it(
 
 
 def test_an_mlflow_that_is_away_costs_the_registration_only_and_a_rerun_does_just_that(
-    finished: tuple[Path, Path, Any], tmp_path: Path
+    finished: tuple[Path, Path, Any], migrated_database: Path, tmp_path: Path
 ) -> None:
     path, store, first = finished
     own = shutil.copytree(store, tmp_path / "store")
+    shutil.copytree(store.parent / "prefect", tmp_path / "prefect")
+    shutil.copy(migrated_database, tmp_path / "mlflow.db")
     away = tuneworthy("run", path, "--json", store=own, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     answer = json.loads(away.stdout)
     assert (away.returncode, answer["error"]) == (5, "RegistryUnreachable")

@@ -69,11 +69,13 @@ def test_a_version_registered_over_http_loads_from_the_server(
     assert len(json.loads(done.stdout.splitlines()[-1])) == 1
 
 
-def test_an_address_of_the_environment_does_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_of_the_environment_does_not_outlive_it(
+    registry_store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with open_registry("", ArtifactStore(tmp_path), ""):
+    with open_registry("", registry_store, ""):
         pass
     assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")

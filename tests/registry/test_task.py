@@ -1,3 +1,5 @@
+"""The registry stage: what a run and a version hold, registering twice, and when a version refuses to load."""
+
 from __future__ import annotations
 
 import json

@@ -199,7 +199,7 @@ def test_a_storage_that_answers_500_for_long_is_a_transient_fault_and_the_next_t
 
 def test_a_slow_storage_gives_the_same_answers(machine: Callable[[str], RemoteStore], faulty: FaultyStorage) -> None:
     machine("one")
-    faulty.delay = 0.2
+    faulty.delay = 0.1
     first = measure_letters(count_letters("slow", {}))
     machine("two")
     assert measure_letters(count_letters("slow", {})) == first

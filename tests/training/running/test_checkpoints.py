@@ -141,6 +141,7 @@ def test_training_stops_when_patience_is_at_its_end_and_keeps_the_best(tiny_mode
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(280)
 def test_kill_9_at_random_moments_ends_in_the_adapter_of_an_uninterrupted_fit(tiny_model: Path, tmp_path: Path) -> None:
     rows = write_rows(tmp_path)
     assert _run(tiny_model, tmp_path / "whole", rows).wait(100) == 0
@@ -160,6 +161,7 @@ def test_kill_9_at_random_moments_ends_in_the_adapter_of_an_uninterrupted_fit(ti
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(280)
 def test_sigterm_saves_and_stops_and_the_same_command_ends_in_the_bytes_of_an_uninterrupted_fit(
     tiny_model: Path, tmp_path: Path
 ) -> None:
