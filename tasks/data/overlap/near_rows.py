@@ -50,7 +50,8 @@ def near_rows(row_ids: pl.Series, pairs: pl.DataFrame, is_choice: bool) -> pl.Da
     """
     left = _among(pairs, row_ids)
     plain = left.filter(~pl.col("one_bridge") & ~pl.col("other_bridge"))
-    bridges = _directed(pairs).filter(pl.col("bridge") & pl.col("twin_held") & ~pl.col("twin_bridge"))
+    bridging = _directed(pairs.filter(pl.col("one_bridge") | pl.col("other_bridge")))
+    bridges = bridging.filter(pl.col("bridge") & pl.col("twin_held") & ~pl.col("twin_bridge"))
     crossing = _crossing(plain)
     parts = [
         _alike(pl.concat([bridges, crossing]), "near_held_out", "{}% similar to held-out row {}"),
@@ -104,16 +105,15 @@ def _directed(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _crossing(pairs: pl.DataFrame) -> pl.DataFrame:
     """Return each train row whose twin is held out."""
-    return _directed(pairs).filter(~pl.col("held") & pl.col("twin_held"))
+    return _directed(pairs.filter(pl.col("one_held") != pl.col("other_held"))).filter("twin_held")
 
 
 def _linked(pairs: pl.DataFrame, crossing: pl.Series) -> pl.DataFrame:
     """Return the train rows that are linked to a held-out row through other rows only."""
     if crossing.is_empty():
         return pl.DataFrame(schema=FINDING)
-    cluster = clustered(pairs.select("one", "other").iter_rows())
-    both = _directed(pairs).select("row_id", "held").unique("row_id")
-    both = both.with_columns(cluster=both["row_id"].replace_strict(cluster, return_dtype=pl.Int64))
+    clusters = clustered(pairs["one"].to_numpy(), pairs["other"].to_numpy())
+    both = _directed(pairs).select("row_id", "held").unique("row_id").join(clusters, on="row_id")
     held = both.filter("held").group_by("cluster").agg(other=pl.col("row_id").min())
     found = both.filter(~pl.col("held") & ~pl.col("row_id").is_in(crossing.implode())).join(held, on="cluster")
     detail = pl.format("similar to rows that are similar to held-out row {}", "other")

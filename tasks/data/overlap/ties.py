@@ -1,7 +1,8 @@
 """Groups tied by near-duplicates: rows that nearly repeat each other belong to one group, whatever their groups are
 called.
 
-Rows are taken in the order of the source, and a decision is never taken back, so that rows appended later move no row:
+Rows are taken in the order of the source, and a decision is never taken back, so that rows appended later move no row
+(as long as they do not change what counts as template text, tasks/data/text/shingles.py, and so which rows are alike):
 
 - A row whose group is new joins the group of the rows that it nearly repeats, and so gets their side. Where those are
   on both sides, joining either would leave a near twin on the other: the row itself has to leave (`bridges`).
@@ -15,7 +16,7 @@ any other group; if one held-out row were enough, large groups would nearly all 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -118,12 +119,16 @@ def _arrivals(pairs: pl.DataFrame) -> Iterator[tuple[int, list[int]]]:
         yield row, [twin for _, twin in twins]
 
 
-def clustered(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Return for each number in a pair the smallest one that it is linked to, directly or through others."""
-    linked = list(pairs)
-    numbers = sorted({number for pair in linked for number in pair})
-    place = {number: at for at, number in enumerate(numbers)}
-    forest = Forest(len(numbers))
-    for one, other in linked:
-        forest.unite(place[one], place[other])
-    return {number: numbers[forest.root(at)] for at, number in enumerate(numbers)}
+def clustered(one: Positions, other: Positions) -> pl.DataFrame:
+    """Return each number in a pair (`row_id`) with the smallest one that it is linked to, directly or through others
+    (`cluster`), in ascending order.
+
+    Args:
+        one: the first number of each pair.
+        other: the second one.
+    """
+    numbers = np.union1d(one, other)
+    forest = Forest(numbers.size)
+    for pair in zip(np.searchsorted(numbers, one).tolist(), np.searchsorted(numbers, other).tolist(), strict=True):
+        forest.unite(*pair)
+    return pl.DataFrame({"row_id": numbers, "cluster": numbers[forest.roots()]})

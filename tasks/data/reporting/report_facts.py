@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
@@ -190,8 +191,9 @@ def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
         if (match := TWIN.search(detail))
     ]
     members: defaultdict[int, list[int]] = defaultdict(list)
-    for row, first in clustered((row, twin) for row, twin, _ in twins).items():
-        members[first].append(row)
+    linked = [np.array([twin[at] for twin in twins], dtype=np.int64) for at in (0, 1)]
+    for row, cluster in clustered(*linked).iter_rows():
+        members[cluster].append(row)
     largest = sorted(members.values(), key=lambda group: (-len(group), group[0]))
     details = {row: detail for row, _, detail in twins}
     return tuple(_cluster(rows, group, details) for group in largest[:CLUSTERS]), len(largest)

@@ -59,7 +59,8 @@ def test_on_one_side_what_is_linked_directly_or_through_others_is_one_group(grou
 @given(LINKS)
 def test_linked_numbers_have_the_smallest_of_them_in_common(pairs: Pairs) -> None:
     expected = {number: min(some) for some in closure(pairs) if len(some) > 1 for number in some}
-    assert clustered(pairs) == expected
+    one, other = (np.array([pair[at] for pair in pairs], dtype=np.int64) for at in (0, 1))
+    assert dict(clustered(one, other).iter_rows()) == expected
 
 
 @settings(deadline=None)
