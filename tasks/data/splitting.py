@@ -2,8 +2,8 @@
 
 Guaranteed: a group's side is a function of the seed and its own name. It never moves because other rows are added,
 removed, relabelled or reordered, and a larger share only adds to what is held out. Groups that near-duplicates tie
-together have the side of the first of them (tasks/data/overlap/ties.py): they never move because rows are appended, but
-may when their first row is removed or another order puts another group first.
+together have the side of the first of them (tasks/data/overlap/ties.py): they never move because rows are appended
+(to 200 or more), but may when their first row is removed or another order puts another group first.
 
 Not guaranteed: exact shares, overall or per label of a choice task. No split can have both. Let side(x, S) be the side
 of group x among the groups S. If no group ever moves when others come, side(x, S) = side(x, {x}) for every S that

@@ -40,22 +40,23 @@ def near_rows(row_ids: pl.Series, pairs: pl.DataFrame, is_choice: bool) -> pl.Da
     """Return the findings on near-duplicate requests.
 
     A bridge is near_held_out, and so is every train row that nearly repeats a held-out row, directly or through other
-    rows: only some pairs of a cluster are listed. Of two rows on one side the later one is a near_duplicate; in a
+    rows, also through those that have left: only some pairs of a cluster are listed. Of two rows on one side the later one is a near_duplicate; in a
     choice task, a row whose twin has another label is a label_doubt too.
 
     Args:
-        row_ids: of the rows that are left; pairs with others only count for bridges.
+        row_ids: of the rows that are left; the findings are on these.
         pairs: as `paired` gives them.
         is_choice: the answer is a label.
     """
     left = _among(pairs, row_ids)
-    plain = left.filter(~pl.col("one_bridge") & ~pl.col("other_bridge"))
-    bridging = _directed(pairs.filter(pl.col("one_bridge") | pl.col("other_bridge")))
+    has_bridge = pl.col("one_bridge") | pl.col("other_bridge")
+    plain = left.filter(~has_bridge)
+    bridging = _directed(pairs.filter(has_bridge))
     bridges = bridging.filter(pl.col("bridge") & pl.col("twin_held") & ~pl.col("twin_bridge"))
     crossing = _crossing(plain)
     parts = [
         _alike(pl.concat([bridges, crossing]), "near_held_out", "{}% similar to held-out row {}"),
-        _linked(plain, crossing["row_id"]),
+        _linked(_in_clusters(pairs.filter(~has_bridge), row_ids), crossing["row_id"]),
         _alike(_later(plain, pl.col("one_held") == pl.col("other_held")), "near_duplicate", "{}% similar to row {}"),
     ]
     if is_choice:
@@ -66,6 +67,8 @@ def near_rows(row_ids: pl.Series, pairs: pl.DataFrame, is_choice: bool) -> pl.Da
 
 def twins_on_both_sides(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Return the pairs of a held-out row and a train row with the same request, or nearly the same (TWINS' columns).
+    A held-out row that is linked to train rows through others only is paired with the first of them, and the
+    similarity is null.
 
     Args:
         rows: those that are left in the end; need row_id, asked, is_held_out.
@@ -76,7 +79,21 @@ def twins_on_both_sides(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame
     train = again.filter(~pl.col("is_held_out")).unique("asked", keep="first", maintain_order=True)
     equal = again.filter("is_held_out").join(train, on="asked", how="inner")
     exact = equal.select(held_out="row_id", train="row_id_right", similarity=pl.lit(1.0))
-    return pl.concat([exact, near]).cast(TWINS).unique(["held_out", "train"], keep="first").sort("held_out", "train")
+    direct = pl.concat([exact, near]).cast(TWINS).unique(["held_out", "train"], keep="first")
+    linked = _linked_twins(rows["row_id"], pairs).join(direct, on="held_out", how="anti")
+    return pl.concat([direct, linked]).sort("held_out", "train")
+
+
+def _linked_twins(row_ids: pl.Series, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return each held-out row that is left with the first train row that it is linked to; bridges that have left link
+    nothing.
+    """
+    left = row_ids.implode()
+    bridged = [pl.col(f"{row}_bridge") & ~pl.col(row).is_in(left) for row in ("one", "other")]
+    rows = _in_clusters(pairs.filter(~pl.any_horizontal(bridged)), row_ids)
+    first = rows.filter(~pl.col("held")).group_by("cluster").agg(train=pl.col("row_id").min())
+    found = rows.filter("held").join(first, on="cluster")
+    return found.select(held_out="row_id", train="train", similarity=pl.lit(None)).cast(TWINS)
 
 
 def _among(pairs: pl.DataFrame, row_ids: pl.Series) -> pl.DataFrame:
@@ -108,14 +125,17 @@ def _crossing(pairs: pl.DataFrame) -> pl.DataFrame:
     return _directed(pairs.filter(pl.col("one_held") != pl.col("other_held"))).filter("twin_held")
 
 
-def _linked(pairs: pl.DataFrame, crossing: pl.Series) -> pl.DataFrame:
-    """Return the train rows that are linked to a held-out row through other rows only."""
-    if crossing.is_empty():
-        return pl.DataFrame(schema=FINDING)
+def _in_clusters(pairs: pl.DataFrame, row_ids: pl.Series) -> pl.DataFrame:
+    """Return those of the rows that are in a pair: row_id, held, and the cluster that the pairs link them to."""
     clusters = clustered(pairs["one"].to_numpy(), pairs["other"].to_numpy())
-    both = _directed(pairs).select("row_id", "held").unique("row_id").join(clusters, on="row_id")
-    held = both.filter("held").group_by("cluster").agg(other=pl.col("row_id").min())
-    found = both.filter(~pl.col("held") & ~pl.col("row_id").is_in(crossing.implode())).join(held, on="cluster")
+    rows = _directed(pairs).select("row_id", "held").unique("row_id")
+    return rows.filter(pl.col("row_id").is_in(row_ids.implode())).join(clusters, on="row_id")
+
+
+def _linked(rows: pl.DataFrame, crossing: pl.Series) -> pl.DataFrame:
+    """Return the train rows (of `_in_clusters`) that are linked to a held-out row through other rows only."""
+    held = rows.filter("held").group_by("cluster").agg(other=pl.col("row_id").min())
+    found = rows.filter(~pl.col("held") & ~pl.col("row_id").is_in(crossing.implode())).join(held, on="cluster")
     detail = pl.format("similar to rows that are similar to held-out row {}", "other")
     return found.sort("row_id").select("row_id", reason=pl.lit("near_held_out"), detail=detail).select(list(FINDING))
 

@@ -2,7 +2,7 @@
 called.
 
 Rows are taken in the order of the source, and a decision is never taken back, so that rows appended later move no row
-(as long as they do not change what counts as template text, tasks/data/text/shingles.py, and so which rows are alike):
+(with the first tasks.data.overlap.near_duplicates.BOILERPLATE rows there; fewer do not settle which rows are alike):
 
 - A row whose group is new joins the group of the rows that it nearly repeats, and so gets their side. Where those are
   on both sides, joining either would leave a near twin on the other: the row itself has to leave (`bridges`).

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.overlap.near_duplicates import PERMUTATIONS, RECALL, banding, near_pairs
+from tasks.data.overlap.near_duplicates import BOILERPLATE, PERMUTATIONS, RECALL, banding, near_pairs
 from tasks.data.text.shingles import shingles_of, template_of
 from tests.data.conftest import Room
 
 WORDS = [f"word{n}" for n in range(3000)]
+FRAME = "please read the following ticket with care and say which queue it belongs to"
 
 
 def texts(count: int, words: int = 60, seed: int = 0) -> list[str]:
@@ -65,11 +66,28 @@ def test_the_bands_find_a_pair_at_the_threshold(threshold: float) -> None:
 
 
 def test_template_text_is_left_out() -> None:
-    frame = "please read the following ticket with care and say which queue it belongs to"
-    rows = [f"{frame} {text}" for text in texts(100, words=6)]
+    rows = [f"{FRAME} {text}" for text in texts(100, words=6)]
     assert jaccard(rows[0], rows[1]) >= 0.5
     assert near_pairs(pl.Series(rows), 0.5).is_empty()
-    assert template_of(pl.Series(rows)).size == len(frame.split()) - 2
+    assert template_of(pl.Series(rows)).size == len(FRAME.split()) - 2
+
+
+@pytest.mark.parametrize("count", [BOILERPLATE, 5 * BOILERPLATE])
+def test_appended_texts_add_pairs_and_change_none_of_the_earlier_ones(count: int) -> None:
+    """What all of the first texts share is in only a quarter of all texts."""
+    said, draw = texts(4 * count, words=6), random.Random(2)
+    rows = [f"{FRAME} {text}" if place < count else text for place, text in enumerate(said)]
+    for place in draw.sample(range(1, len(rows)), len(rows) // 5):
+        rows[place] = f"{rows[draw.randrange(place)]} again"
+    before, after = near_pairs(pl.Series(rows[:count]), 0.6), near_pairs(pl.Series(rows), 0.6)
+    assert before.height > count // 10
+    assert after.filter(pl.col("second") < count).equals(before)
+
+
+def test_template_text_that_only_later_texts_share_is_left_out_once_half_of_them_share_it() -> None:
+    said = texts(16 * BOILERPLATE, words=6)
+    rows = [f"{FRAME} {text}" if place >= BOILERPLATE else text for place, text in enumerate(said)]
+    assert near_pairs(pl.Series(rows), 0.5)["second"].max() == 2 * BOILERPLATE - 1
 
 
 def test_scripts_without_spaces_are_compared_by_character() -> None:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.artifacts import BenchmarkSources, DataArtifact
-from tasks.data.overlap.ties import Ties, clustered, tie
+from tasks.data.overlap.near_rows import near_rows, paired, twins_on_both_sides
+from tasks.data.overlap.ties import Ties, clustered, tie, untied
 from tasks.data.splitting import is_held_out
 from tasks.data.task import check_leakage
 from tests.data.conftest import Room
@@ -24,6 +25,7 @@ Pairs = list[tuple[int, int]]
 LINKS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] < pair[1]), max_size=15)
 GROUPS = st.lists(st.integers(0, 8), min_size=12, max_size=12)
 ALONE = list(range(12))
+CONFLICTING = 258  # an appended row gives another answer to a held-out one, so that both leave
 
 
 def tied(groups: Sequence[int], held: set[int], pairs: Pairs) -> Ties:
@@ -129,27 +131,37 @@ def changed(text: str, *places: int) -> str:
     return " ".join(words)
 
 
+def growing(seed: int) -> list[dict[str, str]]:
+    """Return 90 rows, of which 60 nearly repeat an earlier one, in up to 50 groups."""
+    draw = random.Random(seed)
+    rows = [{"prompt": text, "completion": "yes", "group": f"g{n}"} for n, text in enumerate(texts(30, seed=seed))]
+    for n in range(60):
+        near = changed(draw.choice(rows)["prompt"], draw.randrange(60), draw.randrange(60))
+        rows.append({"prompt": near, "completion": f"no {n}", "group": f"g{draw.randrange(50)}"})
+    return rows
+
+
 @pytest.mark.parametrize("group", [None, "group"])
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1000))
+@example(seed=CONFLICTING)
 def test_appended_rows_move_none_and_none_is_lost(room: Room, group: str | None, seed: int) -> None:
-    draw, said = random.Random(seed), texts(30, seed=seed)
-    rows = [{"prompt": text, "completion": "yes", "group": f"g{n}"} for n, text in enumerate(said)]
-    for n in range(60):
-        text = draw.choice(rows)["prompt"]
-        near = changed(text, draw.randrange(60), draw.randrange(60))
-        rows.append({"prompt": near, "completion": f"no {n}", "group": f"g{draw.randrange(50)}"})
+    rows = growing(seed)
     room.write(rows[:60])
     room.validate(group=group, held_out=0.4, refuse_above=1)
-    before = sides(room)
+    before, out = sides(room), dict(room.table("refused").select("row_id", "reason").iter_rows())
     room.write(rows)
     data = room.validate(group=group, held_out=0.4, refuse_above=1)
-    after = sides(room)
+    after = {row: side for row, side in sides(room).items() if row <= 60}
     assert data.train_rows + data.held_out_rows + data.refused_rows == 90
     assert set(data.reasons) <= {"near_held_out", "conflicting_answers", "exact_duplicate"}
-    assert {row: side for row, side in after.items() if row <= 60}.items() <= before.items()
-    held_before = {row for row, side in before.items() if side == "held_out"}
-    assert held_before - after.keys() <= set(room.table("refused").filter(reason="conflicting_answers")["row_id"])
+    assert all(after[row] == before[row] for row in after.keys() & before.keys())
+    held_out = {row for row, side in before.items() if side == "held_out"}
+    conflicting = set(room.table("refused").filter(reason="conflicting_answers")["row_id"])
+    assert held_out - after.keys() <= conflicting
+    back = after.keys() - before.keys()
+    assert {(after[row], out[row]) for row in back} <= {("train", "near_held_out")}
+    assert not back or held_out & conflicting
 
 
 def on_both_sides(room: Room) -> tuple[str, str]:
@@ -205,6 +217,17 @@ def test_train_rows_near_a_held_out_row_of_another_known_group_leave_with_all_th
     assert train not in room.table("train")["prompt"].to_list()
     assert more[2] in room.table("held_out")["prompt"].to_list()
     assert not any(jaccard(one, train) >= 0.5 for one in room.table("train")["prompt"])
+
+
+def test_a_row_that_has_left_still_links_a_train_row_to_a_held_out_one() -> None:
+    rows = pl.DataFrame({"row_id": [1, 2, 3], "answered": [0, 0, 0], "is_held_out": [False, False, True]})
+    pairs = pl.DataFrame({"first": [0, 1], "second": [1, 2], "similarity": [0.9, 0.9]})
+    found, left = paired(rows, pairs, untied(3)), rows.filter(pl.col("row_id") != 2).with_columns(asked="row_id")
+    assert near_rows(left["row_id"], found, is_choice=False).rows() == [
+        (1, "near_held_out", "similar to rows that are similar to held-out row 3")
+    ]
+    assert twins_on_both_sides(left, found).rows() == [(3, 1, None)]
+    assert twins_on_both_sides(left.filter("is_held_out"), found).is_empty()
 
 
 @pytest.mark.parametrize("action", ["drop", "note"])
