@@ -40,8 +40,8 @@ import yaml
 
 from benchmarks.forks import ended_well, forked, make_ready, said
 from benchmarks.machine import processor
-from flows.config_file import read_config
-from flows.sources import locate
+from flows.inputs.config_file import read_config
+from flows.inputs.sources import locate
 from schemas.artifacts import AdapterArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base

@@ -37,8 +37,8 @@ import yaml
 
 from benchmarks.forks import ended_well, forked, make_ready, said
 from benchmarks.machine import processor
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from schemas.config import RunConfig
 from tasks.reuse.planning import planning
 from tasks.reuse.store import ArtifactStore

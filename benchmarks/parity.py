@@ -35,8 +35,8 @@ TOKENS_PER_STEP = 2560  # 8 rows and their shared prompt
 
 def prepare(folder: Path) -> None:
     """Write the base, and GeoQuery's rows as the data room splits them, into the folder."""
-    from flows.config_file import read_config
-    from flows.sources import locate_data
+    from flows.inputs.config_file import read_config
+    from flows.inputs.sources import locate_data
     from tasks.base.conversion import convert_base
     from tasks.base.sources import locate_base
     from tasks.data.task import validate_data
@@ -65,7 +65,7 @@ def fit(arm: str, seed: int, folder: Path) -> list[float]:
     import torch
     from transformers import AutoTokenizer
 
-    from flows.config_file import read_config
+    from flows.inputs.config_file import read_config
     from tasks.inference.precision import best_precision
     from tasks.reuse.progress import Reporter
     from tasks.reuse.stage import WorkDirectory

@@ -28,8 +28,8 @@ os.environ.update(HF_HUB_OFFLINE="1", PREFECT_SERVER_ANALYTICS_ENABLED="false")
 import yaml
 
 from benchmarks.machine import processor
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from schemas.artifacts import ReportArtifact
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import digest_of

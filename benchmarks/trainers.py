@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.training.rows import TokenRow
     from tasks.training.step.packing import TrainingDataset
 

@@ -110,7 +110,7 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
     from transformers import AutoConfig
 
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.reuse.memory import hand_back, peak_memory
     from tasks.training.step.roofline import product_rate
 

@@ -33,10 +33,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from simulated import Floats, Setting, draw_arms, repaired  # noqa: E402 - found on the path above
 
 from schemas.artifacts import ArmArtifact, BenchmarkArtifact, BenchmarkTask  # noqa: E402
-from schemas.config import DecisionConfig  # noqa: E402
-from tasks.decision.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402
-from tasks.decision.gate import judge_forgetting  # noqa: E402
-from tasks.decision.rules import judge  # noqa: E402
+from schemas.sections.decision import DecisionConfig  # noqa: E402
+from tasks.decision.verdict.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402
+from tasks.decision.verdict.gate import judge_forgetting  # noqa: E402
+from tasks.decision.verdict.rules import judge  # noqa: E402
 from tasks.intervals import Interval  # noqa: E402
 from tasks.statistics.clusters import Clusters, bounds_of, chance_not_above, chance_not_below, gathered  # noqa: E402
 from tasks.statistics.families import holm  # noqa: E402

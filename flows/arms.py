@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.arms_config import ArmsConfig
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
-from schemas.task_config import TaskConfig
+from schemas.sections.arms import ArmsConfig
+from schemas.sections.task import TaskConfig
 from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
 

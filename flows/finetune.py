@@ -11,11 +11,11 @@ from prefect import flow
 
 from flows.arms import score_arms
 from flows.champion import look_for_champion
-from flows.dispatch import send_training
+from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
 from flows.reporting import report, report_data
-from flows.sources import locate
+from flows.worker.dispatch import send_training
 from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base

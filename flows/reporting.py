@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from flows.champion import Compared, compare_with_champion, no_answer, version_settings
-from flows.sources import RunSources
+from flows.inputs.sources import RunSources
 from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,

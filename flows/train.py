@@ -7,9 +7,9 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.arms import score_arms
+from flows.inputs.sources import require_shared_store
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
-from flows.sources import require_shared_store
 from schemas.artifacts import AdapterArtifact
 from schemas.orders import TrainOrder
 from tasks.benchmark.task import benchmark_adapter

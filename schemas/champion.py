@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.section import NOT_IN_KEY
+from schemas.sections.section import NOT_IN_KEY
 
 
 class SplitRule(BaseModel):

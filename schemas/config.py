@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.arms_config import ArmsConfig
-from schemas.data_config import DataConfig
-from schemas.section import NOT_IN_KEY, Section
-from schemas.task_config import Answer, TaskConfig
-from schemas.training_config import TrainingConfig
-
-USUAL_VALID = 0.95  # share of answers that programs can read, where an answer has a form that they rely on
+from schemas.sections.arms import ArmsConfig
+from schemas.sections.benchmark import BenchmarkConfig
+from schemas.sections.data import DataConfig
+from schemas.sections.decision import DecisionConfig
+from schemas.sections.section import NOT_IN_KEY, Section
+from schemas.sections.task import TaskConfig
+from schemas.sections.training import TrainingConfig
 
 
 class BaseConfig(Section):
@@ -26,51 +26,6 @@ class BaseConfig(Section):
     revision: str | None = Field(
         None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
     )
-
-
-class BenchmarkConfig(Section):
-    """What the adapter must not have forgotten."""
-
-    tasks: tuple[str, ...] = Field(
-        ("general_mini",),
-        description="lm-eval tasks: a folder or file under configs/benchmarks, a path, or a built-in name.",
-    )
-    margin: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="Accuracy that may be lost on a task; the gate refuses an adapter that lost more, at "
-        "decision.confidence.",
-    )
-    limit: int | None = Field(None, ge=1, description="Use the first N items of each task only (for trying out).")
-
-
-class DecisionConfig(Section):
-    """When an arm is good enough, and what a gain has to be worth."""
-
-    target: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Mean score at which an arm is good enough; without it, the simplest arm that is not worse than "
-        "the best by `worth`.",
-    )
-    worth: float = Field(
-        0.03, ge=0, le=1, description="Gain over the best untrained arm below which tuning is not worth its cost."
-    )
-    valid: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Share of answers that must meet the answer contract; an arm below it, at `confidence`, is not "
-        "good enough. Without it 0.95 where the contract is json, choice, sql or a pattern, else nothing.",
-    )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
-
-    def for_answers(self, answer: Answer) -> DecisionConfig:
-        """Return these settings with `valid` filled in for a task with this answer contract."""
-        has_contract = answer.format != "text" or answer.pattern is not None
-        return self if self.valid is not None or not has_contract else self.model_copy(update={"valid": USUAL_VALID})
 
 
 class RegistryConfig(Section):

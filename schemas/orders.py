@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.arms_config import ArmsConfig
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import StageLimits, StageName
-from schemas.task_config import TaskConfig
-from schemas.training_config import TrainingConfig
+from schemas.sections.arms import ArmsConfig
+from schemas.sections.task import TaskConfig
+from schemas.sections.training import TrainingConfig
 
 
 class TrainOrder(BaseModel):

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.arms_config import RetrievalConfig
 from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
@@ -29,8 +28,10 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.config import RegistryConfig
-from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
-from schemas.task_config import TaskConfig
+from schemas.gate import GateReport, GateTask
+from schemas.reports import ArmReport, ChampionReport, Verdict
+from schemas.sections.arms import RetrievalConfig
+from schemas.sections.task import TaskConfig
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore

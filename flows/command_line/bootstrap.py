@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.pools import places_held
+from flows.worker.pools import places_held
 from schemas.errors import MachineLacks
 
 if TYPE_CHECKING:

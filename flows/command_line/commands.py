@@ -39,11 +39,11 @@ from flows.command_line.terminal import (
 )
 from flows.compare import compare as compare_flow
 from flows.compare import without_training
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
+from flows.inputs.sources import RunSources, locate
 from flows.mending import retry_when_broken
 from flows.reporting import report_data
-from flows.sources import RunSources, locate
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError

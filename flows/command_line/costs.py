@@ -12,7 +12,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from flows.sources import locate
+from flows.inputs.sources import locate
 from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import RunConfig
 from tasks.reuse.current_store import current_store

@@ -7,7 +7,7 @@ import json
 import shlex
 from pathlib import Path
 
-from flows.config_file import read_config
+from flows.inputs.config_file import read_config
 from schemas.errors import ConfigRefused
 from tasks.data.drafting.draft import Draft, draft_config
 from tasks.data.drafting.guesses import Guess, Wishes

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import asdict
 
-from flows.config_file import read_config
+from flows.inputs.config_file import read_config
 from tasks.registry.rolling_back import RolledBack, roll_back
 from tasks.reuse.current_store import current_store
 

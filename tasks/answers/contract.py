@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import ConfigRefused, TuneworthyError
 
 if TYPE_CHECKING:
-    from schemas.task_config import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer
+    from schemas.sections.task import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer
 
 DATABASE = "answer.sqlite"
 JSON_SCHEMA = "answer.schema.json"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tasks.answers.contract import DATABASE, Check, contract_of
 
 if TYPE_CHECKING:
-    from schemas.task_config import TaskConfig
+    from schemas.sections.task import TaskConfig
     from tasks.answers.database import Row
 
 Measure = Callable[[str, str], float]

@@ -25,7 +25,7 @@ from tasks.inference.prompts.retrieval_file import FILE, deserialised, why_too_l
 from tasks.reuse.progress import Reporter
 
 if TYPE_CHECKING:
-    from schemas.task_config import TaskConfig
+    from schemas.sections.task import TaskConfig
 
 LOWER = {
     "few_shot": "arms.few_shot.shots or arms.max_new_tokens",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from schemas.arms_config import ArmsConfig
+    from schemas.sections.arms import ArmsConfig
 
 ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 

@@ -16,7 +16,7 @@ from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
-    from schemas.task_config import TaskConfig
+    from schemas.sections.task import TaskConfig
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.artifacts import BaseSource
 from schemas.errors import ConfigRefused, LibraryMissing, ModelMissing
+from schemas.sources import BaseSource
 from tasks.inference.prompts.rendering import template_facts
 from tasks.inference.quietness import quietly
 

@@ -7,9 +7,9 @@ import importlib.util
 import re
 from pathlib import Path
 
-from schemas.artifacts import BaseSource
 from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, ModelMissing
+from schemas.sources import BaseSource
 from tasks.reuse.sources import source_file
 from tasks.reuse.store import ArtifactStore
 

@@ -8,7 +8,7 @@ from schemas.artifacts import ModelArtifact
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BaseSource
+    from schemas.sources import BaseSource
 
 
 @stage(libraries=("transformers", "safetensors", "gguf"))

@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from schemas.artifacts import BenchmarkSources
 from schemas.errors import TransientFault
+from schemas.sources import BenchmarkSources
 from tasks.reuse.store import sha256_of
 
 INDEX = "sources.json"

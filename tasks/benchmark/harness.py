@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from schemas.artifacts import BenchmarkSources
 from schemas.errors import ConfigRefused
+from schemas.sources import BenchmarkSources
 from tasks.benchmark.packaged import task_library
 from tasks.benchmark.scoring import TreeLM
 from tasks.benchmark.task_files import YAML, Function, TaskFile, library_root, mapped, read_task_file

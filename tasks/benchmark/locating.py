@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import BenchmarkSources, SourceFile
 from schemas.errors import ConfigRefused, MachineLacks
+from schemas.sources import BenchmarkSources, SourceFile
 from tasks.benchmark.packaged import cached_files, hub_version, task_library
 from tasks.benchmark.task_files import YAML, TaskFile, library_root, read_task_file
 from tasks.reuse.sources import source_file
 
 if TYPE_CHECKING:
-    from schemas.config import BenchmarkConfig
+    from schemas.sections.benchmark import BenchmarkConfig
     from tasks.reuse.store import ArtifactStore
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "benchmarks"

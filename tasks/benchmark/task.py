@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.artifacts import (
-    AdapterArtifact,
-    BenchmarkArtifact,
-    BenchmarkFilesArtifact,
-    BenchmarkSources,
-    ModelArtifact,
-)
+from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkFilesArtifact, ModelArtifact
+from schemas.sources import BenchmarkSources
 from tasks.reuse.stage import WorkDirectory, stage
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.addresses import kind_of
-from schemas.artifacts import SourceFile, Sources
 from schemas.errors import ConfigRefused
+from schemas.sources import SourceFile, Sources
 from tasks.data.checking.personal_libraries import require_libraries
 from tasks.reuse.sources import source_files
 
 if TYPE_CHECKING:
     from schemas.config import RunConfig
-    from schemas.data_config import DataConfig
-    from schemas.task_config import TaskConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sections.task import TaskConfig
     from tasks.reuse.store import ArtifactStore
 
 # What tasks.data.reading.records reads; repeated here, because that module imports what only a run needs.

@@ -34,9 +34,9 @@ from tasks.data.text.normalisation import normalised
 from tasks.data.text.turns import full_request, opening
 
 if TYPE_CHECKING:
-    from schemas.artifacts import Sources
-    from schemas.data_config import DataConfig
-    from schemas.task_config import TaskConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sections.task import TaskConfig
+    from schemas.sources import Sources
     from tasks.reuse.stage import WorkDirectory
 
 ADVISED = 500  # train rows; fewer often teach only the form of answers: a warning, not a reason to refuse

@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.artifacts import (
-    BenchmarkSources,
     DataArtifact,
     DataReportArtifact,
     LeakageArtifact,
     LearnedRowsArtifact,
     ModelArtifact,
     RenderingArtifact,
-    SourceFile,
-    Sources,
 )
+from schemas.sources import BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.champion import SplitRule
-    from schemas.data_config import DataConfig
-    from schemas.task_config import TaskConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sections.task import TaskConfig
     from tasks.data.checking.fixing import FixedCopy
 
 PERSONAL = (

@@ -18,13 +18,13 @@ import polars as pl
 from schemas.artifacts import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.comparison import TRAINED, ArmScores, best_of, scores_in, standing
-from tasks.decision.wording import challenger_sentence, champion_sentence, lead_sentence
+from tasks.decision.verdict.comparison import TRAINED, ArmScores, best_of, scores_in, standing
+from tasks.decision.verdict.wording import challenger_sentence, champion_sentence, lead_sentence
 from tasks.intervals import Interval, mean_interval, paired_interval
 from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 Outcome = Literal["better", "not_worse", "unclear", "worse", "no_challenger"]
 

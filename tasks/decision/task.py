@@ -22,7 +22,7 @@ from schemas.artifacts import (
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 
 @stage(libraries=("numpy", "scipy"))
@@ -41,8 +41,8 @@ def decide(
 
     Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores.
     """
-    from tasks.decision.comparison import compare_arms, leaks_left, read_scores
-    from tasks.decision.rules import judge
+    from tasks.decision.verdict.comparison import compare_arms, leaks_left, read_scores
+    from tasks.decision.verdict.rules import judge
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     caveats = leaks_left(workdir.open(data) if data else None, leakage if benchmark else None)
@@ -68,7 +68,7 @@ def compare_champion(
     """
     from schemas.reports import Verdict
     from tasks.decision.champion import compare_with_champion
-    from tasks.decision.comparison import read_scores
+    from tasks.decision.verdict.comparison import read_scores
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def write_report(
 
     `comparison` compares the arms with the registry's champion; where there is none, `why_uncompared` says why.
     """
-    from tasks.decision.reporting import Measurements, write_pages
+    from tasks.decision.page.reporting import Measurements, write_pages
 
     opened = [part for part in (verdict, data, *arms, adapter, comparison) if part is not None]
     folders = {part.digest: workdir.open(part) for part in opened}

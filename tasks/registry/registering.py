@@ -9,7 +9,6 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from schemas.arms_config import RetrievalConfig
 from schemas.artifacts import (
     AdapterArtifact,
     ComparisonArtifact,
@@ -20,6 +19,7 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.reports import ChampionReport, Verdict
+from schemas.sections.arms import RetrievalConfig
 from tasks.inference.prompts.golden import verify_golden
 from tasks.registry.connection import open_registry
 from tasks.registry.fetching import served_digest

@@ -22,10 +22,10 @@ from schemas.artifacts import (
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
-    from schemas.arms_config import RetrievalConfig
     from schemas.champion import Champion
     from schemas.config import RegistryConfig
-    from schemas.task_config import TaskConfig
+    from schemas.sections.arms import RetrievalConfig
+    from schemas.sections.task import TaskConfig
 
 
 @stage()

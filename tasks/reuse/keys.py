@@ -18,8 +18,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.artifacts import Artifact, BaseSource, SourceFile
+from schemas.artifacts import Artifact
 from schemas.errors import TuneworthyError
+from schemas.sources import BaseSource, SourceFile
 
 Ingredients = dict[str, Any]
 OWN_PACKAGES = ("tasks", "schemas")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.artifacts import SourceFile
 from schemas.errors import ConfigRefused
+from schemas.sources import SourceFile
 from tasks.reuse.store import ArtifactStore
 
 

@@ -10,7 +10,7 @@ from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokeniz
 from tasks.training.step.packing import TrainingDataset, plan_steps
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 
 def prepare_dataset(

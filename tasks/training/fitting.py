@@ -26,7 +26,7 @@ from tasks.training.step.loss import answering
 from tasks.training.step.packing_check import check_packing
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.inference.precision import Precision
     from tasks.reuse.stage import WorkDirectory
     from tasks.training.step.packing import TrainingDataset

@@ -8,7 +8,7 @@ from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact, Rend
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 
 @stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import ConfigRefused, TuneworthyError
-from schemas.task_config import TaskConfig
+from schemas.sections.task import TaskConfig
 from tasks.answers.contract import Check, contract_of
 
 SCHEMA = {

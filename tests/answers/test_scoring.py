@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.task_config import TaskConfig
+from schemas.sections.task import TaskConfig
 from tasks.answers.scoring import Scored, Scorer, exact, json_fields, token_f1
 
 PEOPLE = (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.errors import ConfigRefused
+from schemas.sections.arms import ArmsConfig, FewShotConfig, RetrievalConfig
 from tasks.arms.prompting import context_of, spread
 from tasks.arms.settings import arm_settings
 from tasks.inference.prompts.prompt_builder import PromptBuilder, Request

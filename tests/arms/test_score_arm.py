@@ -8,10 +8,10 @@ from pathlib import Path
 import polars
 import pytest
 
-from schemas.arms_config import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
-from schemas.task_config import TaskConfig
+from schemas.sections.arms import ArmsConfig, FewShotConfig, RetrievalConfig
+from schemas.sections.task import TaskConfig
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm

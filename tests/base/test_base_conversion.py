@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from schemas.artifacts import BaseSource, ModelArtifact
+from schemas.artifacts import ModelArtifact
 from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, ModelMissing, TuneworthyError
+from schemas.sources import BaseSource
 from tasks.base.sources import locate_base
 from tasks.base.task import fetch_base
 from tasks.reuse.store import ArtifactStore

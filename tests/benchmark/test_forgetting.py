@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact
-from schemas.reports import GateTask
+from schemas.gate import GateTask
 from tasks.benchmark.forgetting import Items, compare_tasks, write_items
-from tasks.decision.gate import judge_forgetting
+from tasks.decision.verdict.gate import judge_forgetting
 
 
 def before_the_gate(

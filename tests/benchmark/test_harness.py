@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, TransientFault
+from schemas.sections.benchmark import BenchmarkConfig
 from tasks.benchmark.gathering import gather_files, gathered
 from tasks.benchmark.harness import Harness, load_harness
 from tasks.benchmark.locating import locate_benchmarks

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.artifacts import BenchmarkSources
-from schemas.config import BenchmarkConfig
 from schemas.errors import ConfigRefused, MachineLacks
+from schemas.sections.benchmark import BenchmarkConfig
+from schemas.sources import BenchmarkSources
 from tasks.benchmark import packaged
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.benchmark.packaged import task_library

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact
-from schemas.config import BenchmarkConfig
+from schemas.sections.benchmark import BenchmarkConfig
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.reuse.stage import WorkDirectory

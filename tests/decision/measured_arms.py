@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.artifacts import ArmArtifact
-from schemas.config import DecisionConfig
 from schemas.reports import ArmReport
-from tasks.decision.comparison import GAINS, ArmScores, standing
+from schemas.sections.decision import DecisionConfig
+from tasks.decision.verdict.comparison import GAINS, ArmScores, standing
 from tasks.intervals import Interval
 
 DECISION = DecisionConfig(target=0.8, worth=0.05, confidence=0.95)

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from schemas.artifacts import ArmArtifact, ScoredChampionArtifact
-from schemas.config import DecisionConfig
 from schemas.reports import Verdict
+from schemas.sections.decision import DecisionConfig
 from tasks.decision.champion import compare_with_champion, outcome_of
-from tasks.decision.comparison import ArmScores, compare_arms
-from tasks.decision.rules import judge
+from tasks.decision.verdict.comparison import ArmScores, compare_arms
+from tasks.decision.verdict.rules import judge
 from tasks.intervals import Interval, paired_interval
 
 DECISION = DecisionConfig(target=0.8, worth=0.05)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from schemas.artifacts import LeakageArtifact
-from schemas.config import DecisionConfig
 from schemas.reports import ArmReport
-from tasks.decision.comparison import ArmScores, claimed_of, compare_arms, leaks_left, targets_met
-from tasks.decision.rules import judge
+from schemas.sections.decision import DecisionConfig
+from tasks.decision.verdict.comparison import ArmScores, claimed_of, compare_arms, leaks_left, targets_met
+from tasks.decision.verdict.rules import judge
 from tests.decision.measured_arms import scored
 
 DECISION = DecisionConfig(target=0.8, worth=0.05, valid=0.95)

@@ -9,9 +9,9 @@ from itertools import product
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
-from schemas.config import DecisionConfig
 from schemas.reports import ArmReport, Verdict
-from tasks.decision.rules import judge
+from schemas.sections.decision import DecisionConfig
+from tasks.decision.verdict.rules import judge
 from tests.decision.measured_arms import an_arm, behind
 
 TARGET, WORTH = 0.8, 0.05

@@ -12,12 +12,13 @@ import polars as pl
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact, BenchmarkTask, DataArtifact
-from schemas.reports import ArmReport, ChampionReport, GateReport, GateTask, Verdict
-from tasks.decision.gate import judge_forgetting
-from tasks.decision.report_page import ReportPage, render_report
-from tasks.decision.reporting import summary
-from tasks.decision.samples import Sample, SampleAnswer, read_samples
-from tasks.decision.wording import gate_sentence
+from schemas.gate import GateReport, GateTask
+from schemas.reports import ArmReport, ChampionReport, Verdict
+from tasks.decision.page.report_page import ReportPage, render_report
+from tasks.decision.page.reporting import summary
+from tasks.decision.page.samples import Sample, SampleAnswer, read_samples
+from tasks.decision.verdict.gate import judge_forgetting
+from tasks.decision.verdict.wording import gate_sentence
 
 DATA = DataArtifact(
     digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0

@@ -29,7 +29,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
 
 from flows.command_line import bootstrap as bootstrapping
-from flows.dispatch import _say, _standing
+from flows.worker.dispatch import _say, _standing
 from tests.before_registry import listening
 from tests.flows.conftest import ROOT
 from tests.flows.team import free_port, pool_worker, prefect_server, wait_until

@@ -18,8 +18,8 @@ import yaml
 from flows.champion import first_line, look_for_champion
 from flows.command_line.results import Outcome, outcome_of
 from flows.compare import without_training
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from schemas.errors import RegistryUnreachable
 from schemas.reports import ChampionReport
 from tasks.registry.champion import find_champion

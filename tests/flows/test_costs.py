@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from flows.command_line.costs import costs_table, training_costs
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
 from tasks.reuse.planning import Plan, PlannedStage, planning
 from tasks.reuse.store import ArtifactStore

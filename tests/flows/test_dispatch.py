@@ -16,9 +16,9 @@ import pytest
 import yaml
 from prefect.states import Cancelled, Crashed, Failed
 
-from flows.config_file import read_config
-from flows.dispatch import _fault_of
-from flows.sources import locate
+from flows.inputs.config_file import read_config
+from flows.inputs.sources import locate
+from flows.worker.dispatch import _fault_of
 from schemas.errors import DatasetRefused, TrainingStopped, TransientFault
 from schemas.orders import TrainOrder
 from tasks.base.task import fetch_base

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from schemas.artifacts import Artifact
 from schemas.champion import Champion, RegistryLookup
 from schemas.config import RunConfig, StageName
-from schemas.section import Section
+from schemas.sections.section import Section
 from tasks.reuse.keys import digest_of
 from tasks.reuse.planning import planning
 from tasks.reuse.progress import Reporter, current_reporter

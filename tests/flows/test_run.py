@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flows.config_file import read_config
 from flows.finetune import finetune
+from flows.inputs.config_file import read_config
 from tasks.reuse.planning import planning
 from tests.flows.conftest import tuneworthy
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.config_file import read_config
+from flows.inputs.config_file import read_config
 from tools import config_reference
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.config_file import read_config
-from schemas.training_config import TrainingConfig
+from flows.inputs.config_file import read_config
+from schemas.sections.training import TrainingConfig
 from tasks.inference.precision import best_precision
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from schemas.config import BenchmarkConfig
 from schemas.errors import DatasetRefused
+from schemas.sections.benchmark import BenchmarkConfig
 from tasks.benchmark.locating import locate_benchmarks
 from tasks.data.locating import locate_data
 from tasks.data.overlap.templates import shared_templates

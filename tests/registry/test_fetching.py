@@ -10,7 +10,7 @@ import pytest
 from schemas.artifacts import DataArtifact
 from schemas.champion import Champion
 from schemas.errors import RegistryUnreachable
-from schemas.task_config import TaskConfig
+from schemas.sections.task import TaskConfig
 from tasks.arms import scoring
 from tasks.arms.settings import ArmSettings
 from tasks.arms.task import score_champion

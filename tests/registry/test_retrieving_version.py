@@ -15,10 +15,10 @@ import polars
 import pytest
 import yaml
 
-from schemas.arms_config import ArmsConfig
 from schemas.artifacts import DataArtifact
 from schemas.errors import ArtifactBroken, ConfigRefused
-from schemas.task_config import TaskConfig
+from schemas.sections.arms import ArmsConfig
+from schemas.sections.task import TaskConfig
 from tasks.inference.prompts import retrieval_file
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.version.packaging import requirements

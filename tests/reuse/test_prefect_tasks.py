@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.sources import password_at
+from flows.inputs.sources import password_at
 from schemas.config import StageLimits
 from schemas.errors import MachineLacks, TimeLimitReached, TransientFault
 from tasks.reuse.current_store import current_store

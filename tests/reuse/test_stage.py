@@ -11,7 +11,7 @@ import pytest
 
 from schemas.artifacts import ReportArtifact
 from schemas.errors import StoreUnwritable, TuneworthyError
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import changed_ingredients, flatten
 from tasks.reuse.planning import Pending, planning

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import TrainingStopped
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.reuse.progress import Reporter
 from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from schemas.errors import ConfigRefused, DatasetRefused, TrainingStopped
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.running.trainer import PackedTrainer
 from tests.training.examples import fit, sealed_digest, write_rows

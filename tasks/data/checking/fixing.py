@@ -27,7 +27,7 @@ from tasks.data.reading.records import read_records
 from tasks.data.text.redaction import redacted
 
 if TYPE_CHECKING:
-    from schemas.artifacts import SourceFile
+    from schemas.sources import SourceFile
 
 CONTROL = re.compile(CONTROL_CHARACTERS.replace("\\x{FEFF}", "\ufeff").replace("\\x{FFFE}", "\ufffe"))
 NO_INPUT = re.compile(PLACEHOLDER)

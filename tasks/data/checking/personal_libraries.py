@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Iterable
 from typing import get_args
 
-from schemas.data_config import Personal
 from schemas.errors import LibraryMissing
+from schemas.sections.data import Personal
 
 LIBRARIES = {
     "phonenumbers": "phonenumberslite",

@@ -13,7 +13,7 @@ from schemas.errors import DatasetRefused
 from tasks.data.checking.sieve import Sieve, tally
 
 if TYPE_CHECKING:
-    from schemas.artifacts import SourceFile
+    from schemas.sources import SourceFile
     from tasks.reuse.stage import WorkDirectory
 
 REFUSED_ROWS = "refused-rows"  # the table's name on the flow run's page

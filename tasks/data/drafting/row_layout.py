@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from schemas.data_config import DataConfig
+from schemas.sections.data import DataConfig
 from tasks.answers.contract import Breach
 from tasks.data.drafting.columns import Column
 from tasks.data.drafting.guesses import Guess, Notes, Wishes, quoted

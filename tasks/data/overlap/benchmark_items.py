@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-from schemas.artifacts import LeakageArtifact, SourceFile
+from schemas.artifacts import LeakageArtifact
 from schemas.errors import DatasetRefused
+from schemas.sources import SourceFile
 from tasks.answers.contract import Breach
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.overlap.containment import Index
@@ -30,7 +31,7 @@ from tasks.data.text.shingles import CHUNK, shingles_of, template_of
 from tasks.data.text.turns import full_request
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkSources
+    from schemas.sources import BenchmarkSources
     from tasks.reuse.progress import Reporter
 
 ARROW = ".arrow"

@@ -13,7 +13,7 @@ from tasks.answers.contract import Breach
 from tasks.data.reading.records import read_records
 
 if TYPE_CHECKING:
-    from schemas.artifacts import SourceFile
+    from schemas.sources import SourceFile
 
 WHOLE = (".md", ".txt")
 LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")

@@ -29,8 +29,8 @@ from tasks.reuse.sources import source_file
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
-    from schemas.artifacts import SourceFile
-    from schemas.data_config import DataConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sources import SourceFile
     from tasks.reuse.store import ArtifactStore
 
 CHUNK = 10_000  # rows that a driver returns at once

@@ -18,8 +18,8 @@ from tasks.data.reading.layouts import OPTIONAL, Convert, columns_of, converter,
 from tasks.data.reading.records import Record, read_records
 
 if TYPE_CHECKING:
-    from schemas.artifacts import SourceFile
-    from schemas.data_config import DataConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sources import SourceFile
 
 CHUNK = 50_000
 JUDGED = 1000  # records that a layout is detected from

@@ -11,8 +11,8 @@ from schemas.errors import ConfigRefused, DatasetMissing
 from tasks.data.reading.fetching import as_line, fetched_before, kept_rows
 
 if TYPE_CHECKING:
-    from schemas.artifacts import SourceFile
-    from schemas.data_config import DataConfig
+    from schemas.sections.data import DataConfig
+    from schemas.sources import SourceFile
     from tasks.reuse.store import ArtifactStore
 
 CHUNK = 10_000  # rows made into lines at once

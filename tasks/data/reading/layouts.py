@@ -20,7 +20,7 @@ import orjson
 from tasks.answers.contract import Breach
 
 if TYPE_CHECKING:
-    from schemas.data_config import DataConfig
+    from schemas.sections.data import DataConfig
 
 ROLES = {
     "human": "user",

@@ -17,7 +17,7 @@ from tasks.data.reporting.balance import balance_of, evener_seed, label_counts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from schemas.task_config import TaskConfig
+    from schemas.sections.task import TaskConfig
 
 FIRST = 20  # rows named per reason; the parquet files list all of them
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)

@@ -13,7 +13,7 @@ from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.retrieval_file import in_words, serialised, why_too_large
 
 if TYPE_CHECKING:
-    from schemas.arms_config import RetrievalConfig
+    from schemas.sections.arms import RetrievalConfig
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tasks.training.step.attention import NAME, packed_attention
 from tasks.training.step.kernels import fuse_norms_and_gates
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 # peft's settings for each kind of adapter; qera is started by tasks/training/adapters/qera.py.
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import Pack, TrainingDataset, own_length, pack_rows
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 # Tokens whose layer inputs are measured.
 CALIBRATION_TOKENS = 4096

@@ -14,7 +14,7 @@ from pydantic import BaseModel as Facts
 from tasks.training.step.packing import TrainingDataset
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -30,7 +30,7 @@ from tasks.training.step.kernels import kernels_line
 from tasks.training.step.packing import TrainingDataset, own_length
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
     from tasks.training.running.shape import Shape
 

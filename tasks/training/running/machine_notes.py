@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.reuse.store import ArtifactStore, write_atomically
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 
 def size_key(base: Path, training: TrainingConfig, longest: int, device: str) -> str:

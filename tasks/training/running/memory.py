@@ -16,7 +16,7 @@ from tasks.training.running.shape import Shape
 from tasks.training.step.chunk_sizes import CHUNK, PRODUCT_BYTES, ROWS
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
 
 WIDTHS = {"bf16": 2, "fp32": 4}
 # Bytes of a weight in NF4: half a byte, one 8-bit scale for 64 weights, and the scales' own scales.

@@ -13,7 +13,7 @@ from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import Pack, TrainingDataset, pack_rows
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 # Steps that are searched for the largest pack; the longest row is tried in any case.

@@ -16,7 +16,7 @@ from tasks.reuse.keys import digest_of, flatten
 from tasks.reuse.store import write_atomically
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 ORIGIN = "origin.json"

@@ -28,7 +28,7 @@ from tasks.training.step.packing import Pack, TrainingDataset, pack_rows, share_
 from tasks.training.step.roofline import matmul_roofline
 
 if TYPE_CHECKING:
-    from schemas.training_config import TrainingConfig
+    from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
 
 Result = TypeVar("Result")

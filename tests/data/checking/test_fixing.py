@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.command_line.terminal import mended_lines
-from schemas.artifacts import SourceFile
 from schemas.errors import DatasetRefused
+from schemas.sources import SourceFile
 from tasks.data.checking.fixing import _fixed, fix_rows
 from tests.data.conftest import Room, sound_rows
 

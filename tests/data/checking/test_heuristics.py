@@ -7,7 +7,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from schemas.data_config import DataConfig, Doubtful, Personal, Unreadable
+from schemas.sections.data import DataConfig, Doubtful, Personal, Unreadable
 from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.reasons import REASONS
 from tasks.data.text.normalisation import normalised

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.data_config import Personal
 from schemas.errors import DatasetRefused, LibraryMissing
+from schemas.sections.data import Personal
 from tasks.data.checking import personal_libraries
 from tasks.data.checking.personal import KINDS, masked, masked_rows, personal_rows
 from tasks.data.text.redaction import EXCERPT, LOOKS, excerpts, redacted

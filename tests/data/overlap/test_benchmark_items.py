@@ -11,7 +11,8 @@ from typing import Any
 import datasets
 import polars as pl
 
-from schemas.artifacts import BenchmarkSources, DataArtifact, LeakageArtifact, SourceFile
+from schemas.artifacts import DataArtifact, LeakageArtifact
+from schemas.sources import BenchmarkSources, SourceFile
 from tasks.data.locating import ROWS, locate_data
 from tasks.data.overlap.benchmark_items import Cached
 from tasks.data.overlap.near_rows import TWINS

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.data_config import DataConfig
 from schemas.errors import ConfigRefused, DatasetMissing, LibraryMissing
+from schemas.sections.data import DataConfig
 from tasks.data.locating import locate_data
 from tasks.data.reading import fetching
 from tasks.data.reading.fetching import as_line, in_order

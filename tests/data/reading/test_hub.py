@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from schemas.data_config import DataConfig
+from schemas.sections.data import DataConfig
 
 ROOT = Path(__file__).parents[3]
 COMMIT = "a" * 40
@@ -30,7 +30,7 @@ FILES = {
 FETCH = """
 import json, sys
 from pathlib import Path
-from schemas.data_config import DataConfig
+from schemas.sections.data import DataConfig
 from schemas.errors import TuneworthyError
 from tasks.data.reading.hub import fetch_dataset
 from tasks.reuse.store import ArtifactStore

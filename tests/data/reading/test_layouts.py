@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.data_config import DataConfig
 from schemas.errors import DatasetRefused
+from schemas.sections.data import DataConfig
 from tasks.answers.contract import Breach
 from tasks.data.checking.reasons import REASONS
 from tasks.data.reading.layouts import Turns, converter

@@ -16,9 +16,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.artifacts import SourceFile
-from schemas.data_config import DataConfig
 from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.sections.data import DataConfig
+from schemas.sources import SourceFile
 from tasks.data.reading import records
 from tasks.data.reading.frames import read_rows
 from tests.data.conftest import Room, sound_rows

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from schemas.errors import ConfigRefused
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.inference.loading import AdapterFolder
 from tasks.inference.loading import load_model as load_tuned
 from tasks.training.adapters.methods import load_model

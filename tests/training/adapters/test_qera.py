@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters import qera as starting
 from tasks.training.adapters.fused_linear import FrozenLinear
 from tasks.training.adapters.methods import load_model

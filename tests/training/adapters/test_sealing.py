@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from schemas.artifacts import DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.errors import TuneworthyError
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.reuse.stage import WorkDirectory
 from tests.random_adapter import sealed_base

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from schemas.errors import MachineLacks
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.reuse.store import ArtifactStore
 from tasks.training.running import decisions as deciding
 from tasks.training.running import memory_probe

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow
 from tasks.training.running.memory import Pack, estimate, pack_capacity, trained_parameters
@@ -148,7 +148,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tests.training.examples import INSTRUCTION
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.inference.precision import Precision
 from tasks.reuse.memory import hand_back, peak_memory
 from tasks.reuse.progress import Reporter

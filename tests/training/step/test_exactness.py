@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow, common_prefix
 from tasks.training.step import attention

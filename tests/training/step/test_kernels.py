@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.step.kernels import fuse_norms_and_gates, has_liger, kernels_line
 from tests.training.examples import RecordingReporter, fit

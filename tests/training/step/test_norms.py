@@ -9,7 +9,7 @@ import torch
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from schemas.training_config import TrainingConfig
+from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.step.norms import RootMeanSquare, fuse_norms
 

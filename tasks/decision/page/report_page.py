@@ -8,10 +8,10 @@ from typing import Any
 
 from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
-from tasks.decision.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
-from tasks.decision.page_template import TEMPLATE
-from tasks.decision.samples import Sample
-from tasks.decision.wording import GAIN_NAMES, LOSS_NAMES, gate_sentence
+from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
+from tasks.decision.page.page_template import TEMPLATE
+from tasks.decision.page.samples import Sample
+from tasks.decision.verdict.wording import GAIN_NAMES, LOSS_NAMES, gate_sentence
 from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.reports import GateReport, GateTask, MarginStanding
+from schemas.gate import GateReport, GateTask, MarginStanding
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
-    from schemas.reports import ArmReport, GateTask, Standing, VerdictName
+    from schemas.gate import GateTask
+    from schemas.reports import ArmReport, Standing, VerdictName
+    from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
 
 # The gate refuses losses beyond the margin; a task that passes may be inconclusive rather than within it.

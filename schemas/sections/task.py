@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.section import NOT_IN_KEY, Section
+from schemas.sections.section import NOT_IN_KEY, Section
 
 Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from schemas.addresses import BELONG, faults_of
-from schemas.section import NOT_IN_KEY, Section
+from schemas.sections.section import NOT_IN_KEY, Section
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]

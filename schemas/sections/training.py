@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.section import NOT_IN_KEY, Section
+from schemas.sections.section import NOT_IN_KEY, Section
 
 
 class TrainingConfig(Section):

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from schemas.reports import ArmReport, GateReport, GateTask, Standing, Verdict, VerdictName
-from tasks.decision.comparison import TRAINED
-from tasks.decision.doubts import doubts_in_order, opinion_on
-from tasks.decision.gate import judge_forgetting
-from tasks.decision.recommending import recommendation, regret_of, regret_sentence
-from tasks.decision.wording import arm_sentence, few_groups_sentence, gate_sentence, headline
+from schemas.gate import GateReport, GateTask
+from schemas.reports import ArmReport, Standing, Verdict, VerdictName
+from tasks.decision.verdict.comparison import TRAINED
+from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
+from tasks.decision.verdict.gate import judge_forgetting
+from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
+from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentence, headline
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 Question = Literal["target", "rivals", "gain", "contract", "gate"]
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}

@@ -8,7 +8,8 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import MaxNLocator
 
-from schemas.reports import ArmReport, ChampionReport, GateReport, Verdict
+from schemas.gate import GateReport
+from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
 
 TRAINED = ("tuned", "tuned_retrieval")

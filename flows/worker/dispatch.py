@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 import schemas.errors
-from flows.pools import places_held
+from flows.worker.pools import places_held
 from schemas.config import RunConfig, StageLimits
 from schemas.errors import TrainingStopped, TransientFault, TuneworthyError, WorkerMissing
 from schemas.orders import TrainOrder

@@ -12,9 +12,9 @@ from typing import TypeVar, cast
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from schemas.artifacts import BaseSource, BenchmarkSources, SourceFile, Sources
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
+from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
 from tasks.base.sources import locate_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data

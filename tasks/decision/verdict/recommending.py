@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from scipy.special import ndtr, ndtri
 
 from schemas.reports import ArmReport, Doubt, VerdictName
-from tasks.decision.comparison import TRAINED
-from tasks.decision.wording import at_confidence, count
+from tasks.decision.verdict.comparison import TRAINED
+from tasks.decision.verdict.wording import at_confidence, count
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 SMALLEST_REGRET = 0.0005  # less is shown as none
 OUT_OF_REACH = 20  # times the groups that there are: nobody will collect more

@@ -16,10 +16,11 @@ from schemas.artifacts import (
     ModelArtifact,
     VerdictArtifact,
 )
-from schemas.reports import ChampionReport, GateTask, Verdict
-from tasks.decision.report_page import ReportPage, render_report
-from tasks.decision.samples import read_samples
-from tasks.decision.wording import LOSS_NAMES, signed_spread
+from schemas.gate import GateTask
+from schemas.reports import ChampionReport, Verdict
+from tasks.decision.page.report_page import ReportPage, render_report
+from tasks.decision.page.samples import read_samples
+from tasks.decision.verdict.wording import LOSS_NAMES, signed_spread
 
 
 @dataclass(frozen=True)

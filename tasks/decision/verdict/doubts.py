@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.reports import ArmReport, Doubt
-from tasks.decision.wording import doubt_sentence, what_is_open
+from tasks.decision.verdict.wording import doubt_sentence, what_is_open
 from tasks.statistics.clusters import FEWEST_GROUPS
 from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 
 @dataclass(frozen=True)

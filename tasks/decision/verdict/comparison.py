@@ -14,14 +14,14 @@ import polars as pl
 from schemas.artifacts import ArmArtifact, LeakageArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport, GainStanding, Standing
-from tasks.decision.wording import leak_sentence
+from tasks.decision.verdict.wording import leak_sentence
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
 from tasks.statistics.clusters import Clusters
 from tasks.statistics.families import holm
 from tasks.statistics.tail import Floats
 
 if TYPE_CHECKING:
-    from schemas.config import DecisionConfig
+    from schemas.sections.decision import DecisionConfig
 
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
