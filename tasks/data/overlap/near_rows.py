@@ -40,8 +40,8 @@ def near_rows(row_ids: pl.Series, pairs: pl.DataFrame, is_choice: bool) -> pl.Da
     """Return the findings on near-duplicate requests.
 
     A bridge is near_held_out, and so is every train row that nearly repeats a held-out row, directly or through other
-    rows, also through those that have left: only some pairs of a cluster are listed. Of two rows on one side the later one is a near_duplicate; in a
-    choice task, a row whose twin has another label is a label_doubt too.
+    rows, also through those that have left: only some pairs of a cluster are listed. Of two rows on one side the later
+    one is a near_duplicate; in a choice task, a row whose twin has another label is a label_doubt too.
 
     Args:
         row_ids: of the rows that are left; the findings are on these.
