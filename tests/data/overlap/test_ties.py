@@ -13,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.artifacts import BenchmarkSources, DataArtifact
+from schemas.artifacts import DataArtifact
+from schemas.sources import BenchmarkSources
 from tasks.data.overlap.near_rows import near_rows, paired, twins_on_both_sides
 from tasks.data.overlap.ties import Ties, clustered, tie, untied
 from tasks.data.splitting import is_held_out
 from tasks.data.task import check_leakage
+from tasks.intervals import mean_interval
 from tests.data.conftest import Room
 from tests.data.overlap.test_near_duplicates import jaccard, near_twins, texts
 
@@ -112,7 +114,8 @@ def test_of_300_near_pairs_without_a_group_column_none_is_on_both_sides_and_each
     train, held_out = room.table("train"), room.table("held_out")
     assert (data.train_rows + data.held_out_rows, data.refused_rows) == (600, 0)
     assert not any(jaccard(one, other) >= 0.8 for one in held_out["prompt"] for other in train["prompt"])
-    assert pl.concat([train, held_out])["group"].n_unique() == 300
+    assert mean_interval([1.0] * 600, clusters=[*train["group"], *held_out["group"]]).groups == 300
+    assert mean_interval([1.0] * held_out.height, clusters=held_out["group"].to_list()).groups == held_out.height / 2
     assert sum(room.report()["groups"].values()) == 300
     assert room.report()["tied"] == {"rows": 300, "groups": 300, "largest": 2}
     assert 0.1 < data.held_out_rows / 600 < 0.3
