@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from schemas.artifacts import LeakageArtifact
+from schemas.artifacts import DataArtifact, LeakageArtifact
 from schemas.reports import Verdict
 from schemas.sections.decision import DecisionConfig
+from tasks.decision.task import decide
 from tasks.decision.verdict.comparison import ArmScores, compare_arms
 from tasks.decision.verdict.leaks import with_leaks
 from tasks.decision.verdict.rules import judge
 from tasks.intervals import mean_interval
+from tasks.reuse.stage import WorkDirectory
 from tests.decision.measured_arms import scored
 
 DECISION = DecisionConfig(target=0.8, worth=0.05)
@@ -92,3 +95,27 @@ def test_benchmark_items_in_train_rows_are_told_and_a_clean_set_tells_nothing(
     assert (clean.caveats, clean.without_twins) == ((), ())
     (told,) = verdict_on(arms, tmp_path, LEAKAGE).caveats
     assert told.startswith("3 train rows contain a benchmark item: the adapter may have forgotten more")
+
+
+def test_the_stage_leaves_out_the_rows_with_a_twin_by_their_numbers(workdir: WorkDirectory) -> None:
+    """The answers lie in the order that they were given in, not in that of the rows."""
+
+    def sealed(kind: str, write: Callable[[Path], object]) -> str:
+        folder = workdir.folder / kind
+        folder.mkdir(parents=True)
+        write(folder)
+        return workdir.store.seal(kind, folder)
+
+    right = [1.0] * 90 + [0.0] * 10
+    answers = pl.DataFrame({"row_id": range(1, 101), "score": right}).with_columns(
+        group=pl.format("g{}", "row_id"), is_valid=True
+    )
+    arm = scored("prompt", right).artifact
+    arm = arm.model_copy(
+        update={"digest": sealed("arm", lambda at: answers[::-1].write_parquet(at / "answers.parquet"))}
+    )
+    data = DataArtifact(train_rows=9, held_out_rows=100, refused_rows=0, reasons={}, documents=0)
+    data = data.model_copy(update={"digest": sealed("data", lambda at: rows_in_two_places(at, [*range(1, 11), 91]))})
+    decide.function(DECISION, None, (arm,), None, data, workdir=workdir)
+    (found,) = Verdict.model_validate_json((workdir.out / "verdict.json").read_text()).without_twins
+    assert (found.rows, found.score) == (89, pytest.approx(80 / 89))

@@ -114,8 +114,9 @@ def test_of_300_near_pairs_without_a_group_column_none_is_on_both_sides_and_each
     train, held_out = room.table("train"), room.table("held_out")
     assert (data.train_rows + data.held_out_rows, data.refused_rows) == (600, 0)
     assert not any(jaccard(one, other) >= 0.8 for one in held_out["prompt"] for other in train["prompt"])
-    assert mean_interval([1.0] * 600, clusters=[*train["group"], *held_out["group"]]).groups == 300
-    assert mean_interval([1.0] * held_out.height, clusters=held_out["group"].to_list()).groups == held_out.height / 2
+    assert mean_interval([1.0] * 600, confidence=0.95, clusters=[*train["group"], *held_out["group"]]).groups == 300
+    seen = mean_interval([1.0] * held_out.height, confidence=0.95, clusters=held_out["group"].to_list())
+    assert seen.groups == held_out.height / 2
     assert sum(room.report()["groups"].values()) == 300
     assert room.report()["tied"] == {"rows": 300, "groups": 300, "largest": 2}
     assert 0.1 < data.held_out_rows / 600 < 0.3
