@@ -23,6 +23,7 @@ def validated(small: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
     return run
 
 
+@pytest.mark.slow
 def test_a_sound_set_gets_a_page_whose_path_is_told(validated: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = validated([])
     path = Path(out.splitlines()[-1].removeprefix("report on the rows: "))
