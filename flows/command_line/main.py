@@ -190,7 +190,7 @@ def validate(
     ] = None,
 ) -> Call:
     """Check and split the rows only."""
-    return Call("commands", "validate", Namespace(config=config, set=settings or [], json=is_json, fix=fix))
+    return Call("validating", "validate", Namespace(config=config, set=settings or [], json=is_json, fix=fix))
 
 
 @app.command()

@@ -110,6 +110,7 @@ def test_an_arm_that_is_worse_by_worth_is_hardly_ever_named_without_a_target() -
     assert false / runs <= 0.04  # nominal 2.5%
 
 
+@pytest.mark.slow
 def test_an_arm_exactly_at_the_target_is_hardly_ever_called_good_enough_on_fifteen_groups() -> None:
     """8 to 10% of the sets of the demo's size were, before: 15 groups of 6 rows, three untrained arms."""
     chance, target, false, runs = np.random.default_rng(5), DecisionConfig(target=0.85), 0, 300

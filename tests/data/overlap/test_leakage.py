@@ -51,6 +51,7 @@ def test_words_are_no_values(one: str, other: str) -> None:
 WORDS = st.lists(st.sampled_from(["red", "blue", "7", "8", '"q"']), max_size=5).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(WORDS, max_size=8), st.lists(WORDS, max_size=8))
 def test_shared_templates_are_those_of_the_plainest_rule(

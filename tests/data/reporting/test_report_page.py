@@ -98,6 +98,7 @@ class Outline(HTMLParser):
             assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_runs_nothing_that_a_row_says(written: Written) -> None:
     text = written.page()[1]
     outline = Outline(text)
@@ -128,6 +129,7 @@ def test_rows_that_repeat_each_other_stand_together(written: Written) -> None:
     assert facts.repeats == 2
 
 
+@pytest.mark.slow
 def test_with_the_base_the_sample_shows_marks_and_what_is_supervised(room: Room, tiny_model: Path) -> None:
     written = validated(room, rows(), tiny_model)
     text = written.page()[1]
@@ -149,6 +151,7 @@ def test_with_the_base_the_sample_shows_marks_and_what_is_supervised(room: Room,
     assert f"<td>assistant</td><td>{facts.supervised_tokens:,}</td><td>{facts.supervised_tokens:,}</td>" in text
 
 
+@pytest.mark.slow
 def test_without_the_base_lengths_are_characters_and_the_sample_is_the_bare_text(written: Written) -> None:
     text = written.page()[1]
     assert "tokens are counted once the base model is in the store" in text
@@ -156,6 +159,7 @@ def test_without_the_base_lengths_are_characters_and_the_sample_is_the_bare_text
     assert text.count('<article class="sample">') == 10
 
 
+@pytest.mark.slow
 def test_what_changed_is_told_with_both_answers(make_room: Callable[[str], Room]) -> None:
     first, changed = make_room("first"), rows()
     before = validated(first, rows()).data
@@ -210,6 +214,7 @@ def test_the_flow_runs_page_gets_the_first_rows_with_reason_and_mend(written: Wr
     assert "firm.de" not in (folder / "refused.json").read_text() + (folder / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_equal_rows_give_equal_bytes(written: Written) -> None:
     facts = written.facts()
     assert render_data_report(facts) == render_data_report(written.facts())
