@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import polars as pl
 import pytest
@@ -23,8 +24,14 @@ def texts(count: int, words: int = 60, seed: int = 0) -> list[str]:
 
 
 def jaccard(one: str, other: str) -> float:
-    sets = [{tuple(text.split()[n : n + 3]) for n in range(max(len(text.split()) - 2, 1))} for text in (one, other)]
+    sets = trigrams(one), trigrams(other)
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+@cache
+def trigrams(text: str) -> frozenset[tuple[str, ...]]:
+    words = text.split()
+    return frozenset(tuple(words[n : n + 3]) for n in range(max(len(words) - 2, 1)))
 
 
 def test_planted_near_duplicates_are_found_and_none_is_invented() -> None:
