@@ -51,21 +51,21 @@ from tasks.reuse.stage import changes_in_words
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the verdict of a config; stages that the store can answer are not run again."""
-    return _decide(arguments, read_config(arguments.config, arguments.set), finetune)
+    return decide_with(arguments, read_config(arguments.config, arguments.set), finetune)
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Measure the untrained arms of a config."""
-    return _decide(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
+    return decide_with(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
 
 
 def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
-    found = _planned(config, finetune)
+    found = planned(config, finetune)
     spared, costs = spared_stages(found), training_costs(config, found)
     gain = foreseen(config, found.artifacts.get("validate_data"))
-    differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
+    differences = _differences(found, planned(read_config(arguments.against), finetune)) if arguments.against else None
     if arguments.json:
         answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
         answer |= {"training": costs.as_json()} if costs else {}
@@ -95,22 +95,24 @@ def _differences(found: Plan, other: Plan) -> dict[str, str]:
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
 
 
-def _planned(config: RunConfig, flow: Any) -> Plan:
+def planned(config: RunConfig, flow: Any, *more: Any) -> Plan:
+    """Return what the flow's body would do; `more` is what it takes besides the config."""
     with planning() as found:
-        flow.fn(config)
+        flow.fn(config, *more)
     return found
 
 
 @retry_when_broken
-def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+    """Run a flow that ends in a verdict, or answer from the store, and show the outcome."""
     started = time.monotonic()
-    before = _planned(config, flow)
+    before = planned(config, flow)
     failure = None
     if not before.is_all_hits:
-        with _one_at_a_time(config, flow):
-            before = _planned(config, flow)  # another process may have done the work meanwhile
-            failure = None if before.is_all_hits else _run_flow(flow, config)
-    outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
+        with one_at_a_time(config, flow):
+            before = planned(config, flow)  # another process may have done the work meanwhile
+            failure = None if before.is_all_hits else run_flow(flow, config)
+    outcome = outcome_of(before if before.is_all_hits else planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError(
             "The inputs changed during the run (a file, or which version is champion). Every finished stage is in the "
@@ -125,7 +127,7 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     return 4 if outcome.verdict.is_refused_by_gate and not outcome.verdict.is_sufficient else 0
 
 
-def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
+def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
     """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
     from the store.
     """
@@ -136,11 +138,11 @@ def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]
     return current_store().holding(f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}", waiting)
 
 
-def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
+def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
     token = current_reporter.set(TerminalReporter(_stderr()))
     try:
-        flow(config)
+        flow(config, *more)
     except TuneworthyError as error:
         return error
     except httpx.TransportError as fault:

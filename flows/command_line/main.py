@@ -194,6 +194,19 @@ def validate(
 
 
 @app.command()
+def sweep(
+    config: Config,
+    grid: Annotated[
+        list[str], typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again.")
+    ],
+    settings: Settings = None,
+    is_json: AsJson = False,
+) -> Call:
+    """Search training settings on validation groups, then `run` with the best."""
+    return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
+
+
+@app.command()
 def rollback(
     config: Config,
     settings: Settings = None,
