@@ -202,7 +202,7 @@ def sweep(
     settings: Settings = None,
     is_json: AsJson = False,
 ) -> Call:
-    """Search training settings on validation groups, then `run` with the best."""
+    """Search training settings, then `run` with the best."""
     return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
 
 
