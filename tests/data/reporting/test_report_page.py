@@ -178,6 +178,19 @@ def test_leaks_are_said_first_and_make_the_page_red(written: Written) -> None:
     assert "Not searched for benchmark items: hub:some/set" in text
 
 
+def test_twins_that_stay_on_both_sides_make_the_page_red_and_a_large_tied_group_is_mentioned(written: Written) -> None:
+    facts = written.facts()
+    pool = {**facts.report["leakage"]["few_shot_pool x held_out"], "held_out_rows_with_a_twin": 1}
+    leakage = {**facts.report["leakage"], "few_shot_pool x held_out": pool}
+    tied = {"rows": 30, "groups": 12, "largest": 25}
+    text = render_data_report(written.facts(report={**facts.report, "leakage": leakage, "tied": tied}))
+    assert '<header class="top bad">' in text
+    assert "1 held-out row with the request of a train row, or nearly." in text
+    assert "Near-duplicates tie 25 rows into one group" in text
+    assert "30 rows of 12 groups nearly repeat rows of an earlier group" in text
+    assert "Near-duplicates tie" not in render_data_report(facts)
+
+
 def test_entries_of_the_matrix_that_are_new_are_shown_too(written: Written) -> None:
     facts = written.facts()
     report = {
