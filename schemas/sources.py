@@ -15,12 +15,15 @@ class SourceFile(BaseModel):
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, the file of its answer contract (JSON Schema or database), and the
+    """The files that a run reads: rows, rows that are held out, answers in a file
+    of their own, documents, the file of its answer contract (JSON Schema or database), and the
     team's own checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rows: tuple[SourceFile, ...]
+    held_out: tuple[SourceFile, ...] = ()
+    completions: tuple[SourceFile, ...] = ()
     corpus: tuple[SourceFile, ...] = ()
     answer: SourceFile | None = None
     checks: SourceFile | None = None

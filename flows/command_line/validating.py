@@ -51,6 +51,7 @@ def validate(arguments: argparse.Namespace) -> int:
             "leakage": leakage.model_dump(mode="json"),
             "rendering": rendering and rendering.model_dump(mode="json"),
             "foresight": gain and gain.as_json(),
+            "columns": json.loads((_opened(data) / "report.json").read_text(encoding="utf-8"))["columns"],
             "report": str(_opened(page) / "report.html"),
         }
         print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))

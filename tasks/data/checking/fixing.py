@@ -29,7 +29,7 @@ from tasks.data.text.redaction import redacted
 if TYPE_CHECKING:
     from schemas.sources import SourceFile
 
-CONTROL = re.compile(CONTROL_CHARACTERS.replace("\\x{FEFF}", "\ufeff").replace("\\x{FFFE}", "\ufffe"))
+CONTROL = re.compile(re.sub(r"\\x\{(\w+)\}", lambda code: chr(int(code[1], 16)), CONTROL_CHARACTERS))
 NO_INPUT = re.compile(PLACEHOLDER)
 # Only wrong decodings are repaired; quotes, ligatures and character widths are the author's choice.
 ENCODING_ONLY = ftfy.TextFixerConfig(
