@@ -35,7 +35,7 @@ def answers(path: Path, right: float, rows: int = 400, broken: int = 0, cut: int
 
 def advice(folder: Path, verdict: str, half: float, whole: float, **wrong: int) -> Advice:
     curve = [
-        Learned(0.5, 60, answers(folder / "half.parquet", half)),
+        Learned(0.5, 60, answers(folder / "half.parquet", half, wrong.get("rows", 400))),
         Learned(1.0, 120, answers(folder / "whole.parquet", whole, **wrong)),
     ]
     promotes = verdict == "finetune"
@@ -48,7 +48,6 @@ def advice(folder: Path, verdict: str, half: float, whole: float, **wrong: int) 
     [
         ("none_good_enough", 0.4, 0.6, "rising", "more_rows"),
         ("none_good_enough", 0.6, 0.6, "flat", "another_base"),
-        ("none_good_enough", 0.6, 0.61, "unclear", "more_groups_held_out"),
         ("undecided", 0.4, 0.6, "rising", "more_rows"),
         ("undecided", 0.6, 0.6, "flat", "more_groups_held_out"),
         ("not_worth_tuning", 0.4, 0.6, "rising", "use_untrained"),
@@ -61,6 +60,11 @@ def test_the_next_step_follows_from_verdict_and_trend(
     found = advice(tmp_path, verdict, half, whole)
     assert (found.trend, found.next_step) == (trend, step)
     assert found.seconds_needed == (200 if step == "more_rows" else None)
+
+
+def test_what_cannot_be_told_is_no_reason_for_more_train_rows(tmp_path: Path) -> None:
+    found = advice(tmp_path, "none_good_enough", 0.6, 0.61, rows=120)
+    assert (found.trend, found.next_step) == ("unclear", "more_groups_held_out")
 
 
 def test_answers_that_break_the_contract_or_are_cut_off_come_first(tmp_path: Path) -> None:
