@@ -25,7 +25,7 @@ import httpx
 from rich.console import Console
 
 from flows.champion import look_for_champion
-from flows.command_line.costs import costs_table, training_costs
+from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
 from flows.command_line.terminal import (
     TerminalReporter,
@@ -71,11 +71,12 @@ def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
     found = _planned(config, finetune)
-    spared, costs = spared_stages(found), training_costs(config, found)
+    spared, costs, sight = spared_stages(found), training_costs(config, found), benchmark_sight(config, found)
     differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
     if arguments.json:
         answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
         answer |= {"training": costs.as_json()} if costs else {}
+        answer |= {"benchmark": sight} if sight else {}
         print(json.dumps(answer if differences is None else {**answer, "against": differences}))
         return 0
     console = Console(soft_wrap=True, highlight=False)
@@ -86,6 +87,8 @@ def plan(arguments: argparse.Namespace) -> int:
         console.print(_written(config), markup=False)
     if costs:
         console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
+    if sight:
+        console.print(f"{sight}.", markup=False)
     for label, difference in (differences or {}).items():
         console.print(f"against {arguments.against}: {label:<26} {difference}", markup=False)
     return 0

@@ -55,7 +55,7 @@ class Harness:
         tokenizer: Any,
         advance: Callable[[int, int], None],
         places: Mapping[str, list[int]] | None = None,
-        setting: ChatTemplate = "off",
+        chat: ChatTemplate = "off",
     ) -> Items:
         """Return items' accuracy (0..1) by task, in the order of the task's items.
 
@@ -64,15 +64,15 @@ class Harness:
             tokenizer: its tokenizer.
             advance: is called with how many of the requests at hand are done, and their total.
             places: the items to ask by task, rising; all of them by default.
-            setting: which tasks are asked through the chat template.
+            chat: which tasks are asked through the chat template.
 
         Raises:
             ConfigRefused: a task gives no number for a single item that is better when higher.
         """
         lm = TreeLM(model, tokenizer, advance)
         asked = places or {name: list(range(len(topics))) for name, topics in self.topics().items()}
-        chat, found = self.through_template(setting), Items()
-        for names, is_chat in ((asked.keys() - chat, False), (asked.keys() & chat, True)):
+        through, found = self.through_template(chat), Items()
+        for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
             if names:
                 found |= self._evaluated(lm, {name: asked[name] for name in sorted(names)}, is_chat)
         return dict(sorted(found.items()))

@@ -46,7 +46,7 @@ def test_a_version_says_on_which_benchmark_tasks_forgetting_is_inconclusive(made
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
         (run,) = registry.client.search_runs([registry.experiment("tiny")])
-    counts = "inconclusive over 82 items within a margin of 0.05"
+    counts = "inconclusive at a margin of 0.05 on 82 items"
     assert version.description == f"Tuning earns its place. Gate open: {counts}."
     assert run.data.metrics["benchmark/facts/high"] == pytest.approx(0.012)
     assert run.data.tags["gate"] == "open"

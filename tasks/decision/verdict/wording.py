@@ -178,7 +178,8 @@ def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str
 
 def what_would_tell(gate: GateReport) -> str:
     """Return how many items would tell what an inconclusive gate turns on."""
-    of = "all tasks" if gate.doubtful == gate.pooled.task else str(gate.doubtful)
+    one = next(task for task in (gate.pooled, *gate.tasks) if task.task == gate.doubtful)
+    of = "all tasks" if one is gate.pooled else f"{one.task}, which lost {-one.difference:.3f} as measured,"
     if gate.items_needed is None:
         return f"the loss on {of} lies on the line, so no number of items is likely to tell"
     return f"about {gate.items_needed:,} items of {of} would tell in 8 of 10 cases if the numbers stay as they are"
