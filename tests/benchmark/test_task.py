@@ -92,7 +92,7 @@ def test_what_the_benchmark_can_see_is_said_before_anything_is_asked_and_a_clear
     made = benchmark_adapter.function(config.asking(0.95), base, adapter, 7, files, workdir=workdir)
     assert (made.looks, made.all_items) == ((21,), 84)
     assert (made.pooled.standing, made.pooled.items, made.pooled.difference) == ("kept", 21, 0.0)
-    assert told[0].startswith("benchmark: 90 points may be lost; noticed in 8 of 10 cases")
+    assert told[0].startswith("benchmark: 90 points may be lost; in 8 of 10 cases")
     assert told[-1] == "benchmark: clear after 21 of 84 items"
 
 
