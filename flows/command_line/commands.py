@@ -49,7 +49,14 @@ from schemas.config import RunConfig
 from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
+from tasks.data.task import (
+    check_leakage,
+    check_rendering,
+    read_slices,
+    validate_data,
+    write_fixed_copy,
+    write_refused_report,
+)
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import changed_ingredients, digest_of, flatten
 from tasks.reuse.planning import Plan, current_run, planning
@@ -111,6 +118,8 @@ def validate(arguments: argparse.Namespace) -> int:
     token = current_reporter.set(TerminalReporter(_stderr()))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
+        if config.decision.slices:
+            read_slices(config.decision.slices, data, sources.data.rows)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)
