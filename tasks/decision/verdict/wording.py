@@ -111,7 +111,7 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
 def _flips(arm: ArmReport) -> str:
     if arm.won is None or arm.lost is None:
         return ""
-    chance = "" if arm.by_chance is None else f", p = {arm.by_chance:.2g} by sign flips"
+    chance = "" if arm.by_chance is None or not arm.won + arm.lost else f", p = {arm.by_chance:.2g} by sign flips"
     return f" ({flips_in_words(arm.won, arm.lost)}{chance})"
 
 
