@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from flows.command_line.named_verdicts import find_verdict
 from flows.command_line.terminal import plain_table
+from flows.inputs.named_verdicts import find_verdict
 from schemas.diff import ArmMove, VerdictDiff
 from schemas.reports import Verdict
 from tasks.reuse.current_store import current_store
@@ -42,7 +42,7 @@ def diff(arguments: argparse.Namespace) -> int:
 
 
 def compared(before: str, after: str, store: ArtifactStore) -> VerdictDiff:
-    """Return the difference of two verdicts by their names (flows.command_line.named_verdicts)."""
+    """Return the difference of two verdicts by their names (flows.inputs.named_verdicts)."""
     from tasks.decision.verdict.moves import moves_between
 
     one, other = find_verdict(before, store), find_verdict(after, store)

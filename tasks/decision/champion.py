@@ -17,7 +17,7 @@ import polars as pl
 from schemas.artifacts import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.verdict.comparison import TRAINED, ArmScores, Rows, best_of, scores_in, standing
+from tasks.decision.verdict.comparison import TRAINED, ArmScores, Kept, best_of, only_rows, scores_in, standing
 from tasks.decision.verdict.slices import Name, compared_on
 from tasks.decision.verdict.wording import challenger_sentence, champion_sentence, lead_sentence, slices_in_words
 from tasks.intervals import Interval, mean_interval, paired_interval
@@ -38,7 +38,7 @@ def compare_with_champion(
     learned: Path,
     verdict: Verdict,
     decision: DecisionConfig,
-    slices: dict[Name, Rows] | None = None,
+    slices: dict[Name, Kept] | None = None,
 ) -> ChampionReport:
     """Return the champion's numbers, its lead over the best untrained arm, and how the challenger compares with it.
 
@@ -62,7 +62,7 @@ def compare_with_champion(
             "The champion and the arms were not measured on the same rows, so they cannot be compared. Run again."
         )
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
-    unseen = {one.name: one.only(is_unseen) for one in [*arms, scores_in(facts, answers)]}
+    unseen = {one.name: only_rows(one, is_unseen) for one in [*arms, scores_in(facts, answers)]}
     seen_slices = {name: rows[is_unseen] for name, rows in (slices or {}).items() if rows[is_unseen].any()}
     return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, decision, seen_slices)
 
@@ -86,7 +86,7 @@ def _report(
     left_out: int,
     verdict: Verdict,
     decision: DecisionConfig,
-    slices: dict[Name, Rows],
+    slices: dict[Name, Kept],
 ) -> ChampionReport:
     champion = unseen["champion"]
     untrained = best_of(one for name, one in unseen.items() if name not in (*TRAINED, "champion"))
@@ -133,7 +133,7 @@ def _report(
     )
 
 
-def _lost(slices: dict[Name, Rows], champion: ArmScores, challenger: ArmScores, decision: DecisionConfig) -> str:
+def _lost(slices: dict[Name, Kept], champion: ArmScores, challenger: ArmScores, decision: DecisionConfig) -> str:
     """Return on which slices the challenger loses, in words; "" for none."""
     found = compared_on(slices, champion, challenger, decision.confidence)
     return slices_in_words({name: difference for name, (difference, has_lost) in found.items() if has_lost})

@@ -41,20 +41,23 @@ def decide(
     """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json contains
     every number.
 
-    Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores. Where
-    `slices` are named, it has every arm's scores on each, and an adapter that loses on one is held back.
+    Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
+    they are without the held-out rows among them. Where `slices` are named, it has every arm's scores on each, and an
+    adapter that loses on one is held back.
     """
-    from tasks.decision.verdict.comparison import compare_arms, leaks_left, read_scores
+    from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
+    from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.rules import judge
     from tasks.decision.verdict.slices import sliced, slices_of
 
-    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
-    caveats = leaks_left(workdir.open(data) if data else None, leakage if benchmark else None)
-    verdict = judge(compare_arms(measured, decision), benchmark, decision, margin, caveats)
+    opened = [(arm, workdir.open(arm)) for arm in arms]
+    measured = read_scores(opened)
+    judged = judge(compare_arms(measured, decision), benchmark, decision, margin)
+    folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
+    verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})
     if slices is not None:
-        files = workdir.open(slices) / "slices.parquet", workdir.open(arms[0]) / "answers.parquet"
-        verdict = sliced(verdict, measured, slices_of(*files), decision)
+        verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
@@ -77,14 +80,14 @@ def compare_champion(
     """
     from schemas.reports import Verdict
     from tasks.decision.champion import compare_with_champion, write_unseen_answers
-    from tasks.decision.verdict.comparison import read_scores
+    from tasks.decision.verdict.comparison import read_scores, rows_in
     from tasks.decision.verdict.slices import slices_of
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     rows = workdir.open(learned) / "learned.parquet"
     own = workdir.open(scored)
-    parts = slices_of(workdir.open(slices) / "slices.parquet", own / "answers.parquet") if slices else None
+    parts = slices_of(workdir.open(slices), rows_in(own)) if slices else None
     found = compare_with_champion(version, asks, (scored, own), measured, rows, whole, decision, parts)
     write_unseen_answers(own, rows, workdir.out)
     (workdir.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")

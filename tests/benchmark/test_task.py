@@ -38,6 +38,7 @@ def test_the_parts_of_a_group_and_the_group_itself_are_compared_item_by_item(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_the_base_is_measured_as_if_there_were_no_adapter(
     method: str, store: ArtifactStore, tiny_model: Path, tmp_path: Path

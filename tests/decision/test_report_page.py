@@ -193,6 +193,7 @@ def test_no_colour_is_fixed_in_a_plot(theme: str) -> None:
     assert used <= set(re.findall(r"(--\w+):", text))
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes() -> None:
     code = (
         "import test_report_page as t; import hashlib; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from schemas.artifacts import ArmArtifact, LeakageArtifact
+from schemas.artifacts import ArmArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport, GainStanding, Standing
-from tasks.decision.verdict.wording import leak_sentence
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
 from tasks.statistics.clusters import Clusters
 from tasks.statistics.families import Changes, changes_of, holm
@@ -25,16 +23,12 @@ if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
 K = TypeVar("K")
-Rows = NDArray[np.bool_]  # which of the rows
+Kept = NDArray[np.bool_]
+
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
 GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}
-HELD_OUT_LEAK = (
-    "every arm that learns from train rows or shows them may look better than it is; data.checks: {in_held_out: drop, "
-    "near_held_out: drop} takes them out"
-)
-BENCHMARK_LEAK = "the adapter may have forgotten more than the benchmark shows"
 
 
 @dataclass(frozen=True)
@@ -50,11 +44,6 @@ class ArmScores:
     def name(self) -> str:
         """The arm's name."""
         return self.artifact.arm
-
-    def only(self, kept: Rows) -> ArmScores:
-        """Return the scores on some of the rows."""
-        groups = tuple(group for group, is_kept in zip(self.groups, kept, strict=True) if is_kept)
-        return ArmScores(self.artifact, self.scores[kept], groups, self.valid[kept])
 
 
 def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
@@ -73,28 +62,26 @@ def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
     return sorted((scores_in(*one) for one in frames), key=lambda one: COMPLEXITY.index(one.name))
 
 
+def rows_in(folder: Path) -> pl.Series:
+    """Return the numbers of the rows that an arm was measured on, in the order of its scores."""
+    return pl.read_parquet(folder / "answers.parquet", columns=["row_id"])["row_id"].sort()
+
+
 def scores_in(facts: ArmArtifact, answers: pl.DataFrame) -> ArmScores:
     """Return one arm's scores from its answers."""
     scores, valid = (answers[name].to_numpy().astype(np.float64) for name in ("score", "is_valid"))
     return ArmScores(facts, scores, tuple(answers["group"]), valid)
 
 
-def leaks_left(data: Path | None, leakage: LeakageArtifact | None) -> tuple[str, ...]:
-    """Return one sentence for each kind of rows that are in two places and so make a score look better than it is.
+def only_rows(one: ArmScores, kept: Kept) -> ArmScores:
+    """Return an arm's scores on some of the rows.
 
     Args:
-        data: the opened rows, for train rows that repeat a held-out row.
-        leakage: train rows that contain benchmark items; None where no benchmark was run.
+        one: the arm on all rows.
+        kept: for each of its rows whether it stays, shape (rows,).
     """
-    found = []
-    if data is not None:
-        pairs = json.loads((data / "report.json").read_text(encoding="utf-8"))["leakage"]
-        kept = pairs.get("few_shot_pool x held_out", {})
-        if repeats := kept.get("exact", 0) + kept.get("near", 0):
-            found.append(leak_sentence(repeats, "(nearly) repeat a held-out row and were kept", HELD_OUT_LEAK))
-    if leakage is not None and leakage.rows:
-        found.append(leak_sentence(leakage.rows, "contain a benchmark item", BENCHMARK_LEAK))
-    return tuple(found)
+    groups = tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
+    return ArmScores(one.artifact, one.scores[kept], groups, one.valid[kept])
 
 
 def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmReport]:

@@ -84,11 +84,7 @@ class Found:
 
 
 def judge(
-    arms: list[ArmReport],
-    benchmark: BenchmarkArtifact | None,
-    decision: DecisionConfig,
-    margin: float | None,
-    caveats: tuple[str, ...] = (),
+    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None
 ) -> Verdict:
     """Return the verdict on arms that are ordered from the simplest to the most complex.
 
@@ -97,7 +93,6 @@ def judge(
         benchmark: accuracies before and after tuning; None where nothing was trained.
         decision: target, worth, share of valid answers and confidence.
         margin: accuracy that may be lost on a benchmark task.
-        caveats: what may make scores look better than they are; passed on.
     """
     gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
     is_shut = gate is not None and not gate.is_passed
@@ -117,7 +112,6 @@ def judge(
         recommendation=f"{advice} {regret_sentence(regret, better)}",
         regret=regret,
         reasons=(*_reasons(arms, gate, decision), *dict.fromkeys(doubt.in_words for doubt in doubts)),
-        caveats=caveats,
         doubts=tuple(doubts),
         target=decision.target,
         worth=decision.worth,

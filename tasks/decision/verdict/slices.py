@@ -9,7 +9,7 @@ import polars as pl
 
 from schemas.reports import Verdict
 from schemas.slices import SliceArm, SliceReport
-from tasks.decision.verdict.comparison import ArmScores, Rows, claimed_of, ends, untrained_rival
+from tasks.decision.verdict.comparison import ArmScores, Kept, claimed_of, ends, only_rows, untrained_rival
 from tasks.decision.verdict.wording import at_confidence, slices_in_words
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_below
 from tasks.statistics.clusters import FEWEST_GROUPS
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 Name = tuple[str, str]  # column, value
 
 
-def slices_of(slices: Path, answers: Path) -> dict[Name, Rows]:
-    """Return which rows have each value, in the order of all arms' scores; values without rows are left out.
+def slices_of(slices: Path, row_ids: pl.Series) -> dict[Name, Kept]:
+    """Return which of the measured rows have each value; values without such rows are left out.
 
     Args:
-        slices: slices.parquet of all held-out rows.
-        answers: answers.parquet of an arm.
+        slices: opened SlicesArtifact of all held-out rows.
+        row_ids: of the measured rows, in the order of all arms' scores.
     """
-    rows = pl.read_parquet(answers, columns=["row_id"]).sort("row_id")
-    found: dict[Name, Rows] = {}
-    for (column,), table in pl.read_parquet(slices).group_by("column", maintain_order=True):
+    rows, found = row_ids.to_frame("row_id"), dict[Name, Kept]()
+    for (column,), table in pl.read_parquet(slices / "slices.parquet").group_by("column", maintain_order=True):
         values = rows.join(table, on="row_id", how="left", maintain_order="left")["value"]
         found |= {(str(column), value): (values == value).to_numpy() for value in sorted(values.unique())}
     return found
 
 
-def sliced(verdict: Verdict, arms: list[ArmScores], slices: dict[Name, Rows], decision: DecisionConfig) -> Verdict:
+def sliced(verdict: Verdict, arms: list[ArmScores], slices: dict[Name, Kept], decision: DecisionConfig) -> Verdict:
     """Return the verdict with its arms on every slice; an adapter that loses on one is held back."""
     rival = untrained_rival(arms, decision)
     tuned = next((one for one in arms if verdict.compared and one.name == verdict.compared[1]), None)
@@ -60,14 +59,14 @@ def _held_back(verdict: Verdict, rival: str, lost: dict[Name, Interval], confide
 
 
 def compared_on(
-    slices: dict[Name, Rows], before: ArmScores, after: ArmScores, confidence: float
+    slices: dict[Name, Kept], before: ArmScores, after: ArmScores, confidence: float
 ) -> dict[Name, tuple[Interval, bool]]:
     """Return the paired difference (after - before) on each slice, and whether it is a loss at confidence.
 
     Slices with groups enough are one family for Holm's correction; the others are no evidence.
     """
     samples = {
-        name: differences_of(before.scores[rows], after.scores[rows], before.only(rows).groups)
+        name: differences_of(before.scores[rows], after.scores[rows], only_rows(before, rows).groups)
         for name, rows in slices.items()
     }
     told = {name: p_below(sample, 0.0) for name, sample in samples.items() if sample.groups >= FEWEST_GROUPS}
@@ -76,9 +75,9 @@ def compared_on(
 
 
 def _report(
-    name: Name, rows: Rows, arms: list[ArmScores], gain: tuple[Interval, bool] | None, decision: DecisionConfig
+    name: Name, rows: Kept, arms: list[ArmScores], gain: tuple[Interval, bool] | None, decision: DecisionConfig
 ) -> SliceReport:
-    parts = [one.only(rows) for one in arms]
+    parts = [only_rows(one, rows) for one in arms]
     scores = [mean_interval(one.scores, confidence=decision.confidence, clusters=one.groups) for one in parts]
     return SliceReport(
         column=name[0],

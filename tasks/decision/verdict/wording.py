@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from schemas.gate import GateTask
-    from schemas.reports import ArmReport, Standing, VerdictName
+    from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
     from tasks.statistics.families import Changes
@@ -183,6 +183,24 @@ def gate_sentence(task: GateTask, margin: float, confidence: float) -> str:
 def leak_sentence(rows: int, what: str, consequence: str) -> str:
     """Return what rows that are in two places mean for the verdict."""
     return f"{count(rows, 'train row')} {what}: {consequence}."
+
+
+def without_twins_sentence(left_out: int, scores: Sequence[ScoreWithoutTwins]) -> str:
+    """Return what is scored without the held-out rows that have a twin in train.
+
+    Args:
+        left_out: how many of the evaluated rows these are.
+        scores: on the other rows; empty where there are none.
+    """
+    if left_out == 0:
+        return "None of the evaluated rows is among those."
+    if not scores:
+        return f"All {left_out} evaluated rows have such a twin, so that no score is left without them."
+    told = ", ".join(f"{one.arm} scores {one.score:.3f} ({spread(one.low, one.high)})" for one in scores)
+    return (
+        f"Without the {count(left_out, 'evaluated row')} with such a twin, on "
+        f"{sample(scores[0].rows, scores[0].groups)}, {told}."
+    )
 
 
 def champion_sentence(
