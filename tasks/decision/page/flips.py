@@ -84,24 +84,21 @@ def browsed(rows: pl.DataFrame, flips: pl.DataFrame, arms: list[str]) -> str:
     Shape: arms; rows: [row_id, group, prompt, reference, [[output, score, is_valid] or null, one an arm]]; pairs:
     [before, after, one letter of KINDS a row or "-"]; total: rows that there are.
     """
-    pairs = flips.select("before", "after").unique(maintain_order=True).rows()
-    kinds = {pair: dict(table.select("row_id", "kind").iter_rows()) for pair, table in _by_pair(flips)}
-    rank = [KINDS.index(kinds[pairs[0]].get(row_id, "same")) if pairs else 0 for row_id in rows["row_id"]]
+    pairs = flips.partition_by("before", "after", as_dict=True) if flips.height else {}
+    kinds = {pair: dict(table.select("row_id", "kind").iter_rows()) for pair, table in pairs.items()}
+    first = next(iter(kinds.values()), {})
+    rank = [KINDS.index(first.get(row_id, "same")) for row_id in rows["row_id"]]
     shown = rows.with_columns(rank=pl.Series(rank, dtype=pl.Int64)).sort("rank", "row_id").head(MOST_ROWS)
     texts = max(1, shown.height * (2 + len(arms)))
     longest = max(FEWEST_CHARACTERS, min(LONGEST_TEXT, MOST_CHARACTERS // texts))
     found = {
         "arms": arms,
         "rows": [_row(row, arms, longest) for row in shown.iter_rows(named=True)],
-        "pairs": [[*pair, "".join(kinds[pair].get(row_id, "-")[0] for row_id in shown["row_id"])] for pair in pairs],
+        "pairs": [[*pair, "".join(of.get(row_id, "-")[0] for row_id in shown["row_id"])] for pair, of in kinds.items()],
         "total": rows.height,
     }
     # Inside a page nothing may look like a tag.
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _by_pair(flips: pl.DataFrame) -> list[tuple[tuple[str, str], pl.DataFrame]]:
-    return [((str(pair[0]), str(pair[1])), table) for pair, table in flips.group_by("before", "after")]
 
 
 def _row(row: dict[str, Any], arms: list[str], longest: int) -> list[Any]:
