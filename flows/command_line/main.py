@@ -207,6 +207,12 @@ def sweep(
 
 
 @app.command()
+def advise(config: Config, settings: Settings = None, is_json: AsJson = False) -> Call:
+    """Say what to do next: learning curve, wrong answers, cost."""
+    return Call("advising", "advise_command", Namespace(config=config, set=settings or [], json=is_json))
+
+
+@app.command()
 def rollback(
     config: Config,
     settings: Settings = None,
@@ -230,7 +236,7 @@ def diff(
     is_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown for a pull request.")] = False,
 ) -> Call:
     """Say what moved between two verdicts, and why."""
-    return Call("diff", "diff", Namespace(before=before, after=after, json=is_json, markdown=is_markdown))
+    return Call("results", "diff", Namespace(before=before, after=after, json=is_json, markdown=is_markdown))
 
 
 @app.command()

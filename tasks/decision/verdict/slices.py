@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from schemas.reports import Verdict
-from schemas.slices import SliceArm, SliceReport
+from schemas.reports import SliceArm, SliceReport, Verdict
 from tasks.decision.verdict.comparison import ArmScores, Kept, claimed_of, ends, only_rows, untrained_rival
 from tasks.decision.verdict.wording import at_confidence, slices_in_words
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_below

@@ -1,20 +1,14 @@
-"""`tuneworthy diff`: what moved from one verdict to a later one, and why."""
+"""What moved from one verdict to a later one, and why: what `tuneworthy diff` prints."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from flows.command_line.terminal import plain_table
 from flows.inputs.named_verdicts import find_verdict
-from schemas.diff import ArmMove, VerdictDiff
+from schemas.diff import VerdictDiff
 from schemas.reports import Verdict
-from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import changed_ingredients
 from tasks.reuse.stage import changes_in_words
 from tasks.reuse.store import ArtifactStore
@@ -22,23 +16,8 @@ from tasks.reuse.store import ArtifactStore
 if TYPE_CHECKING:
     from tasks.decision.verdict.moves import Measured
 
-WORSE = 6  # exit code
 MOST_CHANGES = 5  # shown of one stage
 SETTINGS = ("target", "worth", "valid", "confidence", "rows", "groups")
-COLUMNS = ("before", "after", "change", "interval", "groups", "rows")
-
-
-def diff(arguments: argparse.Namespace) -> int:
-    """Print how the later verdict differs; the exit code is 6 where the arm that it names is worse at confidence."""
-    store = current_store()
-    found = compared(arguments.before, arguments.after, store)
-    if arguments.json:
-        print(json.dumps(found.model_dump(mode="json") | {"is_worse": found.is_worse}))
-    elif arguments.markdown:
-        print(as_markdown(found))
-    else:
-        _show(found)
-    return WORSE if found.is_worse else 0
 
 
 def compared(before: str, after: str, store: ArtifactStore) -> VerdictDiff:
@@ -118,65 +97,3 @@ def changes(made: Mapping[str, Mapping[str, Any]], before: str, after: str) -> d
         else:
             own.append(change)
     return found | ({other["label"]: changes_in_words(own, MOST_CHANGES)} if own else {})
-
-
-def headline(found: VerdictDiff) -> str:
-    """Return the outcome in one sentence."""
-    named = found.named
-    arms = named.after_arm if named.before_arm == named.after_arm else f"{named.before_arm} -> {named.after_arm}"
-    how = {"worse": "worse", "better": "better", "unclear": "not shown to be better or worse"}[named.standing]
-    told = f"the arm that is named ({arms}) is {how} at {100 * found.confidence:g}% confidence"
-    return f"{told}: {named.difference:+.3f} ({named.low:+.3f} to {named.high:+.3f})."
-
-
-def _lines(found: VerdictDiff) -> list[str]:
-    """Return what differs beside the scores."""
-    pairs = (("verdict", *found.verdicts), ("gate", *found.gates))
-    lines = [f"{name}: {was if was == now else f'{was} -> {now}'}" for name, was, now in pairs]
-    lines += [f"{name}: {was} -> {now}" for name, was, now in found.settings]
-    return [*lines, *(f"why: {reason}" for reason in found.why)]
-
-
-def _cells(move: ArmMove) -> tuple[str, ...]:
-    return (
-        move.after_arm if move.before_arm == move.after_arm else "named",
-        f"{move.before:.3f}",
-        f"{move.after:.3f}",
-        f"{move.difference:+.3f}",
-        f"{move.low:+.3f} to {move.high:+.3f}",
-        str(move.groups),
-        "same" if move.is_paired else "other",
-    )
-
-
-def _moves(found: VerdictDiff) -> list[ArmMove]:
-    is_new = found.named.before_arm != found.named.after_arm
-    return [*found.arms, *([found.named] if is_new else [])]
-
-
-def as_markdown(found: VerdictDiff) -> str:
-    """Return the difference as Markdown for a pull request."""
-    rows = [("arm", *COLUMNS), ("---", *["---:"] * len(COLUMNS)), *map(_cells, _moves(found))]
-    table = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join(
-        [
-            f"### {found.before} -> {found.after}",
-            "",
-            headline(found),
-            "",
-            *table,
-            "",
-            *(f"- {line}" for line in _lines(found)),
-        ]
-    )
-
-
-def _show(found: VerdictDiff) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    table = plain_table(f"{found.before} -> {found.after}", "arm", COLUMNS)
-    for move in _moves(found):
-        table.add_row(*_cells(move))
-    console.print(table)
-    console.print(headline(found), style="bold")
-    for line in _lines(found):
-        console.print(line, markup=False)
