@@ -24,13 +24,14 @@ from schemas.artifacts import (
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
+    from schemas.sections.benchmark import Require
     from schemas.sections.decision import DecisionConfig
 
 
 @stage(libraries=("numpy", "scipy"))
 def decide(
     decision: DecisionConfig,
-    margin: float | None,
+    require: Require | None,
     arms: tuple[ArmArtifact, ...],
     benchmark: BenchmarkArtifact | None,
     data: DataArtifact | None = None,
@@ -53,7 +54,7 @@ def decide(
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
     measured = read_scores(opened)
-    judged = judge(compare_arms(measured, decision), benchmark, decision, margin)
+    judged = judge(compare_arms(measured, decision), benchmark, decision, require)
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
     verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, BenchmarkTask, ScoredChampionArtifact
+from schemas.artifacts import ScoredChampionArtifact
 from schemas.reports import Verdict
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.champion import compare_with_champion
@@ -17,16 +17,16 @@ from tasks.decision.verdict.comparison import compare_arms
 from tasks.decision.verdict.rules import judge
 from tasks.decision.verdict.slices import compared_on, sliced, slices_of
 from tests.decision.measured_arms import FACTS, scored
+from tests.decision.measured_benchmark import a_benchmark, a_task
 from tests.decision.test_report_page import DATA
 
 DECISION = DecisionConfig(worth=0.05, slices=("language",))
-KEPT = BenchmarkTask(task="t", items=100, base=0.5, tuned=0.5, difference=0.0, low=-0.01, high=0.01)
 
 
 def judged(before: list[float], after: list[float], french: int) -> Verdict:
     """Return the verdict where the last `french` rows are French, each row a group of its own."""
     arms = [scored("prompt", before), scored("tuned", after)]
-    verdict = judge(compare_arms(arms, DECISION), BenchmarkArtifact(digest="b", tasks=(KEPT,)), DECISION, 0.05)
+    verdict = judge(compare_arms(arms, DECISION), a_benchmark(a_task("kept")), DECISION, "kept")
     is_french = np.arange(len(before)) >= len(before) - french
     slices = {("language", "de"): ~is_french, ("language", "fr"): is_french}
     return sliced(verdict, arms, slices, DECISION)

@@ -48,6 +48,8 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
     "hub id without revision": (override("base.model=team/model"), 2, "revision"),
     "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
+    "a gate that nobody knows": (override("benchmark.require=never"), 2, "'kept' or 'not_lost'"),
+    "a template that nobody knows": (override("benchmark.chat_template=sometimes"), 2, "'auto', 'on' or 'off'"),
     "empty rows file": (rows(""), 3, "rows.jsonl"),
     "malformed line": (rows(GOOD * 2 + "{broken\n" + GOOD), 3, "3"),
     "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "wrong_encoding"),
