@@ -40,7 +40,7 @@ def test_an_adapter_that_loses_on_a_slice_is_held_back_whatever_it_gains_on_all_
     assert (french.value, french.groups, french.gain, french.has_lost) == ("fr", 20, -1.0, True)
     assert "tuned is worse than prompt, at 95% confidence" in verdict.held_back
     assert "language = fr: -1.000" in verdict.caveats[-1]
-    assert verdict.recommendation.startswith("Answer the rows of the slice on which tuned loses with prompt")
+    assert verdict.recommendation.startswith("Let prompt answer the rows of the slice on which tuned loses")
 
 
 def test_seven_groups_veto_nothing_however_clear_the_loss_looks() -> None:

@@ -87,7 +87,8 @@ def _mood(verdict: Verdict) -> str:
     if verdict.is_refused_by_gate or verdict.verdict == "none_good_enough":
         return "bad"
     falls_short = verdict.target is not None and verdict.named.standing != "good"
-    return "unsure" if verdict.verdict == "undecided" or falls_short or verdict.is_held_by_gate else "good"
+    is_held = verdict.is_held_by_gate or verdict.held_back
+    return "unsure" if verdict.verdict == "undecided" or falls_short or is_held else "good"
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:

@@ -51,8 +51,8 @@ def _held_back(verdict: Verdict, rival: str, lost: dict[Name, Interval], confide
         f"{tuned} is worse than {rival}, {at_confidence(confidence)}, on a slice of the rows ({slices_in_words(lost)})"
     )
     advice = (
-        f"Answer the rows of the slice on which {tuned} loses with {rival}, or add train rows of that kind: until then "
-        f"the adapter is a challenger and does not become champion. On all rows: {verdict.recommendation}"
+        f"Let {rival} answer the rows of the slice on which {tuned} loses, or add train rows of that kind: until then "
+        f"the adapter is a challenger and does not become champion. Over all rows: {verdict.recommendation}"
     )
     return {"held_back": why, "caveats": (*verdict.caveats, f"{why}."), "recommendation": advice}
 
