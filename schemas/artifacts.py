@@ -53,6 +53,13 @@ class DataArtifact(Artifact):
     documents: int
 
 
+class SlicesArtifact(Artifact):
+    """The held-out rows' values in the columns of `decision.slices`: slices.parquet (column, row_id, value as text)."""
+
+    kind: ClassVar[str] = "slices"
+    columns: tuple[str, ...]
+
+
 class LeakageArtifact(Artifact):
     """Train rows that contain benchmark items: leaks.parquet (row_id, file, item, share of the item's text that the row
     contains, kind: exact or near).
@@ -184,7 +191,7 @@ class ScoredChampionArtifact(ArmArtifact):
 
 class ComparisonArtifact(Artifact):
     """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
-    `schemas.reports.ChampionReport`.
+    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
     """
 
     kind: ClassVar[str] = "comparison"
@@ -252,7 +259,12 @@ class VerdictArtifact(Artifact):
 
 
 class ReportArtifact(Artifact):
-    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md."""
+    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md, and flips.parquet.
+
+    Columns of flips.parquet, one row for each held-out row and pair of arms, lost ones first: before, after (arms),
+    row_id, group, kind (lost, won, changed: same score with another answer, same), before_score, after_score, prompt
+    (with the turns before it), reference, before_output, after_output.
+    """
 
     kind: ClassVar[str] = "report"
     headline: str
