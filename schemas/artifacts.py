@@ -204,6 +204,20 @@ class BenchmarkTask(BaseModel):
     high: float
 
 
+class NeutralLoss(BaseModel):
+    """Loss on neutral texts, in nats a token, each text counting the same: of base and tuned model, and the paired
+    difference (tuned - base: above 0 is worse) with its interval.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    texts: int
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+
+
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
     (BenchmarkTask rows).
