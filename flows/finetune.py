@@ -53,7 +53,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
         adapter = train_adapter(config.training, rendering, base, data, config.seed)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(
-        config.benchmark.limit, config.decision.confidence, base, adapter, config.seed, benchmark_files
+        config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(decision, config.benchmark.margin, untrained + trained, benchmark, data, leakage)
+    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)

@@ -30,5 +30,5 @@ def train(order: TrainOrder) -> AdapterArtifact:
     with live_in_mlflow(order.run):
         adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
     score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
-    benchmark_adapter(order.benchmark_limit, order.confidence, order.base, adapter, order.seed, order.benchmark)
+    benchmark_adapter(order.asking, order.base, adapter, order.seed, order.benchmark)
     return adapter

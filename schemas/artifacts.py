@@ -6,9 +6,11 @@ folder and fills the digest in. Only the digest enters the key of a later stage.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+LossStanding = Literal["kept", "inconclusive", "lost"]
 
 
 class Artifact(BaseModel):
@@ -192,16 +194,23 @@ class BenchmarkFilesArtifact(Artifact):
 
 
 class BenchmarkTask(BaseModel):
-    """One benchmark task: accuracies, and the paired difference (tuned - base) with its interval."""
+    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
+    interval.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str
     items: int
+    clusters: int = Field(description="Groups of items that the interval rests on: topics, or the items themselves.")
     base: float
     tuned: float
     difference: float
     low: float
     high: float
+    standing: LossStanding = Field(
+        description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
+        "the benchmark's level, after Holm's correction. Else inconclusive."
+    )
 
 
 class NeutralLoss(BaseModel):
@@ -220,11 +229,22 @@ class NeutralLoss(BaseModel):
 
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
-    (BenchmarkTask rows).
+    (BenchmarkTask rows, the pooled one last).
     """
 
     kind: ClassVar[str] = "benchmark"
     tasks: tuple[BenchmarkTask, ...]
+    pooled: BenchmarkTask = Field(description="All items of all tasks; the task itself where there is one.")
+    margin: float
+    level: float = Field(description="One-sided error of every claim at the last look.")
+    looks: tuple[int, ...] = Field(description="Items that both models had answered at each look.")
+    all_items: int = Field(description="Items that there are.")
+    chat: tuple[str, ...] = Field((), description="Tasks that were asked through the base's chat template.")
+
+    @property
+    def shown(self) -> tuple[BenchmarkTask, ...]:
+        """The tasks and, where there are several, the pooled result as the last."""
+        return self.tasks if self.pooled in self.tasks else (*self.tasks, self.pooled)
 
 
 class VerdictArtifact(Artifact):

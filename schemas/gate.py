@@ -1,4 +1,4 @@
-"""The gate as data: what the adapter forgot, task by task."""
+"""The gate as data: what the adapter forgot, task by task and over all items."""
 
 from __future__ import annotations
 
@@ -8,46 +8,73 @@ from pydantic import Field
 
 from schemas.artifacts import BenchmarkTask
 from schemas.report import Report
+from schemas.sections.benchmark import Require
 
-MarginStanding = Literal["within", "unclear", "beyond"]
-
-
-class GateTask(BenchmarkTask):
-    """One benchmark task before the gate."""
-
-    standing: MarginStanding = Field(
-        description="The loss against the margin, by the interval of the difference: within it, inconclusive (the "
-        "interval crosses it), beyond it."
-    )
-    is_passed: bool = Field(description="The standing is not `beyond`: an inconclusive loss passes.")
+GateState = Literal["open", "inconclusive", "shut"]
 
 
 class GateReport(Report):
-    """What the adapter forgot, task by task, and whether the gate opens."""
+    """What the adapter forgot, task by task and pooled, and whether the gate opens.
 
-    is_passed: bool
+    The loss on neutral text, in nats per token, joins here as a field of its own.
+    """
+
+    state: GateState = Field(
+        description="shut: something is lost, and the adapter is refused. inconclusive: benchmark.require is kept, and "
+        "that is not shown; a challenger, never a champion. Else open."
+    )
+    require: Require
     margin: float
-    tasks: tuple[GateTask, ...]
+    tasks: tuple[BenchmarkTask, ...]
+    pooled: BenchmarkTask
+    looks: tuple[int, ...] = Field(description="Items that were answered at each look.")
+    all_items: int
+    doubtful: str | None = Field(
+        None, description="What an inconclusive gate turns on: `pooled`, or the task with the largest measured loss."
+    )
+    items_needed: int | None = Field(
+        None,
+        description="Items of it that would tell in 8 of 10 cases if the numbers stay as they are; None where they lie "
+        "on the line.",
+    )
 
     @property
-    def state(self) -> str:
-        """Open or shut: only a loss beyond the margin, at the verdict's confidence, shuts it."""
-        return "open" if self.is_passed else "shut"
+    def is_shut(self) -> bool:
+        """The adapter is refused."""
+        return self.state == "shut"
+
+    @property
+    def is_inconclusive(self) -> bool:
+        """The adapter may become a challenger, never a champion."""
+        return self.state == "inconclusive"
+
+    @property
+    def shown(self) -> tuple[BenchmarkTask, ...]:
+        """The tasks and, where there are several, the pooled result as the last."""
+        return self.tasks if self.pooled in self.tasks else (*self.tasks, self.pooled)
 
     @property
     def in_words(self) -> str:
-        """One line for people: whether the gate is open, and how the tasks stand."""
+        """One line for people: whether the gate is open, how the pooled result stands, and the tasks."""
         return f"Gate {self.state}: {self.counts}"
 
     @property
     def counts(self) -> str:
-        """How many tasks are within the margin, inconclusive, or beyond it."""
-        parts = [f"{len(self._of('within'))} within the margin of {self.margin:g}"]
-        for standing, words in (("unclear", "inconclusive"), ("beyond", "beyond it")):
+        """How the pooled result stands, and how many tasks are kept, inconclusive or lost."""
+        whole = f"{self.pooled.standing} over {self._items} within a margin of {self.margin:g}"
+        if len(self.tasks) == 1:
+            return whole
+        parts = [f"{len(self._of('kept'))} kept"]
+        for standing in ("inconclusive", "lost"):
             names = self._of(standing)
             shown = ", ".join(names[:4]) + (f", +{len(names) - 4}" if len(names) > 4 else "")
-            parts += [f"{len(names)} {words} ({shown})"] if names else []
-        return f"of {len(self.tasks)} benchmark task{'' if len(self.tasks) == 1 else 's'}, {', '.join(parts)}"
+            parts += [f"{len(names)} {standing} ({shown})"] if names else []
+        return f"{whole}; of {len(self.tasks)} benchmark tasks, {', '.join(parts)}"
+
+    @property
+    def _items(self) -> str:
+        asked = f"{self.looks[-1]:,}"
+        return f"{asked} items" if self.looks[-1] == self.all_items else f"{asked} of {self.all_items:,} items"
 
     def _of(self, standing: str) -> list[str]:
         return [task.task for task in self.tasks if task.standing == standing]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import StageLimits, StageName
 from schemas.sections.arms import ArmsConfig
+from schemas.sections.benchmark import Asking
 from schemas.sections.task import TaskConfig
 from schemas.sections.training import TrainingConfig
 
@@ -27,8 +28,7 @@ class TrainOrder(BaseModel):
     data: DataArtifact
     arms: ArmsConfig
     benchmark: BenchmarkFilesArtifact
-    benchmark_limit: int | None
-    confidence: float
+    asking: Asking
     seed: int
     stages: dict[StageName, StageLimits] = Field(
         default_factory=dict, description="Retries and time limits, as in the run that ordered it."

@@ -144,9 +144,14 @@ class Verdict(Report):
         description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows, at "
         "the verdict's confidence."
     )
+    is_held_by_gate: bool = Field(
+        False,
+        description="A tuned arm earned its place, but the benchmark does not show that the adapter kept what it knew: "
+        "a challenger, never a champion.",
+    )
     promotes: bool = Field(
-        description="A tuned arm earned its place and the gate is open: the adapter is registered, but as champion "
-        "only when the verdict also names it."
+        description="A tuned arm earned its place and the gate is not shut: the adapter is registered, but as champion "
+        "only when the verdict also names it and the gate is open."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
     champion: ChampionReport | None = Field(

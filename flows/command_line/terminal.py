@@ -27,7 +27,7 @@ ROWS_SHOWN = 5  # of a table
 CHARACTERS_SHOWN = 60  # of a row's request
 OUTLOOKS = {"hit": ("✓", "green"), "will run": ("●", "yellow"), "depends": ("○", "cyan"), "spared": ("-", "dim")}
 STANDINGS = {"good": "green", "unclear": "yellow", "short": "red"}
-LOSSES = {"within": "green", "unclear": "yellow", "beyond": "red"}
+LOSSES = {"kept": "green", "inconclusive": "yellow", "lost": "red"}
 
 
 def seconds_in_words(seconds: float | None) -> str:
@@ -233,7 +233,7 @@ def gate_table(verdict: Verdict) -> Table | None:
         return None
     names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
     table = _table(escape(verdict.gate.in_words), "benchmark", names)
-    for task in verdict.gate.tasks:
+    for task in verdict.gate.shown:
         change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(
             task.task,

@@ -63,8 +63,8 @@ def send_training(
         "seed": config.seed,
         "stages": config.stages,
     }
-    limits = {"benchmark_limit": config.benchmark.limit, "confidence": config.decision.confidence}
-    order = TrainOrder(**settings, **limits, rendering=rendering, base=base, data=data, benchmark=benchmark)
+    asking = config.benchmark.asking(config.decision.confidence)
+    order = TrainOrder(**settings, asking=asking, rendering=rendering, base=base, data=data, benchmark=benchmark)
     retries = config.stages.get("train_adapter", StageLimits()).retries
     for tried in range(retries + 1):
         try:

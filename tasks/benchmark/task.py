@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkFilesArtifact, ModelArtifact
+from schemas.sections.benchmark import Asking
 from schemas.sources import BenchmarkSources
 from tasks.reuse.stage import WorkDirectory, stage
 
@@ -16,10 +17,9 @@ def gather_benchmark(sources: BenchmarkSources, *, workdir: WorkDirectory) -> Be
     return BenchmarkFilesArtifact(names=sources.names)
 
 
-@stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets"))
+@stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets", "numpy", "scipy"))
 def benchmark_adapter(
-    limit: int | None,
-    confidence: float,
+    asking: Asking,
     base: ModelArtifact,
     adapter: AdapterArtifact,
     seed: int,
@@ -27,23 +27,20 @@ def benchmark_adapter(
     *,
     workdir: WorkDirectory,
 ) -> BenchmarkArtifact:
-    """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired
-    difference of every task.
+    """Measure base and tuned model on the same benchmark items in one process, in growing portions until every answer
+    is clear; keep every item, and the paired difference of every task and of all items pooled.
     """
     import json
 
-    from tasks.benchmark.forgetting import compare_tasks, write_items
+    from tasks.benchmark.asking import ask_until_clear
     from tasks.benchmark.gathering import gathered
     from tasks.benchmark.harness import load_harness
-    from tasks.benchmark.measuring import measure_both
+    from tasks.inference.loading import AdapterFolder
 
-    harness = load_harness(gathered(workdir.open(files)), workdir.folder / "tasks", limit=limit, seed=seed)
-    before, after = measure_both(
-        harness, workdir.open(base), workdir.open(adapter) / "best", adapter.method, workdir.reporter
-    )
-    tasks = compare_tasks(before, after, harness.groups, confidence=confidence)
-    write_items(before, after, workdir.out / "items.parquet")
-    (workdir.out / "tasks.json").write_text(
-        json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8"
-    )
-    return BenchmarkArtifact(tasks=tasks)
+    harness = load_harness(gathered(workdir.open(files)), workdir.folder / "tasks", limit=asking.limit, seed=seed)
+    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method)
+    found, items = ask_until_clear(harness, workdir.open(base), fitted, asking, workdir.reporter)
+    items.write_parquet(workdir.out / "items.parquet")
+    rows = [task.model_dump() for task in found.shown]
+    (workdir.out / "tasks.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return found

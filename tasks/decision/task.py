@@ -22,13 +22,14 @@ from schemas.artifacts import (
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
+    from schemas.sections.benchmark import Require
     from schemas.sections.decision import DecisionConfig
 
 
 @stage(libraries=("numpy", "scipy"))
 def decide(
     decision: DecisionConfig,
-    margin: float | None,
+    require: Require | None,
     arms: tuple[ArmArtifact, ...],
     benchmark: BenchmarkArtifact | None,
     data: DataArtifact | None = None,
@@ -46,7 +47,7 @@ def decide(
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     caveats = leaks_left(workdir.open(data) if data else None, leakage if benchmark else None)
-    verdict = judge(compare_arms(measured, decision), benchmark, decision, margin, caveats)
+    verdict = judge(compare_arms(measured, decision), benchmark, decision, require, caveats)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 

@@ -50,6 +50,7 @@ def verdict_run(
         "headline": whole.headline,
         "mlflow.note.content": _note(whole),
     }
+    words |= {"gate": whole.gate.state} if whole.gate else {}
     words |= {"template_digest": base.template_digest, "base_name": base.name}
     numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
     params = {

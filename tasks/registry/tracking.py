@@ -48,7 +48,7 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
             for name, value in verdict.champion.model_dump().items()
             if isinstance(value, (int, float))
         }
-    for task in verdict.gate.tasks if verdict.gate else ():
+    for task in verdict.gate.shown if verdict.gate else ():
         numbers |= {
             f"benchmark/{_key(task.task)}/{name}": value
             for name, value in task.model_dump(exclude={"task", "standing"}).items()

@@ -51,7 +51,7 @@ def first_night(tmp_path_factory: pytest.TempPathFactory, migrated_database: Pat
             "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
             "data": {"source": "rows.jsonl", "held_out": 0.3},
         }
-        config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0}}
+        config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0, "require": "not_lost"}}
         config["training"] |= {"epochs": 3, "learning_rate": 0.02, "validation": 0}
         (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         with pytest.MonkeyPatch.context() as patch:

@@ -77,19 +77,19 @@ TEMPLATE = """<!doctype html>
 
 {%- if verdict.gate %}
 <h2>Forgetting on benchmarks</h2>
-<p><b class="{{ 'good' if verdict.gate.is_passed else 'bad' }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
-<p class="quiet">The gate tests whether more accuracy was lost than the margin of {{ verdict.gate.margin|short }} allows, at {{ verdict.confidence|confidence }} confidence. <b class="bad">Beyond</b>: the whole {{ verdict.confidence|confidence }} interval of the change lies below {{ (-verdict.gate.margin)|short_signed }}, and the gate shuts. <b class="good">Within</b>: the whole interval lies above it. <b class="unsure">Inconclusive</b>: the interval crosses it, so more than the margin may have been lost; the gate lets the task pass, and more items would settle it. The base and the tuned model answered the same items.</p>
+<p><b class="{{ gate_moods[verdict.gate.state] }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
+<p class="quiet">May more than {{ verdict.gate.margin|short }} of accuracy be lost? The base and the tuned model answered the same items{% if verdict.gate.looks|length > 1 %}, in {{ verdict.gate.looks|length }} portions ({{ verdict.gate.looks|join(", ") }} items); what is said holds {{ verdict.confidence|confidence }} of the time over all looks{% endif %}. <b class="good">Kept</b>: the whole interval of the change lies at or above {{ (-verdict.gate.margin)|short_signed }}. <b class="bad">Lost</b>: the change lies below it, corrected for the number of tasks; the gate shuts. <b class="unsure">Inconclusive</b>: neither is shown. {% if verdict.gate.require == "kept" %}The gate opens to a champion if all items pooled are kept and no task lost more than the margin as measured; else the adapter is a challenger.{% else %}The gate is open unless a loss is shown (benchmark.require: not_lost).{% endif %}</p>
 <div class="pair">
 <figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
-<figure><figcaption>Change <small>tuned − base on the same items, with its interval{% for standing, words in (("within", "blue"), ("unclear", "amber"), ("beyond", "red")) %}{% if verdict.gate.tasks|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ loss_names[standing] }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
+<figure><figcaption>Change <small>tuned − base on the same items, with its interval{% for standing, words in (("kept", "blue"), ("inconclusive", "amber"), ("lost", "red")) %}{% if verdict.gate.shown|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ standing }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
 </div>
 <div class="wide"><table>
-<thead><tr><th>task</th><th>items</th><th>before</th><th>after</th><th>change</th><th>margin {{ verdict.gate.margin|short }}</th></tr></thead>
+<thead><tr><th>task</th><th>items</th><th>clusters</th><th>before</th><th>after</th><th>change</th><th>margin {{ verdict.gate.margin|short }}</th></tr></thead>
 <tbody>
-{%- for task in verdict.gate.tasks %}
-<tr><td>{{ task.task }}</td><td>{{ task.items }}</td><td>{{ task.base|three }}</td><td>{{ task.tuned|three }}</td>
+{%- for task in verdict.gate.shown %}
+<tr><td>{{ task.task }}</td><td>{{ task.items }}</td><td>{{ task.clusters }}</td><td>{{ task.base|three }}</td><td>{{ task.tuned|three }}</td>
 <td>{{ task.difference|signed }}<small>{{ task.low|signed }} to {{ task.high|signed }}</small></td>
-<td><span class="{{ loss_moods[task.standing] }}">{{ loss_names[task.standing] }}</span></td></tr>
+<td><span class="{{ loss_moods[task.standing] }}">{{ task.standing }}</span></td></tr>
 {%- endfor %}
 </tbody></table></div>
 {%- endif %}

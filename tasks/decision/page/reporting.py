@@ -11,16 +11,16 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
+    BenchmarkTask,
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     VerdictArtifact,
 )
-from schemas.gate import GateTask
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.samples import read_samples
-from tasks.decision.verdict.wording import LOSS_NAMES, signed_spread
+from tasks.decision.verdict.wording import signed_spread
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ def summary(name: str, verdict: Verdict) -> str:
             f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |",
             "|---|---:|---:|---:|---:|---|---|",
         ]
-        lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.tasks]
+        lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.shown]
     return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])
 
 
-def _gate_cells(task: GateTask) -> tuple[str, ...]:
+def _gate_cells(task: BenchmarkTask) -> tuple[str, ...]:
     numbers = (f"{task.base:.3f}", f"{task.tuned:.3f}", f"{task.difference:+.3f}", signed_spread(task.low, task.high))
-    return (task.task, str(task.items), *numbers, LOSS_NAMES[task.standing])
+    return (task.task, str(task.items), *numbers, task.standing)

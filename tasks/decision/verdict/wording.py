@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from schemas.gate import GateTask
+    from schemas.artifacts import BenchmarkTask
+    from schemas.gate import GateReport
     from schemas.reports import ArmReport, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
 
-# The gate refuses losses beyond the margin; a task that passes may be inconclusive rather than within it.
-LOSS_NAMES = {"within": "within", "unclear": "inconclusive", "beyond": "beyond"}
 ADVICE = {
     "prompt": "The plain prompt is enough: do not tune.",
     "few_shot": "A few examples in the prompt are enough: do not tune.",
@@ -24,6 +23,7 @@ ADVICE = {
     "none_good_enough": "No arm is good enough.",
     "undecided": "The held-out rows do not settle it.",
 }
+EARNED = ("finetune", "finetune+retrieval")
 GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
 
@@ -64,17 +64,30 @@ def against_target(standing: Standing | None, decision: DecisionConfig) -> str:
     return f"{verb} the target of {decision.target:g} {at_confidence(decision.confidence)}"
 
 
-def headline(name: VerdictName, arm: ArmReport, is_refused: bool, decision: DecisionConfig) -> str:
-    """Return the verdict in two sentences; the second is about the arm that the verdict names, and no other."""
-    lost = f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+def headline(name: VerdictName, arm: ArmReport, stopped: GateReport | None, decision: DecisionConfig) -> str:
+    """Return the verdict in two sentences; the second is about the arm that the verdict names, and no other.
+
+    `stopped` is the gate where it is not open to an adapter that earned its place.
+    """
     # Without a target an untrained verdict compares the untrained arms only: it does not say that tuning adds nothing.
     is_partial = decision.target is None and name == arm.arm
-    first = lost if is_refused else f"Without training, {arm.arm} is the arm to use." if is_partial else ADVICE[name]
+    first = f"Without training, {arm.arm} is the arm to use." if is_partial else ADVICE[name]
+    if stopped is not None and (stopped.is_shut or name in EARNED):
+        first = _stopped(stopped, decision)
     against = against_target(arm.standing, decision)
     use = {"not_worth_tuning": f"Use {arm.arm}: it", "undecided": f"Meanwhile use {arm.arm}: it"}.get(name, arm.arm)
     numbers = f"{use} scores {arm.score:.3f} ({spread(arm.low, arm.high)})"
     gained = f"; it gains {_gained(arm)} over the best untrained arm" if arm.gain is not None else ""
     return f"{first} {numbers}{f' and {against}' if against else ''}{gained}."
+
+
+def _stopped(gate: GateReport, decision: DecisionConfig) -> str:
+    if gate.is_shut:
+        return f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+    return (
+        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.margin:g} was lost: "
+        "challenger, not champion."
+    )
 
 
 def _confident(decision: DecisionConfig) -> str:
@@ -143,17 +156,32 @@ def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
     )
 
 
-def gate_sentence(task: GateTask, margin: float, confidence: float) -> str:
-    """Return how the adapter changed one benchmark task, and how that change stands against the margin."""
-    if task.standing == "unclear":
-        outcome = f"inconclusive, as the interval crosses the margin of {margin:g}"
-    else:
-        outcome = f"{LOSS_NAMES[task.standing]} the margin of {margin:g} {at_confidence(confidence)}"
+def gate_sentences(gate: GateReport, confidence: float) -> tuple[str, ...]:
+    """Return what the benchmark says of each task and of all items, and what would tell where that is not clear."""
+    told = [_task_sentence(one, gate.margin, confidence) for one in gate.shown]
+    return (*told, *([f"{what_would_tell(gate)}."] if gate.is_inconclusive else []))
+
+
+def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str:
+    outcome = {
+        "kept": f"kept, no more than {margin:g} lost {at_confidence(confidence)}",
+        "lost": f"lost, by more than {margin:g} {at_confidence(confidence)}",
+        "inconclusive": f"inconclusive, more than {margin:g} may be lost or not",
+    }[task.standing]
     change = f"{task.difference:+.3f} ({signed_spread(task.low, task.high)})"
+    clusters = "" if task.clusters == task.items else f" in {count(task.clusters, 'cluster')}"
     return (
-        f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} items: "
-        f"{outcome}."
+        f"benchmark {task.task}: {task.base:.3f} before, {task.tuned:.3f} after, {change} on {task.items} "
+        f"items{clusters}: {outcome}."
     )
+
+
+def what_would_tell(gate: GateReport) -> str:
+    """Return how many items would tell what an inconclusive gate turns on."""
+    of = "all tasks" if gate.doubtful == gate.pooled.task else str(gate.doubtful)
+    if gate.items_needed is None:
+        return f"the loss on {of} lies on the line, so no number of items is likely to tell"
+    return f"about {gate.items_needed:,} items of {of} would tell in 8 of 10 cases if the numbers stay as they are"
 
 
 def leak_sentence(rows: int, what: str, consequence: str) -> str:
