@@ -225,11 +225,23 @@ class NeutralLoss(BaseModel):
     difference: float
     low: float
     high: float
+    margin: float
+    standing: LossStanding = Field(
+        description="kept: the interval's high end is at or below the margin. lost: its low end is above the margin. "
+        "Else inconclusive."
+    )
+
+    @property
+    def in_words(self) -> str:
+        """The change with its interval and margin."""
+        interval = f"{self.low:+.3f} to {self.high:+.3f}"
+        return f"{self.difference:+.3f} nats a token ({interval}; margin {self.margin:g})"
 
 
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
-    (BenchmarkTask rows, the pooled one last).
+    (BenchmarkTask rows, the pooled one last); neutral.parquet where neutral texts were measured (text, its place from
+    0; base, tuned: nats a token).
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -239,6 +251,7 @@ class BenchmarkArtifact(Artifact):
     level: float = Field(description="One-sided error of every claim at the last look.")
     looks: tuple[int, ...] = Field(description="Items that both models had answered at each look.")
     all_items: int = Field(description="Items that there are.")
+    neutral: NeutralLoss | None = Field(None, description="What neutral text tells; None where none was measured.")
     chat: tuple[str, ...] = Field((), description="Tasks that were asked through the base's chat template.")
 
     @property

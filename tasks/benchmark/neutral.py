@@ -62,7 +62,7 @@ def text_losses(model: Any, tokenizer: Any, texts: Sequence[str], advance: Calla
     return [-likelihood / (len(one) - 1) for (likelihood, _), one in zip(found, ids, strict=True)]
 
 
-def compare_losses(base: Sequence[float], tuned: Sequence[float], *, confidence: float) -> NeutralLoss:
+def compare_losses(base: Sequence[float], tuned: Sequence[float], *, margin: float, confidence: float) -> NeutralLoss:
     """Return how much worse the tuned model predicts the texts, with the interval of the paired difference.
 
     Every text is its own cluster: each was written by itself, and two of a kind share no sentence. Kinds are no
@@ -79,4 +79,6 @@ def compare_losses(base: Sequence[float], tuned: Sequence[float], *, confidence:
         difference=interval.mean,
         low=interval.low,
         high=interval.high,
+        margin=margin,
+        standing="lost" if interval.low > margin else "kept" if interval.high <= margin else "inconclusive",
     )

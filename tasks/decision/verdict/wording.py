@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemas.gate import NEUTRAL
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkTask
+    from schemas.artifacts import BenchmarkTask, NeutralLoss
     from schemas.gate import GateReport
     from schemas.reports import ArmReport, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
@@ -83,9 +84,9 @@ def headline(name: VerdictName, arm: ArmReport, stopped: GateReport | None, deci
 
 def _stopped(gate: GateReport, decision: DecisionConfig) -> str:
     if gate.is_shut:
-        return f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+        return f"The gate refuses the adapter: it lost more than the margin on {gate.lost_on} {_confident(decision)}."
     return (
-        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.margin:g} was lost: "
+        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.allowed} was lost: "
         "challenger, not champion."
     )
 
@@ -159,7 +160,13 @@ def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
 def gate_sentences(gate: GateReport, confidence: float) -> tuple[str, ...]:
     """Return what the benchmark says of each task and of all items, and what would tell where that is not clear."""
     told = [_task_sentence(one, gate.margin, confidence) for one in gate.shown]
+    told += [_neutral_sentence(gate.neutral)] if gate.neutral else []
     return (*told, *([f"{what_would_tell(gate)}."] if gate.is_inconclusive else []))
+
+
+def _neutral_sentence(neutral: NeutralLoss) -> str:
+    before_after = f"{neutral.base:.3f} before, {neutral.tuned:.3f} after"
+    return f"loss on {neutral.texts} neutral texts: {before_after}, {neutral.in_words}: {neutral.standing}."
 
 
 def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str:
@@ -178,6 +185,8 @@ def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str
 
 def what_would_tell(gate: GateReport) -> str:
     """Return how many items would tell what an inconclusive gate turns on."""
+    if gate.doubtful == NEUTRAL:
+        return "more neutral texts (benchmark.neutral) would tell"
     of = "all tasks" if gate.doubtful == gate.pooled.task else str(gate.doubtful)
     if gate.items_needed is None:
         return f"the loss on {of} lies on the line, so no number of items is likely to tell"
