@@ -32,14 +32,17 @@ class ModelArtifact(Artifact):
 
 
 class DataArtifact(Artifact):
-    """Checked and split rows: train, held_out, refused and notes.parquet, report.json; corpus.parquet and answer.* when
-    the task has them.
+    """Checked and split rows: train, held_out, refused, notes, tied and twins.parquet, report.json; corpus.parquet and
+    answer.* when the task has them.
 
     Columns of the row files: row_id (int, the row's number in the source, from 1), history (list of str: requests and
-    answers before the prompt, oldest first), prompt, completion, group (all str). Columns of corpus.parquet: document,
-    text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet (rows kept): row_id, file,
-    line, reason, detail, action; of refused.parquet also mend (what the row's owner can do) and the beginning of prompt
-    and completion, with personal data and secrets masked.
+    answers before the prompt, oldest first), prompt, completion, group (all str). Near-duplicates have one group;
+    tied.parquet has row_id and the own group of each row that has another's. twins.parquet has pairs of a held-out and
+    a train row that are near-duplicates all the same: held_out, train (row ids), similarity (0 to 1, null where other
+    rows link the two). Columns of
+    corpus.parquet: document, text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet
+    (rows kept): row_id, file, line, reason, detail, action; of refused.parquet also mend (what the row's owner can do)
+    and the beginning of prompt and completion, with personal data and secrets masked.
     """
 
     kind: ClassVar[str] = "data"
@@ -55,7 +58,7 @@ class LeakageArtifact(Artifact):
     contains, kind: exact or near).
 
     templates.parquet has the same columns for rows that contain an item except for its numbers and quoted texts;
-    leakage.json counts rows per file.
+    leakage.json counts rows per file. Beside it the number of held-out rows with a twin in train, for the verdict.
     """
 
     kind: ClassVar[str] = "leakage"
@@ -63,6 +66,11 @@ class LeakageArtifact(Artifact):
     items: int = Field(description="Items with a text that occurs in a train row.")
     rows: int = Field(description="Train rows that contain one.")
     templates: int = Field(0, description="Train rows that contain one except for its numbers and quoted texts.")
+    twins: int = Field(
+        0,
+        description="Held-out rows with the request of a train row, or nearly (the data's twins.parquet); 0 unless "
+        "data.checks keeps such train rows.",
+    )
     unread: tuple[str, ...] = Field(
         description="Benchmark data that was not searched: on the hub, or of a kind that is not read."
     )

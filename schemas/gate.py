@@ -75,7 +75,8 @@ class GateReport(Report):
     @property
     def counts(self) -> str:
         """How the pooled result stands, and how many tasks are kept, inconclusive or lost."""
-        whole = f"{self.pooled.standing} over {self._items} within a margin of {self.margin:g}"
+        stands = {"kept": "kept within", "inconclusive": "inconclusive at", "lost": "lost beyond"}[self.pooled.standing]
+        whole = f"{stands} a margin of {self.margin:g} on {self._items}"
         if self.neutral:
             whole += f"; {NEUTRAL} {self.neutral.standing}, {self.neutral.in_words}"
         if len(self.tasks) == 1:
@@ -85,7 +86,7 @@ class GateReport(Report):
             names = self._of(standing)
             shown = ", ".join(names[:4]) + (f", +{len(names) - 4}" if len(names) > 4 else "")
             parts += [f"{len(names)} {standing} ({shown})"] if names else []
-        return f"{whole}; of {len(self.tasks)} benchmark tasks, {', '.join(parts)}"
+        return f"pooled result {whole}; of {len(self.tasks)} benchmark tasks, {', '.join(parts)}"
 
     @property
     def _items(self) -> str:

@@ -112,6 +112,17 @@ class Doubt(Report):
     in_words: str
 
 
+class ScoreWithoutTwins(Report):
+    """An arm's score, with its interval, on the held-out rows that no train row (nearly) repeats."""
+
+    arm: str
+    rows: int
+    groups: int
+    score: float
+    low: float
+    high: float
+
+
 class Verdict(Report):
     """The answer to "is this worth tuning, and did the tuning earn its place?", with every number behind it."""
 
@@ -128,6 +139,11 @@ class Verdict(Report):
     )
     reasons: tuple[str, ...]
     caveats: tuple[str, ...] = Field((), description="What may make scores look better than they are: leaks left.")
+    without_twins: tuple[ScoreWithoutTwins, ...] = Field(
+        (),
+        description="Where held-out rows with a twin in train were kept: the scores without these, of the arm that the "
+        "verdict is about and of the best untrained arm.",
+    )
     doubts: tuple[Doubt, ...] = Field(
         (), description="For `undecided`: the comparisons that are missing, the one that would decide first."
     )

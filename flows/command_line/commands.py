@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -25,57 +23,54 @@ import httpx
 from rich.console import Console
 
 from flows.champion import look_for_champion
-from flows.command_line.costs import costs_table, training_costs
+from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
 from flows.command_line.terminal import (
     TerminalReporter,
     advice_lines,
     champion_lines,
     gate_table,
-    mended_lines,
     plan_lines,
     seconds_in_words,
     verdict_table,
 )
+from flows.command_line.validating import foreseen, show_foresight
 from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.finetune import finetune
 from flows.inputs.config_file import read_config
-from flows.inputs.sources import RunSources, locate
 from flows.mending import retry_when_broken
-from flows.reporting import report_data
-from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
-from schemas.errors import DatasetRefused, MachineLacks, TuneworthyError
-from tasks.base.task import fetch_base
-from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
+from schemas.errors import MachineLacks, TuneworthyError
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import changed_ingredients, digest_of, flatten
-from tasks.reuse.planning import Plan, current_run, planning
+from tasks.reuse.planning import Plan, planning
 from tasks.reuse.progress import current_reporter
 from tasks.reuse.stage import changes_in_words
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the verdict of a config; stages that the store can answer are not run again."""
-    return _decide(arguments, read_config(arguments.config, arguments.set), finetune)
+    return decide_with(arguments, read_config(arguments.config, arguments.set), finetune)
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Measure the untrained arms of a config."""
-    return _decide(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
+    return decide_with(arguments, without_training(read_config(arguments.config, arguments.set)), compare_flow)
 
 
 def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
-    found = _planned(config, finetune)
-    spared, costs = spared_stages(found), training_costs(config, found)
-    differences = _differences(found, _planned(read_config(arguments.against), finetune)) if arguments.against else None
+    found = planned(config, finetune)
+    spared, costs, sight = spared_stages(found), training_costs(config, found), benchmark_sight(config, found)
+    gain = foreseen(config, found.artifacts.get("validate_data"))
+    differences = _differences(found, planned(read_config(arguments.against), finetune)) if arguments.against else None
     if arguments.json:
         answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
         answer |= {"training": costs.as_json()} if costs else {}
+        answer |= {"foresight": gain.as_json()} if gain else {}
+        answer |= {"benchmark": sight} if sight else {}
         print(json.dumps(answer if differences is None else {**answer, "against": differences}))
         return 0
     console = Console(soft_wrap=True, highlight=False)
@@ -84,6 +79,9 @@ def plan(arguments: argparse.Namespace) -> int:
     console.print(_summary(found))
     if not found.is_all_hits:
         console.print(_written(config), markup=False)
+    show_foresight(console, gain)
+    if sight:
+        console.print(f"{sight}.", markup=False)
     if costs:
         console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
     for label, difference in (differences or {}).items():
@@ -100,95 +98,24 @@ def _differences(found: Plan, other: Plan) -> dict[str, str]:
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
 
 
-def validate(arguments: argparse.Namespace) -> int:
-    """Check and split the rows of a config."""
-    config = read_config(arguments.config, arguments.set)
-    current_run.set(config.name)
-    sources = locate(config)
-    mended = write_fixed_copy(sources.data, arguments.fix) if arguments.fix else None
-    if mended is not None and not arguments.json:  # printed before the rows are checked, as they may be refused
-        print("\n".join(mended_lines(mended, arguments.fix)))
-    token = current_reporter.set(TerminalReporter(_stderr()))
-    try:
-        data = validate_data(config.task, config.data, config.seed, sources.data)
-        leakage = check_leakage(data, sources.benchmark, sources.cached_items)
-        rendering = _rendering(config, sources, data)
-        page = report_data(config, data, rendering, leakage)
-    except DatasetRefused as refusal:
-        raise _with_page(refusal, config, sources) from refusal
-    finally:
-        current_reporter.reset(token)
-    if arguments.json:
-        answer = {
-            "data": data.model_dump(mode="json"),
-            "leakage": leakage.model_dump(mode="json"),
-            "rendering": rendering and rendering.model_dump(mode="json"),
-            "report": str(_opened(page) / "report.html"),
-        }
-        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
-        return 0
-    _show_data(data, leakage, rendering, page)
-    return 0
-
-
-def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
-    """Return a refusal that also names a page with its rows, where it concerns rows that were read."""
-    call = validate_data.call(config.task, config.data, config.seed, sources.data)
-    page = write_refused_report(
-        config.name, call.store.root / "work" / call.workdir_name, str(refusal).partition(". ")[0]
-    )
-    return refusal if page is None else DatasetRefused(f"{refusal}\n  Examples of each reason: {page}")
-
-
-def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
-    """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
-    base = fetch_base.call(sources.base).recorded()
-    return (
-        check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
-        if base
-        else None
-    )
-
-
-def _show_data(
-    data: DataArtifact, leakage: LeakageArtifact, rendering: RenderingArtifact | None, page: DataReportArtifact
-) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, "
-        f"{data.documents} documents."
-    )
-    for reason, count in sorted(data.reasons.items()):
-        console.print(f"  {reason:<28} {count}")
-    console.print(f"{leakage.items} of {leakage.texts} benchmark texts occur in {leakage.rows} train rows.")
-    for line in matrix_lines(_opened(data), _opened(leakage)):
-        console.print(f"  {line}", markup=False)
-    uncounted = "not counted, as the base model is not in the store yet; a run puts it there"
-    console.print(f"tokens: {rendering.in_words if rendering else uncounted}.")
-    console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
-    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
-
-
-def _opened(artifact: Artifact) -> Path:
-    return current_store().open(artifact.digest)
-
-
-def _planned(config: RunConfig, flow: Any) -> Plan:
+def planned(config: RunConfig, flow: Any, *more: Any) -> Plan:
+    """Return what the flow's body would do; `more` is what it takes besides the config."""
     with planning() as found:
-        flow.fn(config)
+        flow.fn(config, *more)
     return found
 
 
 @retry_when_broken
-def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
+    """Run a flow that ends in a verdict, or answer from the store, and show the outcome."""
     started = time.monotonic()
-    before = _planned(config, flow)
+    before = planned(config, flow)
     failure = None
     if not before.is_all_hits:
-        with _one_at_a_time(config, flow):
-            before = _planned(config, flow)  # another process may have done the work meanwhile
-            failure = None if before.is_all_hits else _run_flow(flow, config)
-    outcome = outcome_of(before if before.is_all_hits else _planned(config, flow))
+        with one_at_a_time(config, flow):
+            before = planned(config, flow)  # another process may have done the work meanwhile
+            failure = None if before.is_all_hits else run_flow(flow, config)
+    outcome = outcome_of(before if before.is_all_hits else planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError(
             "The inputs changed during the run (a file, or which version is champion). Every finished stage is in the "
@@ -203,7 +130,7 @@ def _decide(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> int:
     return 4 if outcome.verdict.is_refused_by_gate and not outcome.verdict.is_sufficient else 0
 
 
-def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
+def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
     """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
     from the store.
     """
@@ -214,11 +141,11 @@ def _one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]
     return current_store().holding(f"{flow.name}-{digest_of(dict(flatten('config', config)))[:40]}", waiting)
 
 
-def _run_flow(flow: Callable[[RunConfig], object], config: RunConfig) -> TuneworthyError | None:
+def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
     token = current_reporter.set(TerminalReporter(_stderr()))
     try:
-        flow(config)
+        flow(config, *more)
     except TuneworthyError as error:
         return error
     except httpx.TransportError as fault:

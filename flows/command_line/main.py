@@ -190,7 +190,20 @@ def validate(
     ] = None,
 ) -> Call:
     """Check and split the rows only."""
-    return Call("commands", "validate", Namespace(config=config, set=settings or [], json=is_json, fix=fix))
+    return Call("validating", "validate", Namespace(config=config, set=settings or [], json=is_json, fix=fix))
+
+
+@app.command()
+def sweep(
+    config: Config,
+    grid: Annotated[
+        list[str], typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again.")
+    ],
+    settings: Settings = None,
+    is_json: AsJson = False,
+) -> Call:
+    """Search training settings, then `run` with the best."""
+    return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
 
 
 @app.command()

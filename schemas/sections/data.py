@@ -103,7 +103,7 @@ class DataConfig(Section):
     group: str | None = Field(
         None,
         description="Column that names a row's group; a group is never on both sides of the split. Without it every "
-        "row is its own group.",
+        "row is its own group. Rows that nearly repeat each other are one group either way (tie_near_duplicates).",
     )
     id: str | None = Field(
         None, min_length=1, description="Column with the id of a row; a row with the id of an earlier one is refused."
@@ -118,6 +118,12 @@ class DataConfig(Section):
         le=1,
         description="Requests whose sets of word trigrams overlap this much (Jaccard) are near-duplicates; text that "
         "many rows share is left out.",
+    )
+    tie_near_duplicates: bool = Field(
+        True,
+        description="Near-duplicates are one group, also where `group` names several: on one side of the split, and "
+        "one unit in every interval. false: groups are as named, and train rows with a near-duplicate in the held-out "
+        "set still leave.",
     )
     checks: dict[Unreadable | Doubtful | Personal, Action] = Field(
         default_factory=dict,

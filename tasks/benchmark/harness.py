@@ -55,7 +55,7 @@ class Harness:
         tokenizer: Any,
         advance: Callable[[int, int], None],
         places: Mapping[str, list[int]] | None = None,
-        setting: ChatTemplate = "off",
+        chat: ChatTemplate = "off",
     ) -> Items:
         """Return items' accuracy (0..1) by task, in the order of the task's items.
 
@@ -64,15 +64,15 @@ class Harness:
             tokenizer: its tokenizer.
             advance: is called with how many of the requests at hand are done, and their total.
             places: the items to ask by task, rising; all of them by default.
-            setting: which tasks are asked through the chat template.
+            chat: which tasks are asked through the chat template.
 
         Raises:
             ConfigRefused: a task gives no number for a single item that is better when higher.
         """
         lm = TreeLM(model, tokenizer, advance)
         asked = places or {name: list(range(len(topics))) for name, topics in self.topics().items()}
-        chat, found = self.through_template(setting), Items()
-        for names, is_chat in ((asked.keys() - chat, False), (asked.keys() & chat, True)):
+        through, found = self.through_template(chat), Items()
+        for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
             if names:
                 found |= self._evaluated(lm, {name: asked[name] for name in sorted(names)}, is_chat)
         return dict(sorted(found.items()))
@@ -83,7 +83,7 @@ class Harness:
         tasks = {name: self.loaded["tasks"][name] for name in places}
         for task in tasks.values():
             task.set_fewshot_seed(seed=self.seed)  # both models see the same examples, whatever was asked before
-        with _quiet():
+        with quiet():
             results = evaluate(
                 lm,
                 {"tasks": tasks, "groups": {}},
@@ -106,7 +106,7 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
 
     datasets.disable_progress_bars()
     # Some tasks' code prints as soon as it is imported; stdout may be read by a program.
-    with _quiet(), contextlib.redirect_stdout(sys.stderr):
+    with quiet(), contextlib.redirect_stdout(sys.stderr):
         loaded = _load(sources, folder)
     groups = {
         name: tuple(task.task_name for task in group.get_all_tasks())
@@ -182,7 +182,7 @@ def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep lm-eval's progress bars and log lines off the terminal: the run shows its own progress."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:

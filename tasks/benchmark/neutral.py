@@ -54,11 +54,14 @@ def text_losses(model: Any, tokenizer: Any, texts: Sequence[str], advance: Calla
         texts: each of at least two tokens.
         advance: is called with how many texts are done, and their number.
     """
+    from tasks.benchmark.harness import quiet
     from tasks.benchmark.scoring import TreeLM
 
-    lm = TreeLM(model, tokenizer, advance)
-    ids = [tokenizer(text)["input_ids"][: lm.max_length] for text in texts]
-    found = lm._loglikelihood_tokens([(("", text), one[:1], one[1:]) for text, one in zip(texts, ids, strict=True)])
+    with quiet():
+        lm = TreeLM(model, tokenizer, advance)
+        ids = [tokenizer(text)["input_ids"][: lm.max_length] for text in texts]
+        asked = [(("", text), one[:1], one[1:]) for text, one in zip(texts, ids, strict=True)]
+        found = lm._loglikelihood_tokens(asked)
     return [-likelihood / (len(one) - 1) for (likelihood, _), one in zip(found, ids, strict=True)]
 
 

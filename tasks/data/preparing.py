@@ -21,9 +21,11 @@ from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_abov
 from tasks.data.checking.sieve import Sieve, tally
 from tasks.data.overlap import duplicates
 from tasks.data.overlap.near_duplicates import near_pairs
+from tasks.data.overlap.near_rows import near_rows, paired, twins_on_both_sides
+from tasks.data.overlap.ties import tie, untied
 from tasks.data.reading.corpus import read_corpus
 from tasks.data.reading.frames import read_rows
-from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, write_sides
+from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, tied_groups, write_sides
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
@@ -55,7 +57,9 @@ def prepare_data(
     corpus = read_corpus(sources.corpus) if sources.corpus else None
     with spooling(workdir.folder / "spool") as spool:
         sieve = _sifted(task, data, seed, sources, spool, workdir)
-        write_sides(spool, sieve.rows, workdir.out)
+        tied = tied_groups(spool, sieve.rows)
+        write_sides(spool, sieve.rows, tied, workdir.out)
+    _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused = sieve.refused
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
@@ -94,17 +98,37 @@ def _sifted(
     sieve = _sifted_alone(task, data, seed, sources, spool, workdir)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
+    pairs = _tied(sieve, data, spool, workdir)
+    # Only now: a row tells which rows belong together even where it is refused because of another row.
+    sieve.sift(duplicates.conflicting_answers(sieve.rows))
+    refuse_if_above(sieve, name, data.refuse_above, workdir)
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
-    sieve.sift(duplicates.in_held_out(sieve.rows))
-    texts = NormalisedRequests(spool, sieve.rows["place"])
-    pairs = near_pairs(
-        texts, data.near_duplicate, lambda done, total: workdir.reporter.advance(done, total, "rows compared")
-    )
-    sieve.sift(duplicates.near_rows(sieve.rows, pairs, task.answer.format == "choice"))
+    near = near_rows(sieve.rows["row_id"], pairs, task.answer.format == "choice")
+    sieve.sift(pl.concat([duplicates.in_held_out(sieve.rows), near]))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     _refuse_emptied(whole, sieve)
+    _write(twins_on_both_sides(sieve.rows, pairs), workdir.out / "twins.parquet")
     return sieve
+
+
+def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) -> pl.DataFrame:
+    """Give each row the group and the side that near-duplicates leave it, and return the pairs of these
+    (tasks.data.overlap.near_rows.paired).
+    """
+    rows, reporter = sieve.rows, workdir.reporter
+    pairs = near_pairs(
+        NormalisedRequests(spool, rows["place"]),
+        data.near_duplicate,
+        lambda done, total: reporter.advance(done, total, "rows compared"),
+    )
+    own = rows["grouped"].to_numpy()
+    ties = tie(own, rows["is_held_out"].to_numpy(), pairs) if data.tie_near_duplicates else untied(rows.height)
+    led = rows.select("grouped", "is_held_out", leader="place")[ties.leaders]
+    sieve.rows = rows.with_columns(
+        led["grouped"], led["is_held_out"], leader=pl.when(led["grouped"] != rows["grouped"]).then(led["leader"])
+    )
+    return paired(sieve.rows, pairs, ties)
 
 
 def _sifted_alone(
@@ -165,11 +189,10 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
 
 
 def _sift_repeats(sieve: Sieve) -> None:
-    """Check rows against all others."""
+    """Check rows against all others, for what takes out none but the later ones."""
     sieve.sift(other_languages(sieve.rows))
     sieve.sift(duplicates.repeated_ids(sieve.rows))
     sieve.sift(duplicates.exact_duplicates(sieve.rows))
-    sieve.sift(duplicates.conflicting_answers(sieve.rows))
 
 
 def _sides(sieve: Sieve) -> dict[str, int]:
@@ -201,6 +224,10 @@ def _report(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> Non
         f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "
         f"{rows['refused']} taken out"
     )
+    if report["tied"]["rows"]:
+        workdir.reporter.say(
+            f"data: {report['tied']['rows']} rows nearly repeat rows of an earlier group and now belong to it"
+        )
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             workdir.reporter.say(f"data: {what}: {by_reason(table)}")

@@ -1,7 +1,9 @@
 """Train or held out, by whole groups.
 
 Guaranteed: a group's side is a function of the seed and its own name. It never moves because other rows are added,
-removed, relabelled or reordered, and a larger share only adds to what is held out.
+removed, relabelled or reordered, and a larger share only adds to what is held out. Groups that near-duplicates tie
+together have the side of the first of them (tasks/data/overlap/ties.py): they never move because rows are appended
+(to 200 or more), but may when their first row is removed or another order puts another group first.
 
 Not guaranteed: exact shares, overall or per label of a choice task. No split can have both. Let side(x, S) be the side
 of group x among the groups S. If no group ever moves when others come, side(x, S) = side(x, {x}) for every S that
@@ -60,7 +62,8 @@ def refuse_one_sided(rows: pl.DataFrame, share: float) -> None:
     if groups < 2:
         raise DatasetRefused(
             "All rows belong to one group, so nothing can be held out: a group is never split between train and held "
-            "out. Name another data.group, or none."
+            "out. Name another data.group, or none; rows that nearly repeat each other are one group too, unless "
+            "data.tie_near_duplicates is false."
         )
     if not rows["is_held_out"].any() or rows["is_held_out"].all():
         raise DatasetRefused(_one_sided(groups, share, "train" if rows["is_held_out"].any() else "held-out"))

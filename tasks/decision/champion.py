@@ -12,13 +12,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import polars as pl
 
 from schemas.artifacts import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.verdict.comparison import TRAINED, ArmScores, best_of, scores_in, standing
+from tasks.decision.verdict.comparison import TRAINED, ArmScores, best_of, only_rows, scores_in, standing
 from tasks.decision.verdict.wording import challenger_sentence, champion_sentence, lead_sentence
 from tasks.intervals import Interval, mean_interval, paired_interval
 from tasks.statistics.power import groups_to_tell_apart
@@ -59,13 +58,8 @@ def compare_with_champion(
             "The champion and the arms were not measured on the same rows, so they cannot be compared. Run again."
         )
     is_unseen = ~answers["row_id"].is_in(pl.read_parquet(learned)["row_id"].implode()).to_numpy()
-    unseen = {one.name: _only(one, is_unseen) for one in [*arms, scores_in(facts, answers)]}
+    unseen = {one.name: only_rows(one, is_unseen) for one in [*arms, scores_in(facts, answers)]}
     return _report(version, asks, unseen, int((~is_unseen).sum()), verdict, decision)
-
-
-def _only(one: ArmScores, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> ArmScores:
-    groups = tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
-    return ArmScores(one.artifact, one.scores[kept], groups, one.valid[kept])
 
 
 def _report(

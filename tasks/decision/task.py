@@ -40,14 +40,18 @@ def decide(
     """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json contains
     every number.
 
-    Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores.
+    Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
+    they are without the held-out rows among them.
     """
-    from tasks.decision.verdict.comparison import compare_arms, leaks_left, read_scores
+    from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
+    from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.rules import judge
 
-    measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
-    caveats = leaks_left(workdir.open(data) if data else None, leakage if benchmark else None)
-    verdict = judge(compare_arms(measured, decision), benchmark, decision, require, caveats)
+    opened = [(arm, workdir.open(arm)) for arm in arms]
+    measured = read_scores(opened)
+    judged = judge(compare_arms(measured, decision), benchmark, decision, require)
+    folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
+    verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 

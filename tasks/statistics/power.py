@@ -95,6 +95,11 @@ def groups_to_tell_apart(
     The spread is read off an interval's half that faces the bound; None where mean and bound are equal.
     """
     half = mean - low if bound < mean else high - mean
-    critical = float(stdtrit(max(groups - 1, 1), (1.0 + confidence) / 2.0))
-    needed = groups_needed(abs(mean - bound), Spread(half / critical * math.sqrt(groups), 0.0, 1.0), confidence)
+    needed = groups_needed(abs(mean - bound), spread_of_interval(half, groups, confidence), confidence)
     return None if needed is None else max(needed, groups + 1)
+
+
+def spread_of_interval(half: float, groups: int, confidence: float) -> Spread:
+    """Return the spread that an interval with this half-width, over so many groups, stands for."""
+    critical = float(stdtrit(max(groups - 1, 1), (1.0 + confidence) / 2.0))
+    return Spread(half / critical * math.sqrt(groups), 0.0, 1.0)

@@ -50,6 +50,7 @@ def test_a_gguf_is_found_inside_an_installed_package_that_is_never_imported(
     assert "llm_tiny_gguf" not in sys.modules
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_installed_is_said_with_the_command_and_with_what_is_there(store: ArtifactStore) -> None:
     with pytest.raises(
         ModelMissing,
@@ -58,6 +59,7 @@ def test_a_package_that_is_not_installed_is_said_with_the_command_and_with_what_
         locate("package://llm_nowhere", Path(), store)
 
 
+@pytest.mark.slow
 def test_a_package_without_exactly_one_gguf_is_refused(packaged: Path, store: ArtifactStore) -> None:
     (packaged / "other.gguf").write_bytes(b"GGUF")
     with pytest.raises(ModelMissing, match=r"contains 2 GGUF files \(other.gguf, tiny.gguf\)"):
@@ -95,6 +97,7 @@ def test_a_folder_with_only_a_pickle_checkpoint_is_refused(tmp_path: Path, store
         locate("m", tmp_path, store)
 
 
+@pytest.mark.slow
 def test_a_folder_that_lacks_its_files_is_said_with_what_it_lacks(tmp_path: Path, store: ArtifactStore) -> None:
     (tmp_path / "m").mkdir()
     with pytest.raises(ModelMissing, match=r"is missing \*.safetensors and config.json"):
@@ -126,6 +129,7 @@ def test_a_hub_model_in_the_local_cache_is_found_offline_under_its_id_and_commit
     assert len(source.files) == len(list(tiny_model.iterdir()))
 
 
+@pytest.mark.slow
 def test_a_hub_model_that_is_not_in_the_cache_is_said_offline_with_what_is_there(
     hub: Path, tiny_model: Path, store: ArtifactStore
 ) -> None:
@@ -137,6 +141,7 @@ def test_a_hub_model_that_is_not_in_the_cache_is_said_offline_with_what_is_there
         locate("acme/model", Path(), store, COMMIT)
 
 
+@pytest.mark.slow
 def test_a_folder_that_does_not_exist_is_said(tmp_path: Path, store: ArtifactStore) -> None:
     with pytest.raises(
         ModelMissing, match=r"there is no folder .*/nowhere\. Name a folder, package://NAME, or a hub id"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
+from schemas.sections.benchmark import BenchmarkConfig
 from tasks.benchmark.forgetting import Answered, clusters_of, compare_tasks, is_settled, items_table
+from tasks.benchmark.harness import load_harness
+from tasks.benchmark.locating import locate_benchmarks
 from tasks.benchmark.measuring import portions_of
-from tasks.benchmark.sight import noticed, sight_line
+from tasks.benchmark.sight import items_to_keep, local_clusters, noticed, sight_line
 from tasks.decision.verdict.gate import judge_forgetting
+from tasks.reuse.store import ArtifactStore
 from tasks.statistics.looks import PORTIONS, levels_of
 
 LEVEL = 0.025
@@ -126,9 +131,26 @@ def test_a_loss_of_the_size_that_is_said_to_be_noticed_is_lost_in_about_eight_of
         base, tuned = np.where(chance < down, 1.0, 0.0), np.where(chance > 1 - up, 1.0, 0.0)
         seen += compared({"task": base.tolist()}, {"task": tuned.tolist()})[1].standing == "lost"
     assert 150 <= seen <= 190
-    assert f"a loss of {100 * size:.2g} points on all items (200 items)" in sight_line(
-        {"task": [str(place) for place in range(200)]}, 0.05, 0.95
-    )
+    own = [str(place) for place in range(200)]
+    line = sight_line({"task": own}, 0.05, 0.95)
+    assert f"it notices a loss of {100 * size:.2g} points on all 200 items; an adapter that loses nothing" in line
+    enough = items_to_keep(own, 0.05, 0.95)
+    assert enough is not None and f"would need about {enough:,} items" in line
+    both = {"a": [str(place) for place in range(enough)], "b": own}
+    assert "on one of 2 tasks" in sight_line(both, 0.05, 0.95)
+    assert "loses nothing" not in sight_line(both, 0.05, 0.95), "there are enough items"
+
+
+def test_plan_reads_the_items_of_local_tasks_without_lm_eval_and_knows_none_of_the_library(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    sources = locate_benchmarks(BenchmarkConfig(), tmp_path, store)
+    found = local_clusters(sources, None)
+    assert found is not None
+    harness = load_harness(sources, tmp_path / "data", limit=None, seed=7)
+    assert found == {name: clusters_of(topics) for name, topics in harness.topics().items()}
+    assert {len(own) for own in (local_clusters(sources, 6) or {}).values()} == {6}
+    assert local_clusters(sources.model_copy(update={"packaged": ("arc_easy",)}), None) is None
 
 
 def looks(rng: np.random.Generator, losses: Sequence[float], count: int = 200, changed: float = 0.12) -> str:

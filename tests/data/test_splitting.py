@@ -49,6 +49,7 @@ def test_a_larger_share_only_adds_to_what_is_held_out() -> None:
 LABELLED = st.lists(st.tuples(st.text(max_size=4), st.sampled_from("abc")), min_size=1, max_size=30)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(LABELLED, LABELLED, st.data())
 def test_neither_labels_nor_order_nor_neighbours_have_a_say(

@@ -56,6 +56,8 @@ def test_two_runs_seal_the_same_bytes(make_room: Callable[[str], Room]) -> None:
         "held_out.parquet",
         "refused.parquet",
         "notes.parquet",
+        "tied.parquet",
+        "twins.parquet",
         "corpus.parquet",
         "report.json",
     }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from schemas.artifacts import LeakageArtifact
 from schemas.reports import ArmReport
 from schemas.sections.decision import DecisionConfig
-from tasks.decision.verdict.comparison import ArmScores, claimed_of, compare_arms, leaks_left, targets_met
+from tasks.decision.verdict.comparison import ArmScores, claimed_of, compare_arms, targets_met
 from tasks.decision.verdict.rules import judge
 from tests.decision.measured_arms import scored
 
@@ -114,6 +110,7 @@ def test_an_arm_that_is_worse_by_worth_is_hardly_ever_named_without_a_target() -
     assert false / runs <= 0.04  # nominal 2.5%
 
 
+@pytest.mark.slow
 def test_an_arm_exactly_at_the_target_is_hardly_ever_called_good_enough_on_fifteen_groups() -> None:
     """8 to 10% of the sets of the demo's size were, before: 15 groups of 6 rows, three untrained arms."""
     chance, target, false, runs = np.random.default_rng(5), DecisionConfig(target=0.85), 0, 300
@@ -126,15 +123,3 @@ def test_an_arm_exactly_at_the_target_is_hardly_ever_called_good_enough_on_fifte
         ]
         false += judge(compare_arms(arms, target), None, target, None).verdict != "undecided"
     assert false / runs <= 0.04  # nominal 2.5%
-
-
-def test_rows_in_two_places_are_told_and_a_clean_set_tells_nothing(tmp_path: Path) -> None:
-    def told(exact: int, near: int, items: int) -> tuple[str, ...]:
-        pool = {"exact": exact, "near": near, "requests_of_one_template": 5}
-        (tmp_path / "report.json").write_text(json.dumps({"leakage": {"few_shot_pool x held_out": pool}}))
-        return leaks_left(tmp_path, LeakageArtifact(texts=9, items=items, rows=items, unread=()))
-
-    assert told(0, 0, 0) == ()
-    held_out, benchmark = told(1, 95, 3)
-    assert held_out.startswith("96 train rows (nearly) repeat a held-out row and were kept: every arm that learns")
-    assert benchmark.startswith("3 train rows contain a benchmark item: the adapter may have forgotten more")

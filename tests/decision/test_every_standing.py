@@ -91,6 +91,7 @@ def problems(verdict: Verdict) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [TARGET, None])
 def test_every_combination_of_standings_has_one_verdict_one_arm_and_one_headline_on_that_arm(
     target: float | None,

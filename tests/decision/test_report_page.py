@@ -125,7 +125,7 @@ def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
 def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
     text = render_report(a_page())
     assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
-    assert '<b class="bad">Gate shut</b>: lost over 400 items within a margin of 0.05.' in text
+    assert '<b class="bad">Gate shut</b>: lost beyond a margin of 0.05 on 400 items.' in text
     assert "−0.125" in text
 
 
@@ -186,6 +186,7 @@ def test_no_colour_is_fixed_in_a_plot(theme: str) -> None:
     assert used <= set(re.findall(r"(--\w+):", text))
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes() -> None:
     code = (
         "import test_report_page as t; import hashlib; "

@@ -258,11 +258,6 @@ def test_the_mean_above_zero_of_a_normal(mean: float, spread: float, expected: f
     assert mean_above_zero(mean, spread) == pytest.approx(expected, abs=1e-4)
 
 
-def test_leaks_that_are_left_stand_beside_the_verdict() -> None:
-    verdict = judge([an_arm("prompt", 0.9)], None, DECISION, "kept", ("6 train rows repeat a held-out row.",))
-    assert verdict.caveats == ("6 train rows repeat a held-out row.",)
-
-
 @pytest.mark.parametrize(("score", "expected"), [(0.9, "good"), (0.8, "unclear"), (0.7, "short")])
 def test_standing_needs_the_whole_interval(score: float, expected: str) -> None:
     assert standing(Interval(score, score - 0.05, score + 0.05, 80), 0.8) == expected

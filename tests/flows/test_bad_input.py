@@ -59,6 +59,8 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
     "empty file of neutral texts": (neutral(""), 2, "has 0 different texts"),
     "neutral texts that are no JSON": (neutral("once upon a time\n"), 2, "line 1: each line is JSON"),
+    "a gate that nobody knows": (override("benchmark.require=never"), 2, "'kept' or 'not_lost'"),
+    "a template that nobody knows": (override("benchmark.chat_template=sometimes"), 2, "'auto', 'on' or 'off'"),
     "empty rows file": (rows(""), 3, "rows.jsonl"),
     "malformed line": (rows(GOOD * 2 + "{broken\n" + GOOD), 3, "3"),
     "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "wrong_encoding"),

@@ -230,6 +230,7 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))
 def test_what_a_plan_names_for_edits_of_several_settings_is_what_runs(house: RunConfig, names: list[str]) -> None:

@@ -23,6 +23,7 @@ def validated(small: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
     return run
 
 
+@pytest.mark.slow
 def test_a_sound_set_gets_a_page_whose_path_is_told(validated: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = validated([])
     path = Path(out.splitlines()[-1].removeprefix("report on the rows: "))
@@ -30,6 +31,8 @@ def test_a_sound_set_gets_a_page_whose_path_is_told(validated: Callable[..., tup
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     answer = json.loads(validated([], "--json")[1])
     assert Path(answer["report"]) == path
+    assert f"{answer['foresight']['in_words']}.\n" in out
+    assert "nothing can be told at a confidence" in answer["foresight"]["in_words"]
 
 
 def test_a_refused_set_gets_a_page_too_and_the_copy_is_told_before(

@@ -77,6 +77,7 @@ def imported() -> set[str]:
     return {canonicalize_name(owner) for top in imported_packages() for owner in owners.get(top, [])}
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_installed() -> None:
     assert imported_packages() - importlib.metadata.packages_distributions().keys() - IMPORTED_IF_THERE == set()
 
@@ -96,10 +97,12 @@ def test_the_lock_pins_every_line_to_one_version() -> None:
     assert lines == sorted(lines, key=lambda line: line.partition("==")[0].lower())
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_declared() -> None:
     assert imported() - declared().keys() - PARTS == set()
 
 
+@pytest.mark.slow
 def test_every_library_that_is_declared_is_used() -> None:
     assert declared().keys() - imported() - NEEDED_UNSEEN.keys() == set()
 

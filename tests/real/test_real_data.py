@@ -44,8 +44,8 @@ def geography(room: Room) -> Room:
 
 def test_geoquery_has_five_queries_that_fail_and_twenty_eight_that_give_nothing(geography: Room) -> None:
     data = geography.validate(SQL, source="geoquery.jsonl", group="group", refuse_above=0.05)
-    assert data.reasons == {"answer_gives_no_rows": 28, "answer_does_not_run": 5}
-    assert data.train_rows + data.held_out_rows == 844
+    assert data.reasons == {"answer_gives_no_rows": 28, "near_held_out": 6, "answer_does_not_run": 5}
+    assert data.train_rows + data.held_out_rows == 838
 
 
 def test_geoquery_is_refused_at_the_default_limit_with_its_rows_named(geography: Room) -> None:
@@ -91,7 +91,7 @@ def banking(room: Room, *names: str) -> None:
 @pytest.mark.parametrize(
     ("files", "taken"),
     [
-        (["train.csv"], {"exact_duplicate": 28, "conflicting_answers": 2}),
+        (["train.csv"], {"exact_duplicate": 28, "conflicting_answers": 2, "near_held_out": 1}),
         (["test.csv"], {"exact_duplicate": 3, "conflicting_answers": 2}),
     ],
 )
@@ -145,7 +145,7 @@ def test_nl2bash_has_twenty_five_pairs_twice(room: Room) -> None:
     lines = [(folder / name).read_text().splitlines() for name in ("all.nl", "all.cm")]
     room.write([{"prompt": prompt, "completion": completion} for prompt, completion in zip(*lines, strict=True)])
     data = room.validate(checks={"conflicting_answers": "note"})
-    assert data.reasons == {"exact_duplicate": 25}
+    assert data.reasons == {"exact_duplicate": 25, "near_held_out": 15}
     train, held_out = room.table("train"), room.table("held_out")
     said = [normalised(side["prompt"]) for side in (train, held_out)]
     assert not said[1].is_in(said[0].implode()).any()

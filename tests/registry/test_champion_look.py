@@ -34,6 +34,7 @@ def test_where_no_database_is_none_is_made_by_looking(tmp_path: Path, made: Made
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.slow
 def test_a_champion_tells_what_it_was_made_from_and_how_it_asks_and_whom_it_took_over_from(
     made: Made, tmp_path: Path, asked: list[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_champion_tells_what_it_was_made_from_and_how_it_asks_and_whom_it_took
     assert (found.before.version, found.before.adapter_digest) == ("1", made.adapter.digest)
 
 
+@pytest.mark.slow
 def test_an_unchanged_database_is_not_asked_again_and_a_changed_one_is(made: Made, asked: list[str]) -> None:
     made.register(a_verdict(0.85))
     first = find_champion("", MODEL, made.store)

@@ -37,6 +37,7 @@ def champion(made: Made, documents: DataArtifact) -> Champion:
     return found
 
 
+@pytest.mark.slow
 def test_what_is_served_has_one_digest_whether_it_comes_out_of_the_store_or_out_of_mlflow(
     made: Made, champion: Champion
 ) -> None:
@@ -54,6 +55,7 @@ def test_where_the_store_would_make_other_passages_mlflows_are_taken(champion: C
     )
 
 
+@pytest.mark.slow
 def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
     made: Made, documents: DataArtifact, champion: Champion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_champion_answers_from_its_own_passages_and_not_from_todays(
     assert (found.problem, found.rows, found.arm) == ("", documents.held_out_rows, "champion")
 
 
+@pytest.mark.slow
 def test_files_that_are_there_but_do_not_come_are_asked_for_again_instead_of_being_given_up(
     champion: Champion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def aliases(made: Made) -> dict[str, str]:
     return {name: str(version) for name, version in found if not name.startswith("sha-")}
 
 
+@pytest.mark.slow
 def test_a_placing_leaves_tags_on_the_version_and_an_audit_row_that_the_next_one_does_not_overwrite(
     made: Made, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_placing_leaves_tags_on_the_version_and_an_audit_row_that_the_next_one
     assert rows[1]["score"] == "0.900000" and rows[1]["difference"] == "0.050000"
 
 
+@pytest.mark.slow
 def test_a_placing_that_died_when_the_alias_should_move_is_made_whole_by_the_next_try(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +117,7 @@ def _dies(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_without_a_champion_an_adapter_that_did_not_win_is_only_a_challenger(made: Made) -> None:
     assert made.register(a_verdict(0.85, "none_good_enough")).alias == "challenger"
     assert made.register(a_verdict(0.85)).alias == "champion"

@@ -160,6 +160,7 @@ def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_r
     made.register(a_verdict(0.85), data=documents)
 
 
+@pytest.mark.slow
 def test_an_adapter_with_retrieval_and_without_it_are_two_versions_each_registered_once(
     made: Made, documents: DataArtifact, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_an_adapter_with_retrieval_and_without_it_are_two_versions_each_register
     assert versions == ["1", "1", "2", "2", "3", "3"]
 
 
+@pytest.mark.slow
 def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(
     made: Made, documents: DataArtifact
 ) -> None:

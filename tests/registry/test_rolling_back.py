@@ -46,6 +46,7 @@ def audit_rows(store: ArtifactStore) -> list[dict[str, str]]:
     return [json.loads(text) for name, text in sorted(tags.items()) if name.startswith("audit.")]
 
 
+@pytest.mark.slow
 def test_the_champion_is_rolled_back_there_and_back_and_each_move_is_written_down(two: Made) -> None:
     assert aliases(two.store) == {"champion": "2", "previous": "1"}
     assert (roll_back("", MODEL, None, two.store).version, aliases(two.store)) == (
@@ -61,6 +62,7 @@ def test_the_champion_is_rolled_back_there_and_back_and_each_move_is_written_dow
     assert all(row["placed_by"] and row["placed_at"] for row in audit_rows(two.store)[2:])
 
 
+@pytest.mark.slow
 def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and_not_by_the_next_night(
     two: Made, tmp_path: Path
 ) -> None:
@@ -77,18 +79,21 @@ def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and
     assert two.register(a_verdict(0.93), third, comparison=a_comparison("better", "2")).alias == "challenger"
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name_can_roll_back(two: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: {}["uid not found"])
     roll_back("", MODEL, None, two.store)
     assert audit_rows(two.store)[-1]["placed_by"].startswith("user ")
 
 
+@pytest.mark.slow
 def test_a_version_that_is_champion_already_is_left_alone_and_writes_no_row(two: Made) -> None:
     found = roll_back("", MODEL, "2", two.store)
     assert (found.version, found.before) == ("2", "2")
     assert len(audit_rows(two.store)) == 2
 
 
+@pytest.mark.slow
 def test_a_challenger_is_made_champion_by_its_number(made: Made, tmp_path: Path) -> None:
     made.register(a_verdict(0.85))
     made.register(
@@ -137,6 +142,7 @@ def test_a_version_that_can_no_longer_answer_does_not_become_champion(
     assert aliases(two.store) == {"champion": "2", "previous": "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["tokenizer", "template"])
 def test_a_version_whose_rows_would_be_rendered_otherwise_does_not_become_champion(
     how: str, two: Made, tiny_model: Path, tmp_path: Path

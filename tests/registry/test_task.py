@@ -41,12 +41,13 @@ def test_a_verdict_becomes_one_run_with_its_numbers_digests_curve_and_report(mad
     assert files == {"report.html", "verdict.json"}
 
 
+@pytest.mark.slow
 def test_a_version_says_on_which_benchmark_tasks_forgetting_is_inconclusive(made: Made) -> None:
     made.register(a_verdict(0.85).model_copy(update={"gate": a_gate()}))
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
         (run,) = registry.client.search_runs([registry.experiment("tiny")])
-    counts = "inconclusive over 82 items within a margin of 0.05"
+    counts = "inconclusive at a margin of 0.05 on 82 items"
     assert version.description == f"Tuning earns its place. Gate open: {counts}."
     assert run.data.metrics["benchmark/facts/high"] == pytest.approx(0.012)
     assert run.data.tags["gate"] == "open"
@@ -60,6 +61,7 @@ def test_an_adapter_that_the_gate_holds_becomes_a_challenger_though_there_is_no_
     assert version.tags["placed_because"] == "the benchmark cannot tell whether more than 0.05 was lost"
 
 
+@pytest.mark.slow
 def test_a_registered_version_loads_with_one_line_in_a_process_without_this_project_and_answers_as_the_tuned_arm(
     made: Made, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def as_the_arm_answers(made: Made, dtype: str, history: list[str]) -> list[str]:
     return [answer.text for answer in generate(loaded, prompts, 8)]
 
 
+@pytest.mark.slow
 def test_a_version_holds_no_path_of_this_machine_and_weighs_little(made: Made) -> None:
     version = made.register(a_verdict(0.85))
     (manifest,) = (made.store.root / "mlartifacts").rglob("MLmodel")
@@ -116,6 +119,7 @@ def test_a_version_holds_no_path_of_this_machine_and_weighs_little(made: Made) -
     assert weights / 1e6 < version.megabytes < weights / 1e6 + 0.2
 
 
+@pytest.mark.slow
 def test_registering_an_adapter_twice_makes_one_version_that_tells_of_the_newest_verdict(made: Made) -> None:
     first = made.register(a_verdict(0.85))
     second = made.register(a_verdict(0.86))

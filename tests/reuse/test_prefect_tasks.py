@@ -44,6 +44,7 @@ def show_rows(rows: list[dict[str, object]]) -> None:
     FlowRunPage("validate_data").table("refused-rows", rows, "The first rows")
 
 
+@pytest.mark.slow
 def test_refused_rows_are_a_table_on_the_flow_runs_page() -> None:
     from prefect.artifacts import Artifact
 
@@ -65,12 +66,14 @@ def last_two_states() -> dict[str, str]:
     return {run.name: run.state.name for run in reversed(runs) if run.state and run.state.name}
 
 
+@pytest.mark.slow
 def test_the_second_use_of_a_key_is_cached_and_named(runs: Callable[[], int]) -> None:
     count_twice("cached")
     assert last_two_states() == {"count_letters[first]": "Completed", "count_letters[again]": "Cached"}
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_the_log_names_the_key_and_the_artifact(runs: Callable[[], int], caplog: pytest.LogCaptureFixture) -> None:
     digest = count_twice("logged")[:64]
     lines = [
@@ -80,6 +83,7 @@ def test_the_log_names_the_key_and_the_artifact(runs: Callable[[], int], caplog:
     assert lines[0].endswith(f"artifact {digest}")
 
 
+@pytest.mark.slow
 def test_a_stage_that_ran_outside_a_flow_is_cached_inside(runs: Callable[[], int]) -> None:
     count_letters("outside", {})
     count_twice("outside")
@@ -87,6 +91,7 @@ def test_a_stage_that_ran_outside_a_flow_is_cached_inside(runs: Callable[[], int
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_lost_artifact_is_made_again_though_prefect_has_a_record(runs: Callable[[], int]) -> None:
     digest = count_twice("lost")[:64]
     (current_store().root / "artifacts" / digest / "letters.txt").unlink()
@@ -94,11 +99,13 @@ def test_a_lost_artifact_is_made_again_though_prefect_has_a_record(runs: Callabl
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_transient_fault_is_retried_and_passes(runs: Callable[[], int]) -> None:
     count_twice("transient")
     assert runs() == 3
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
     with pytest.raises(ValueError, match="a fault of the code"):
         count_twice("broken")
@@ -123,12 +130,14 @@ def count_within(text: str, limits: StageLimits) -> str:
     return digest
 
 
+@pytest.mark.slow
 def test_a_stage_is_tried_as_often_as_the_config_says(runs: Callable[[], int]) -> None:
     with pytest.raises(TransientFault):
         count_within("transient", StageLimits(retries=1))
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_stage_that_takes_too_long_ends_names_its_setting_and_is_not_tried_again(
     runs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +151,7 @@ def test_a_stage_that_takes_too_long_ends_names_its_setting_and_is_not_tried_aga
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_has_a_table_of_stages_with_their_keys(runs: Callable[[], int]) -> None:
     digest = count_within("table", StageLimits())
     with get_client(sync_client=True) as client:

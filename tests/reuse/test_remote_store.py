@@ -108,6 +108,7 @@ def test_a_damaged_remote_artifact_is_a_miss_on_every_machine(
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_never_handed_on_and_the_next_try_mends_it(machine: Callable[[str], RemoteStore]) -> None:
     first = count_letters("flip", {})
     store = machine("two")
@@ -132,6 +133,7 @@ def test_a_storage_that_is_down_is_a_transient_fault_that_names_it(
     assert runs() == 0
 
 
+@pytest.mark.slow
 def test_two_machines_with_one_key_run_it_once(machine: Callable[[str], RemoteStore], tmp_path: Path) -> None:
     machine("one")
     both = [
@@ -148,6 +150,7 @@ def test_two_machines_with_one_key_run_it_once(machine: Callable[[str], RemoteSt
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_killed_owner_is_taken_over(
     machine: Callable[[str], RemoteStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_killed_owner_is_taken_over(
     assert store.fs.find(f"{store.prefix}/locks") == []
 
 
+@pytest.mark.slow
 def test_a_storage_that_answers_500_now_and_then_costs_nothing(
     machine: Callable[[str], RemoteStore], faulty: FaultyStorage
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_storage_that_answers_500_now_and_then_costs_nothing(
     assert runs() == 3
 
 
+@pytest.mark.slow
 def test_a_storage_that_answers_500_for_long_is_a_transient_fault_and_the_next_try_takes_up_what_was_done(
     machine: Callable[[str], RemoteStore], faulty: FaultyStorage
 ) -> None:
@@ -197,6 +202,7 @@ def test_a_storage_that_answers_500_for_long_is_a_transient_fault_and_the_next_t
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_slow_storage_gives_the_same_answers(machine: Callable[[str], RemoteStore], faulty: FaultyStorage) -> None:
     machine("one")
     faulty.delay = 0.1
@@ -206,6 +212,7 @@ def test_a_slow_storage_gives_the_same_answers(machine: Callable[[str], RemoteSt
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_storage_with_stale_lists_hides_nothing_that_was_sealed(
     machine: Callable[[str], RemoteStore], faulty: FaultyStorage
 ) -> None:
@@ -220,6 +227,7 @@ def test_a_storage_with_stale_lists_hides_nothing_that_was_sealed(
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_is_told_to_end_gives_its_lease_back(
     machine: Callable[[str], RemoteStore], tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_an_unsealed_artifact_is_refused_as_input(runs: Callable[[], int]) -> No
         measure_letters(ReportArtifact(headline="never sealed"))
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_key_run_it_once(runs: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTING_STAGE_SECONDS", "1.5")
     code = "from tests.reuse.counting_stage import count_letters; print(count_letters('z', {}).digest)"

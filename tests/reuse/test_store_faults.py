@@ -79,6 +79,7 @@ def test_a_clock_that_is_set_back_a_day_makes_nothing_run_again_and_collects_not
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_two_versions_of_the_code_share_one_store_and_neither_takes_the_others_answer(
     runs: Callable[[], int], tmp_path: Path
 ) -> None:

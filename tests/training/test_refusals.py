@@ -122,6 +122,7 @@ def test_a_quantised_base_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         load_model(base, TrainingConfig(), torch.float32, "cpu")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_stops_with_the_rows_and_the_last_good_checkpoint(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

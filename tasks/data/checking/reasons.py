@@ -43,8 +43,12 @@ REASONS = {
     "exact_duplicate": Reason("drop", "Nothing to do: the first of the duplicates is kept."),
     "conflicting_answers": Reason("refuse", "Choose one answer, or set the action to note if several are right."),
     "in_held_out": Reason("refuse", "Give the two rows the same group."),
-    "near_held_out": Reason("note", "Give the two rows the same group, or set the action to drop."),
-    "near_duplicate": Reason("note", "Keep them if they are real requests; drop them if they are copies."),
+    "near_held_out": Reason(
+        "drop", "Nothing to do: the held-out row stays. With the same group for both rows, both could stay."
+    ),
+    "near_duplicate": Reason(
+        "note", "Keep them if they are real requests (they count as one group); drop them if they are copies."
+    ),
     "label_doubt": Reason("note", "Compare both rows: one of the labels may be wrong."),
     "own_system_message": Reason("refuse", "Use it as task.instruction, or set the action to note to ignore it."),
     "placeholder_input": Reason("refuse", "Leave the input empty."),

@@ -22,6 +22,7 @@ from schemas.sources import SourceFile
 from tasks.answers.contract import Breach
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.overlap.containment import Index
+from tasks.data.overlap.leakage import twins_left
 from tasks.data.overlap.templates import without_values
 from tasks.data.reading.records import READ, Record, read_records
 from tasks.data.reading.spool import frames_in
@@ -72,7 +73,12 @@ def find_leaks(
     if unread:
         reporter.say(f"leakage: not examined: {', '.join(unread)}")
     return LeakageArtifact(
-        texts=texts.height, items=items, rows=rows.len(), templates=alike["row_id"].n_unique(), unread=unread
+        texts=texts.height,
+        items=items,
+        rows=rows.len(),
+        templates=alike["row_id"].n_unique(),
+        twins=twins_left(data),
+        unread=unread,
     )
 
 

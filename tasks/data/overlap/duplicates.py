@@ -65,59 +65,6 @@ def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
     return _pointing(found, "in_held_out", "has the request of held-out row {}")
 
 
-def near_rows(rows: pl.DataFrame, pairs: pl.DataFrame, is_choice: bool) -> pl.DataFrame:
-    """Return the findings on near-duplicate requests.
-
-    A train row similar to a held-out row is near_held_out; of two rows on one side the later one is a near_duplicate;
-    in a choice task, a row whose twin has another label is a label_doubt too.
-
-    Args:
-        rows: need row_id, answered, is_held_out.
-        pairs: positions in `rows` (tasks.data.overlap.near_duplicates.near_pairs).
-        is_choice: the answer is a label.
-    """
-    first, second = pairs["first"], pairs["second"]
-    both = pl.DataFrame(
-        {
-            "one": rows["row_id"].gather(first),
-            "other": rows["row_id"].gather(second),
-            "one_held": rows["is_held_out"].gather(first),
-            "other_held": rows["is_held_out"].gather(second),
-            "differs": rows["answered"].gather(first) != rows["answered"].gather(second),
-            "alike": (pairs["similarity"] * 100).floor().cast(pl.Int64),
-        }
-    )
-    crossing, within = (
-        both.filter(pl.col("one_held") != pl.col("other_held")),
-        both.filter(pl.col("one_held") == pl.col("other_held")),
-    )
-    train = crossing.select(
-        row_id=pl.when("one_held").then("other").otherwise("one"),
-        twin=pl.when("one_held").then("one").otherwise("other"),
-        alike="alike",
-    )
-    parts = [
-        _alike(train, "near_held_out", "{}% similar to held-out row {}"),
-        _alike(_later(within), "near_duplicate", "{}% similar to row {}"),
-    ]
-    if is_choice:
-        parts.append(
-            _alike(_later(both.filter("differs")), "label_doubt", "{}% similar to row {}, which has another label")
-        )
-    return pl.concat(parts)
-
-
-def _later(pairs: pl.DataFrame) -> pl.DataFrame:
-    return pairs.select(row_id="other", twin="one", alike="alike")
-
-
-def _alike(found: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
-    best = found.sort(["row_id", "alike", "twin"], descending=[False, True, False]).unique(
-        "row_id", keep="first", maintain_order=True
-    )
-    return best.select("row_id", reason=pl.lit(reason), detail=pl.format(detail, "alike", "twin")).select(list(FINDING))
-
-
 def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every row whose `id` an earlier row has; null ids do not count, and without data.id there is no column."""
     if "id" not in rows.columns:

@@ -3,8 +3,9 @@
 train x held_out           train rows with the request of a held-out row (exact), or nearly (near), and how many of them
                            were taken out; groups on both sides, which should be none
 few_shot_pool x held_out   the same for the train rows that are left, because the few-shot and retrieval arms draw their
-                           examples from them; and held-out rows whose request or answer matches a train row except for
-                           numbers and quoted texts (tasks/data/overlap/templates.py)
+                           examples from them, and how many held-out rows have such a twin; and held-out rows whose
+                           request or answer matches a train row except for numbers and quoted texts
+                           (tasks/data/overlap/templates.py)
 corpus x held_out          held-out rows whose request or answer is in the documents, which is the purpose of retrieval
 train x benchmark          a separate stage (tasks/data/overlap/benchmark_items.py)
 """
@@ -47,13 +48,22 @@ def leakage_of(sieve: Sieve, corpus: pl.DataFrame | None, answer_format: str, ou
             "taken_out": sum(taken_out.values()),
             "shared_groups": int(sides[False].is_in(sides[True].implode()).sum()),
         },
-        "few_shot_pool x held_out": {**pool, "requests_of_one_template": shared_templates(out, "prompt")},
+        "few_shot_pool x held_out": {
+            **pool,
+            "held_out_rows_with_a_twin": twins_left(out),
+            "requests_of_one_template": shared_templates(out, "prompt"),
+        },
     }
     if answer_format in WORDED:
         matrix["few_shot_pool x held_out"]["answers_of_one_template"] = shared_templates(out, "completion")
     if corpus is not None:
         matrix["corpus x held_out"] = {**_in_corpus(corpus, out), "note": "allowed: it is what retrieval reads"}
     return matrix
+
+
+def twins_left(data: Path) -> int:
+    """Return how many held-out rows of a prepared dataset have the request of a train row, or nearly."""
+    return pl.read_parquet(data / "twins.parquet", columns=["held_out"])["held_out"].n_unique()
 
 
 def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:

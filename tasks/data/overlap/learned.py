@@ -1,8 +1,8 @@
 """Today's held-out rows that an earlier adapter was trained on, where its score would measure memorisation.
 
-As long as seed, share and group column stay the same, a held-out group was never a train group
-(tasks/data/splitting.py). If one of them changed, or a new group repeats a request of an old one, today's held-out rows
-may have been learned. The rows that the adapter was fitted on show which.
+As long as seed, share and group column stay the same and rows are only appended, a held-out group was never a train
+group (tasks/data/splitting.py). If one of them changed, today's held-out rows may have been learned. The rows that the
+adapter was fitted on show which.
 """
 
 from __future__ import annotations
@@ -52,15 +52,16 @@ def learned_rows(
     )
     found, problem = pl.DataFrame(schema=FOUND), ""
     if learned is not None:
-        train = pl.read_parquet(learned / "train.parquet", columns=["history", "prompt", "group"])
-        found = _in_train(held_out, train, split.near_duplicate)
+        train = pl.read_parquet(learned / "train.parquet", columns=["row_id", "history", "prompt", "group"])
+        names = _names(today, held_out).filter(pl.col("name").is_in(_names(learned, train)["name"].implode()))
+        found = _in_train(held_out, train, names["group"], split.near_duplicate)
     elif split.was is None or split.was.group != split.group:
         problem = (
             "the rows that it was trained on are no longer in the store, and the way they were split does not show "
             "which of today's rows they include"
         )
     else:
-        found = _not_held_out_then(held_out, split.was)
+        found = _not_held_out_then(held_out, _names(today, held_out), split.was)
     unseen = 0 if problem else held_out.height - found.height
     if not problem and unseen == 0:
         problem = f"it learned, or may have learned, all of today's {held_out.height} held-out rows"
@@ -68,9 +69,20 @@ def learned_rows(
     return LearnedRowsArtifact(learned=found.height, unseen=unseen, problem=problem)
 
 
-def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _names(data: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return each group of these rows of an opened DataArtifact with its name, and with the names of the groups that
+    near-duplicates tied to it (columns group and name).
+    """
+    known = [rows.select("group", name="group")]
+    if (data / "tied.parquet").exists():  # data of earlier releases has none
+        own = pl.read_parquet(data / "tied.parquet").rename({"group": "name"})
+        known.append(rows.join(own, on="row_id", how="inner").select("group", "name"))
+    return pl.concat(known).unique()
+
+
+def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, groups: pl.Series, threshold: float) -> pl.DataFrame:
     """Return held-out rows that share a request, a group or nearly a request with a train row, each with the first of
-    these reasons.
+    these reasons; `groups` are those that were train groups then.
     """
     said, taught = normalised(full_request(held_out)), normalised(full_request(train))
     # Train rows first: each of several similar texts is compared with the first one.
@@ -79,7 +91,7 @@ def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> 
     reason = (
         pl.when(without_punctuation(said).is_in(without_punctuation(taught).implode()))
         .then(pl.lit("same_request"))
-        .when(pl.col("group").is_in(train["group"].implode()))
+        .when(pl.col("group").is_in(groups.implode()))
         .then(pl.lit("same_group"))
         .when((pl.int_range(pl.len()) + train.height).is_in(crossing["second"].implode()))
         .then(pl.lit("near_request"))
@@ -87,9 +99,10 @@ def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, threshold: float) -> 
     return held_out.select("row_id", reason=reason).drop_nulls("reason")
 
 
-def _not_held_out_then(held_out: pl.DataFrame, was: SplitRule) -> pl.DataFrame:
-    """Return the rows that would have been train rows under the earlier split: the side depends on the group's name
-    alone.
+def _not_held_out_then(held_out: pl.DataFrame, names: pl.DataFrame, was: SplitRule) -> pl.DataFrame:
+    """Return the rows that may have been train rows under the earlier split. A group's side depends on its name alone;
+    which groups were tied then is not known, so that each of the names counts.
     """
-    kept = [group for group in held_out["group"].unique() if is_held_out(group, was.seed, was.held_out)]
-    return held_out.filter(~pl.col("group").is_in(kept)).select("row_id", reason=pl.lit("other_split"))
+    is_train = [not is_held_out(name, was.seed, was.held_out) for name in names["name"]]
+    groups = names.filter(pl.Series(is_train, dtype=pl.Boolean))["group"].unique()
+    return held_out.filter(pl.col("group").is_in(groups.implode())).select("row_id", reason=pl.lit("other_split"))

@@ -10,6 +10,7 @@ Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ SIGNED = 500
 RECALL = 0.995  # probability that a pair exactly at the threshold becomes a candidate
 COMPARED = 5_000  # pairs compared at once: a text's set of shingles takes kilobytes
 FETCHED = 100_000  # pairs whose texts are fetched at once
+BOILERPLATE = 200  # texts by which the template of the first ones is judged
 PAIRS = {"first": pl.Int64, "second": pl.Int64, "similarity": pl.Float64}
 
 
@@ -51,24 +53,61 @@ def near_pairs(
     """Return pairs of positions (first < second) whose texts have a Jaccard similarity of at least `threshold`.
 
     A cluster of n similar texts gives about n pairs, not all n * (n - 1) / 2; each of its texts is in at least one.
+    With BOILERPLATE texts or more, appended texts only add pairs: those among the first n depend on these alone.
 
     Args:
         texts: normalised texts (tasks.data.text.normalisation.normalised).
         threshold: above 0, at most 1.
-        advance: called with (texts done, all texts).
+        advance: called with (texts done, all texts), from the first text on again where the template changes.
     """
-    count = len(texts)
-    template = template_of(texts.gather(sampled(count)))
+    found = [pl.DataFrame(schema=PAIRS)]
+    for stretch in _stretches(texts):
+        candidates = _candidates(*_signed(texts, stretch, threshold, advance))
+        found.append(_verified(candidates[candidates[:, 1] >= stretch.start], texts, stretch.template, threshold))
+    return pl.concat(found).sort("second", "first")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The texts from `start` to before `end`, which are compared with each other and all before them, without the
+    shingles of `template`.
+    """
+
+    start: int
+    end: int
+    template: Hashes
+
+
+def _stretches(texts: Texts) -> list[Stretch]:
+    """Return the stretches, one after the other: the template that the first BOILERPLATE texts share is judged again
+    whenever there are twice as many texts, so that no text's template depends on much later ones. Where it stays the
+    same the stretch goes on; the texts are therefore signed about once, and at most twice.
+    """
+    found: list[Stretch] = []
+    count, start, judged = len(texts), 0, BOILERPLATE
+    while start < count:
+        template, end = template_of(texts.gather(sampled(min(judged, count)))), min(2 * judged, count)
+        if found and np.array_equal(found[-1].template, template):
+            start = found.pop().start
+        found.append(Stretch(start, end, template))
+        start, judged = end, 2 * judged
+    return found
+
+
+def _signed(
+    texts: Texts, stretch: Stretch, threshold: float, advance: Callable[[int, int], None]
+) -> tuple[Bands, NDArray[np.bool_]]:
+    """Return the bands of all texts up to the stretch's end (bands x texts), and whether a text has any shingle."""
     bands, rows = banding(threshold)
-    signed = np.empty((bands, count), dtype=np.uint32)
-    has_any = np.zeros(count, dtype=bool)
-    for start in range(0, count, CHUNK):
-        end = min(start + CHUNK, count)
-        shingles = shingles_of(texts.gather(np.arange(start, end))).without(template)
+    signed = np.empty((bands, stretch.end), dtype=np.uint32)
+    has_any = np.zeros(stretch.end, dtype=bool)
+    for start in range(0, stretch.end, CHUNK):
+        end = min(start + CHUNK, stretch.end)
+        shingles = shingles_of(texts.gather(np.arange(start, end))).without(stretch.template)
         signed[:, start:end] = _bands(shingles, bands, rows).T
         has_any[start:end] = np.diff(shingles.offsets) > 0
-        advance(end, count)
-    return _verified(_candidates(signed, has_any), texts, template, threshold)
+        advance(end, len(texts))
+    return signed, has_any
 
 
 def banding(threshold: float) -> tuple[int, int]:
@@ -131,7 +170,7 @@ def _verified(pairs: Places, texts: Texts, template: Hashes, threshold: float) -
         )
         near = similarity >= threshold
         kept.append(pl.DataFrame({"first": some[near, 0], "second": some[near, 1], "similarity": similarity[near]}))
-    return pl.concat(kept).sort("second", "first")
+    return pl.concat(kept)
 
 
 def _similar(pairs: Places, texts: pl.Series, template: Hashes) -> NDArray[np.float64]:

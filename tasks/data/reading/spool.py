@@ -105,15 +105,32 @@ def spooling(folder: Path) -> Iterator[Spool]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
+def tied_groups(spool: Spool, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that belong to another group than their own: place, row_id, own (its name) and group (the
+    other's).
+
+    Args:
+        spool: the names.
+        rows: need `place`, `row_id`, and `leader`, the place of a row of the other group, or null.
+    """
+    tied = rows.select("place", "row_id", "leader").drop_nulls("leader")
+    own, other = (
+        spool.rows_at(tied[places].to_numpy().astype(np.int64), "group")["group"] for places in ("place", "leader")
+    )
+    return tied.select("place", "row_id", own=own, group=other)
+
+
+def write_sides(spool: Spool, rows: pl.DataFrame, tied: pl.DataFrame, out: Path) -> None:
     """Write train.parquet and held_out.parquet in the order of the source.
 
     Args:
         spool: the texts.
         rows: those to keep, in the spool's order; need `place` and `is_held_out`.
+        tied: those of them whose group is another than their own (`tied_groups`).
         out: where the files go.
     """
     places, is_held_out = rows["place"].to_numpy(), rows["is_held_out"].to_numpy()
+    moved, names = tied["place"].to_numpy().astype(np.int64), tied["group"]
     schema = spool.empty.to_arrow().schema
     with ExitStack() as open_files:
         # Every option is set, so that the bytes do not depend on defaults.
@@ -132,6 +149,8 @@ def write_sides(spool: Spool, rows: pl.DataFrame, out: Path) -> None:
         ]
         for start, piece in spool.pieces():
             first, last = np.searchsorted(places, [start, start + piece.height])
+            some = slice(*np.searchsorted(moved, [start, start + piece.height]))
+            piece = piece.with_columns(piece["group"].scatter(moved[some] - start, names[some]))
             stays, held = places[first:last].astype(np.int64) - start, is_held_out[first:last]
             for writer, which in zip(writers, (stays[~held], stays[held]), strict=True):
                 if which.size:

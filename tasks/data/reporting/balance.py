@@ -69,7 +69,8 @@ def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
     """Return the seed, among the first SEEDS, that splits these rows most evenly, with the imbalance it leaves; None if
     there are too many groups.
 
-    Seeds are compared by the number of labels on one side only, then by the sum of squared differences from the
+    Groups that near-duplicates tie together are counted as they are tied under today's seed. Seeds are compared by the
+    number of labels on one side only, then by the sum of squared differences from the
     requested share, each in units of its variance.
 
     Args:

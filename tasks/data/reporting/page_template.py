@@ -131,6 +131,9 @@ TEMPLATE = (
 <tr><td>{{ side|replace("_", " ") }}</td><td>{{ report.rows[side]|number }}</td><td>{{ (report.rows[side] / kept)|percent }}</td><td>{{ report.groups[side]|number }}</td></tr>
 {%- endfor %}
 </tbody></table></div>
+{%- if report.tied and report.tied.rows %}
+<p class="quiet">{{ report.tied.rows|number }} row{{ "s" if report.tied.rows > 1 }} of {{ report.tied.groups|number }} group{{ "s" if report.tied.groups > 1 }} nearly repeat rows of an earlier group and belong to it (tied.parquet); the largest such group has {{ report.tied.largest|number }} rows.</p>
+{%- endif %}
 {%- if labels %}
 <p class="quiet" style="margin: 18px 0 -8px">Share of each side: <span class="key"></span>train <span class="key held"></span>held out</p>
 <div class="wide"><table><thead><tr><th>label</th><th></th><th>train</th><th>held out</th></tr></thead><tbody>

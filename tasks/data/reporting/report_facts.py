@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.checking.reasons import REASONS
 from tasks.data.checking.sieve import tally
+from tasks.data.overlap.ties import clustered
 from tasks.data.reporting.changes import ChangedRow, Changes
 from tasks.data.text.redaction import excerpts, redacted
 
@@ -188,20 +190,10 @@ def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
         for row, detail in found.select("row_id", "detail").iter_rows()
         if (match := TWIN.search(detail))
     ]
-    parent: dict[int, int] = {}
-
-    def root(row: int) -> int:
-        while parent.setdefault(row, row) != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for row, twin, _ in twins:
-        one, other = sorted((root(row), root(twin)))
-        parent[other] = one
     members: defaultdict[int, list[int]] = defaultdict(list)
-    for row in sorted(parent):
-        members[root(row)].append(row)
+    linked = [np.array([twin[at] for twin in twins], dtype=np.int64) for at in (0, 1)]
+    for row, cluster in clustered(*linked).iter_rows():
+        members[cluster].append(row)
     largest = sorted(members.values(), key=lambda group: (-len(group), group[0]))
     details = {row: detail for row, _, detail in twins}
     return tuple(_cluster(rows, group, details) for group in largest[:CLUSTERS]), len(largest)

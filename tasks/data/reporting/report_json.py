@@ -43,6 +43,7 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
             "refused": sieve.refused.height,
         },
         "groups": {side: rows["grouped"].n_unique() for side, rows in sides.items()},
+        "tied": _tied(sieve.rows, out),
         "taken_out": _reasons(sieve.refused),
         "noted": _reasons(sieve.notes),
         "personal_data": {"is_looked_for": not missing_libraries(), "missing": missing_libraries()},
@@ -52,6 +53,16 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
         "labels": _labels(train, held_out, task.answer.labels, share, out) if task.answer.format == "choice" else None,
         "documents": None if corpus is None else corpus.height,
     }
+
+
+def _tied(rows: pl.DataFrame, out: Path) -> dict[str, int]:
+    """Return how many rows near-duplicates gave another group than their own, the number of their own groups, and the
+    rows of the largest group that came about so.
+    """
+    own = pl.read_parquet(out / "tied.parquet", columns=["group"])["group"]
+    tied = rows.drop_nulls("leader")["grouped"].unique().implode()
+    sizes = rows.filter(pl.col("grouped").is_in(tied)).group_by("grouped").len()["len"].to_list()
+    return {"rows": own.len(), "groups": own.n_unique(), "largest": max(sizes, default=0)}
 
 
 def _reasons(table: pl.DataFrame) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tasks.pages.page import own, rendered
 ADVISED = 500  # train rows
 CHANGED = 3  # rows shown of each kind of change
 LABELS = 40  # labels shown
+LARGE_SHARE = 0.1  # share of all rows from which on a tied group is mentioned
 LEAKED_SHARE = 0.01  # share of the benchmark's texts from which on leaks make the page red
 REFUSED_SHARE = 0.01  # share of rows taken out from which on it is mentioned
 
@@ -137,6 +138,7 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
     shared = report["leakage"].get("train x held_out", {}).get("shared_groups", 0)
     if shared:
         found.append(("bad", f"Groups on both sides of the split: {shared}."))
+    found += _twin_lines(report)
     if not report.get("personal_data", {}).get("is_looked_for", True):
         found.append(
             (
@@ -163,6 +165,21 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
         for name in (facts.leakage.unread if facts.leakage else ())
     ]
     return sorted(found, key=lambda line: line[0] != "bad")
+
+
+def _twin_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what needs attention about near-duplicates: those on both sides, and a tied group of many rows."""
+    rows, lines = report["rows"], []
+    twins = report["leakage"].get("few_shot_pool x held_out", {}).get("held_out_rows_with_a_twin", 0)
+    if twins:
+        lines.append(("bad", f"{_count(twins, 'held-out row')} with the request of a train row, or nearly."))
+    largest = report.get("tied", {}).get("largest", 0)
+    if largest > LARGE_SHARE * (rows["train"] + rows["held_out"]):
+        remedy = "raise data.near_duplicate, or set data.tie_near_duplicates to false"
+        lines.append(
+            ("unsure", f"Near-duplicates tie {_number(largest)} rows into one group; if that is too many, {remedy}.")
+        )
+    return lines
 
 
 def _mood(facts: DataFacts) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from schemas.artifacts import ArmArtifact, LeakageArtifact
+from schemas.artifacts import ArmArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport, GainStanding, Standing
-from tasks.decision.verdict.wording import leak_sentence
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
 from tasks.statistics.clusters import Clusters
 from tasks.statistics.families import holm
@@ -23,15 +22,12 @@ from tasks.statistics.tail import Floats
 if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
+Kept = NDArray[np.bool_]
+
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
 GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}
-HELD_OUT_LEAK = (
-    "every arm that learns from train rows or shows them may look better than it is; data.checks: {in_held_out: drop, "
-    "near_held_out: drop} takes them out"
-)
-BENCHMARK_LEAK = "the adapter may have forgotten more than the benchmark shows"
 
 
 @dataclass(frozen=True)
@@ -65,28 +61,26 @@ def read_scores(arms: list[tuple[ArmArtifact, Path]]) -> list[ArmScores]:
     return sorted((scores_in(*one) for one in frames), key=lambda one: COMPLEXITY.index(one.name))
 
 
+def rows_in(folder: Path) -> pl.Series:
+    """Return the numbers of the rows that an arm was measured on, in the order of its scores."""
+    return pl.read_parquet(folder / "answers.parquet", columns=["row_id"])["row_id"].sort()
+
+
 def scores_in(facts: ArmArtifact, answers: pl.DataFrame) -> ArmScores:
     """Return one arm's scores from its answers."""
     scores, valid = (answers[name].to_numpy().astype(np.float64) for name in ("score", "is_valid"))
     return ArmScores(facts, scores, tuple(answers["group"]), valid)
 
 
-def leaks_left(data: Path | None, leakage: LeakageArtifact | None) -> tuple[str, ...]:
-    """Return one sentence for each kind of rows that are in two places and so make a score look better than it is.
+def only_rows(one: ArmScores, kept: Kept) -> ArmScores:
+    """Return an arm's scores on some of the rows.
 
     Args:
-        data: the opened rows, for train rows that repeat a held-out row.
-        leakage: train rows that contain benchmark items; None where no benchmark was run.
+        one: the arm on all rows.
+        kept: for each of its rows whether it stays, shape (rows,).
     """
-    found = []
-    if data is not None:
-        pairs = json.loads((data / "report.json").read_text(encoding="utf-8"))["leakage"]
-        kept = pairs.get("few_shot_pool x held_out", {})
-        if repeats := kept.get("exact", 0) + kept.get("near", 0):
-            found.append(leak_sentence(repeats, "(nearly) repeat a held-out row and were kept", HELD_OUT_LEAK))
-    if leakage is not None and leakage.rows:
-        found.append(leak_sentence(leakage.rows, "contain a benchmark item", BENCHMARK_LEAK))
-    return tuple(found)
+    groups = tuple(group for group, is_kept in zip(one.groups, kept, strict=True) if is_kept)
+    return ArmScores(one.artifact, one.scores[kept], groups, one.valid[kept])
 
 
 def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmReport]:

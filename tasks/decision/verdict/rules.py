@@ -85,11 +85,7 @@ class Found:
 
 
 def judge(
-    arms: list[ArmReport],
-    benchmark: BenchmarkArtifact | None,
-    decision: DecisionConfig,
-    require: Require | None,
-    caveats: tuple[str, ...] = (),
+    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, require: Require | None
 ) -> Verdict:
     """Return the verdict on arms that are ordered from the simplest to the most complex.
 
@@ -98,7 +94,6 @@ def judge(
         benchmark: accuracies before and after tuning; None where nothing was trained.
         decision: target, worth, share of valid answers and confidence.
         require: what the benchmark has to show of a champion.
-        caveats: what may make scores look better than they are; passed on.
     """
     gate = judge_forgetting(benchmark, require) if benchmark is not None and require is not None else None
     is_shut = gate is not None and gate.is_shut
@@ -118,7 +113,6 @@ def judge(
         recommendation=f"{advice} {regret_sentence(regret, better)}",
         regret=regret,
         reasons=(*_reasons(arms, gate, decision), *dict.fromkeys(doubt.in_words for doubt in doubts)),
-        caveats=caveats,
         doubts=tuple(doubts),
         target=decision.target,
         worth=decision.worth,

@@ -8,9 +8,11 @@ from schemas.gate import NEUTRAL
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemas.artifacts import BenchmarkTask, NeutralLoss
     from schemas.gate import GateReport
-    from schemas.reports import ArmReport, Standing, VerdictName
+    from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
 
@@ -187,7 +189,8 @@ def what_would_tell(gate: GateReport) -> str:
     """Return how many items would tell what an inconclusive gate turns on."""
     if gate.doubtful == NEUTRAL:
         return "more neutral texts (benchmark.neutral) would tell"
-    of = "all tasks" if gate.doubtful == gate.pooled.task else str(gate.doubtful)
+    one = next(task for task in (gate.pooled, *gate.tasks) if task.task == gate.doubtful)
+    of = "all tasks" if one is gate.pooled else f"{one.task}, which lost {-one.difference:.3f} as measured,"
     if gate.items_needed is None:
         return f"the loss on {of} lies on the line, so no number of items is likely to tell"
     return f"about {gate.items_needed:,} items of {of} would tell in 8 of 10 cases if the numbers stay as they are"
@@ -196,6 +199,24 @@ def what_would_tell(gate: GateReport) -> str:
 def leak_sentence(rows: int, what: str, consequence: str) -> str:
     """Return what rows that are in two places mean for the verdict."""
     return f"{count(rows, 'train row')} {what}: {consequence}."
+
+
+def without_twins_sentence(left_out: int, scores: Sequence[ScoreWithoutTwins]) -> str:
+    """Return what is scored without the held-out rows that have a twin in train.
+
+    Args:
+        left_out: how many of the evaluated rows these are.
+        scores: on the other rows; empty where there are none.
+    """
+    if left_out == 0:
+        return "None of the evaluated rows is among those."
+    if not scores:
+        return f"All {left_out} evaluated rows have such a twin, so that no score is left without them."
+    told = ", ".join(f"{one.arm} scores {one.score:.3f} ({spread(one.low, one.high)})" for one in scores)
+    return (
+        f"Without the {count(left_out, 'evaluated row')} with such a twin, on "
+        f"{sample(scores[0].rows, scores[0].groups)}, {told}."
+    )
 
 
 def champion_sentence(

@@ -15,6 +15,7 @@ from schemas.artifacts import DataArtifact, LeakageArtifact
 from schemas.sources import BenchmarkSources, SourceFile
 from tasks.data.locating import ROWS, locate_data
 from tasks.data.overlap.benchmark_items import Cached
+from tasks.data.overlap.near_rows import TWINS
 from tasks.data.reading.records import READ
 from tasks.data.task import check_leakage, validate_data
 from tests.data.conftest import Room, sound_rows
@@ -36,6 +37,7 @@ def leakage(
         schema_overrides=kinds,
     )
     frame.write_parquet(folder / "train.parquet")
+    pl.DataFrame(schema=TWINS).write_parquet(folder / "twins.parquet")
     facts = {"train_rows": len(rows), "held_out_rows": 0, "refused_rows": 0, "reasons": {}, "documents": 0}
     data = DataArtifact(digest=room.workdir.store.seal("data", folder), **facts)
     sources = [SourceFile(path=str(room.folder / name), digest="0", suffix=Path(name).suffix) for name in files]

@@ -79,6 +79,24 @@ def test_where_its_rows_are_lost_only_groups_that_its_own_split_held_out_count(s
     assert (made.learned == 0) is (seed == 7)
 
 
+def test_a_row_whose_group_was_tied_to_a_learned_one_does_not_count(tmp_path: Path) -> None:
+    learned = write(tmp_path / "then", "train", [("Where is Rome?", "a")])
+    today = write(tmp_path / "today", "held_out", [("Who wrote it?", "b"), ("Who wrote that?", "b"), ("Why?", "c")])
+    pl.DataFrame({"row_id": [2], "group": ["a"]}).write_parquet(today / "tied.parquet")
+    learned_rows(today, None, learned, WHAT_IS_KNOWN, tmp_path)
+    assert found(tmp_path) == [(1, "same_group"), (2, "same_group")]
+
+
+def test_where_its_rows_are_lost_a_tied_group_counts_only_if_all_its_names_were_held_out(tmp_path: Path) -> None:
+    names = sorted((f"g{number}" for number in range(40)), key=lambda name: not is_held_out(name, 7, 0.3))
+    held, other, train = names[0], names[1], names[-1]
+    today = write(tmp_path / "today", "held_out", [("One?", held), ("Two?", held), ("Three?", other)])
+    pl.DataFrame({"row_id": [2], "group": [train]}).write_parquet(today / "tied.parquet")
+    was = SplitRule(seed=7, held_out=0.3, group="topic")
+    learned_rows(today, None, None, HowSplit(was, "topic", 0.8), tmp_path)
+    assert found(tmp_path) == [(1, "other_split"), (2, "other_split")]
+
+
 @pytest.mark.parametrize("was", [None, SplitRule(seed=7, held_out=0.3, group="topic")])
 def test_where_neither_rows_nor_split_are_known_no_row_counts(was: SplitRule | None, tmp_path: Path) -> None:
     made = learned_rows(

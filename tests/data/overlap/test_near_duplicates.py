@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.overlap.near_duplicates import PERMUTATIONS, RECALL, banding, near_pairs
+from tasks.data.overlap.near_duplicates import BOILERPLATE, PERMUTATIONS, RECALL, banding, near_pairs
 from tasks.data.text.shingles import shingles_of, template_of
 from tests.data.conftest import Room
 
 WORDS = [f"word{n}" for n in range(3000)]
+FRAME = "please read the following ticket with care and say which queue it belongs to"
 
 
 def texts(count: int, words: int = 60, seed: int = 0) -> list[str]:
@@ -22,8 +24,14 @@ def texts(count: int, words: int = 60, seed: int = 0) -> list[str]:
 
 
 def jaccard(one: str, other: str) -> float:
-    sets = [{tuple(text.split()[n : n + 3]) for n in range(max(len(text.split()) - 2, 1))} for text in (one, other)]
+    sets = trigrams(one), trigrams(other)
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+@cache
+def trigrams(text: str) -> frozenset[tuple[str, ...]]:
+    words = text.split()
+    return frozenset(tuple(words[n : n + 3]) for n in range(max(len(words) - 2, 1)))
 
 
 def test_planted_near_duplicates_are_found_and_none_is_invented() -> None:
@@ -65,11 +73,28 @@ def test_the_bands_find_a_pair_at_the_threshold(threshold: float) -> None:
 
 
 def test_template_text_is_left_out() -> None:
-    frame = "please read the following ticket with care and say which queue it belongs to"
-    rows = [f"{frame} {text}" for text in texts(100, words=6)]
+    rows = [f"{FRAME} {text}" for text in texts(100, words=6)]
     assert jaccard(rows[0], rows[1]) >= 0.5
     assert near_pairs(pl.Series(rows), 0.5).is_empty()
-    assert template_of(pl.Series(rows)).size == len(frame.split()) - 2
+    assert template_of(pl.Series(rows)).size == len(FRAME.split()) - 2
+
+
+@pytest.mark.parametrize("count", [BOILERPLATE, 5 * BOILERPLATE])
+def test_appended_texts_add_pairs_and_change_none_of_the_earlier_ones(count: int) -> None:
+    """What all of the first texts share is in only a quarter of all texts."""
+    said, draw = texts(4 * count, words=6), random.Random(2)
+    rows = [f"{FRAME} {text}" if place < count else text for place, text in enumerate(said)]
+    for place in draw.sample(range(1, len(rows)), len(rows) // 5):
+        rows[place] = f"{rows[draw.randrange(place)]} again"
+    before, after = near_pairs(pl.Series(rows[:count]), 0.6), near_pairs(pl.Series(rows), 0.6)
+    assert before.height > count // 10
+    assert after.filter(pl.col("second") < count).equals(before)
+
+
+def test_template_text_that_only_later_texts_share_is_left_out_once_half_of_them_share_it() -> None:
+    said = texts(16 * BOILERPLATE, words=6)
+    rows = [f"{FRAME} {text}" if place >= BOILERPLATE else text for place, text in enumerate(said)]
+    assert near_pairs(pl.Series(rows), 0.5)["second"].max() == 2 * BOILERPLATE - 1
 
 
 def test_scripts_without_spaces_are_compared_by_character() -> None:
@@ -94,34 +119,6 @@ def near_twins(count: int) -> list[dict[str, str]]:
         for n, text in enumerate(texts(count))
         for twin in ("left", "right")
     ]
-
-
-def test_twins_on_both_sides_are_noted_as_leakage_and_twins_on_one_as_duplicates(room: Room) -> None:
-    room.write(near_twins(60))
-    room.validate({"answer": {"format": "choice", "labels": ["left", "right"]}}, group="group", held_out=0.5)
-    notes, held_out = room.table("notes"), set(room.table("held_out")["row_id"])
-    crossing = [first for first in range(1, 120, 2) if (first in held_out) != (first + 1 in held_out)]
-    near = notes.filter(pl.col("reason") == "near_held_out")
-    assert sorted(near["row_id"]) == sorted(
-        row for first in crossing for row in (first, first + 1) if row not in held_out
-    )
-    assert notes.filter(pl.col("reason") == "near_duplicate").height == 60 - len(crossing)
-    assert notes.filter(pl.col("reason") == "label_doubt").height == 60
-    assert room.report()["leakage"]["train x held_out"] == {
-        "exact": 0,
-        "near": len(crossing),
-        "taken_out": 0,
-        "shared_groups": 0,
-    }
-
-
-def test_leaking_rows_leave_the_train_set_when_the_config_says_so(room: Room) -> None:
-    room.write(near_twins(60))
-    before = room.validate(group="group", held_out=0.5)
-    after = room.validate(group="group", held_out=0.5, checks={"near_held_out": "drop"})
-    assert after.held_out_rows == before.held_out_rows
-    assert after.train_rows == before.train_rows - after.reasons["near_held_out"]
-    assert room.report()["leakage"]["train x held_out"]["taken_out"] == after.reasons["near_held_out"]
 
 
 def test_a_higher_threshold_finds_fewer(room: Room) -> None:

@@ -131,6 +131,7 @@ def test_each_of_these_files_is_sound(make_room: Callable[[str], Room], name: st
     assert judged(make_room, name, FILES[name], {}) is not None
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(records=st.lists(RECORD, max_size=8), asked=st.sampled_from(ASKED), first=st.sampled_from([ROWS, CHATS]))
 @example(
@@ -145,6 +146,7 @@ def test_no_record_is_lost_and_none_ends_in_a_traceback(
     assert counts is None or counts["read"] == 12 + len(records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @settings(SETTINGS, max_examples=25)
 @given(data=st.data())

@@ -115,6 +115,7 @@ def fetched(
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_pinned_data_set_is_fetched_once_and_is_there_offline_from_then_on(hub: str, tmp_path: Path) -> None:
     first, again, no_split, nobody = fetched(tmp_path, hub, {}, {}, {"split": "test"}, {"source": "hub://acme/none"})
     assert first == again

@@ -219,6 +219,7 @@ def test_a_key_that_is_read_is_none_too_many(room: Room) -> None:
     assert room.table("notes").is_empty()
 
 
+@pytest.mark.slow
 def test_a_row_whose_id_an_earlier_row_has_is_refused_and_one_without_is_not(room: Room) -> None:
     rows = [{**row, "key": n if n % 2 else f"k{n}"} for n, row in enumerate(sound_rows(60))]
     room.write(
@@ -262,6 +263,7 @@ def rows_in(room: Room, name: str) -> int:
     return sum(piece.rows.height for piece in read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

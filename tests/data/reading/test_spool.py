@@ -45,6 +45,7 @@ def mixed_rows(count: int) -> list[dict[str, str]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [5, 64])
 @pytest.mark.parametrize("group", [None, "group"])
 def test_the_size_of_a_piece_changes_nothing_that_is_sealed(
@@ -77,6 +78,7 @@ def test_the_size_of_a_piece_changes_nothing_that_is_sealed(
     assert whole.report() == parts.report()
 
 
+@pytest.mark.slow
 def test_a_row_taken_out_late_is_listed_with_its_own_texts(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.data.reading.frames.CHUNK", 9)
     rows = mixed_rows(200)

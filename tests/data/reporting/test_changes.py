@@ -35,6 +35,7 @@ def write(folder: Path, train: Rows, held_out: Rows) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_the_counts_are_those_of_two_mappings_from_request_to_answer(
@@ -65,6 +66,7 @@ def test_rows_that_differ_are_shown_with_both_answers_and_without_personal_data(
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(old=ROWS, new=ROWS)
 def test_as_many_rows_are_shown_as_are_counted(tmp_path_factory: pytest.TempPathFactory, old: Rows, new: Rows) -> None:

@@ -98,6 +98,7 @@ class Outline(HTMLParser):
             assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_runs_nothing_that_a_row_says(written: Written) -> None:
     text = written.page()[1]
     outline = Outline(text)
@@ -128,6 +129,7 @@ def test_rows_that_repeat_each_other_stand_together(written: Written) -> None:
     assert facts.repeats == 2
 
 
+@pytest.mark.slow
 def test_with_the_base_the_sample_shows_marks_and_what_is_supervised(room: Room, tiny_model: Path) -> None:
     written = validated(room, rows(), tiny_model)
     text = written.page()[1]
@@ -149,6 +151,7 @@ def test_with_the_base_the_sample_shows_marks_and_what_is_supervised(room: Room,
     assert f"<td>assistant</td><td>{facts.supervised_tokens:,}</td><td>{facts.supervised_tokens:,}</td>" in text
 
 
+@pytest.mark.slow
 def test_without_the_base_lengths_are_characters_and_the_sample_is_the_bare_text(written: Written) -> None:
     text = written.page()[1]
     assert "tokens are counted once the base model is in the store" in text
@@ -156,6 +159,7 @@ def test_without_the_base_lengths_are_characters_and_the_sample_is_the_bare_text
     assert text.count('<article class="sample">') == 10
 
 
+@pytest.mark.slow
 def test_what_changed_is_told_with_both_answers(make_room: Callable[[str], Room]) -> None:
     first, changed = make_room("first"), rows()
     before = validated(first, rows()).data
@@ -172,6 +176,19 @@ def test_leaks_are_said_first_and_make_the_page_red(written: Written) -> None:
     assert text.index("2 train rows contain 3 benchmark items") < text.index("Findings")
     assert '<header class="top bad">' in text
     assert "Not searched for benchmark items: hub:some/set" in text
+
+
+def test_twins_that_stay_on_both_sides_make_the_page_red_and_a_large_tied_group_is_mentioned(written: Written) -> None:
+    facts = written.facts()
+    pool = {**facts.report["leakage"]["few_shot_pool x held_out"], "held_out_rows_with_a_twin": 1}
+    leakage = {**facts.report["leakage"], "few_shot_pool x held_out": pool}
+    tied = {"rows": 30, "groups": 12, "largest": 25}
+    text = render_data_report(written.facts(report={**facts.report, "leakage": leakage, "tied": tied}))
+    assert '<header class="top bad">' in text
+    assert "1 held-out row with the request of a train row, or nearly." in text
+    assert "Near-duplicates tie 25 rows into one group" in text
+    assert "30 rows of 12 groups nearly repeat rows of an earlier group" in text
+    assert "Near-duplicates tie" not in render_data_report(facts)
 
 
 def test_entries_of_the_matrix_that_are_new_are_shown_too(written: Written) -> None:
@@ -197,6 +214,7 @@ def test_the_flow_runs_page_gets_the_first_rows_with_reason_and_mend(written: Wr
     assert "firm.de" not in (folder / "refused.json").read_text() + (folder / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_equal_rows_give_equal_bytes(written: Written) -> None:
     facts = written.facts()
     assert render_data_report(facts) == render_data_report(written.facts())

@@ -45,6 +45,7 @@ def logits(model: Any) -> torch.Tensor:
         return model(input_ids=IDS, use_cache=False).logits.float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "adapter"), KINDS)
 def test_the_sealed_adapter_on_the_base_gives_the_logits_of_the_trained_model(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, adapter: str
@@ -67,6 +68,7 @@ def test_the_sealed_adapter_on_the_base_gives_the_logits_of_the_trained_model(
     assert (logits(load_tuned.__wrapped__(tiny_model, dtype=torch.float32).model) - trained[0]).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_each_kind_of_adapter_learns_something_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
     sealed = set()
     for adapter in ("lora", "dora", "rslora"):
@@ -76,6 +78,7 @@ def test_each_kind_of_adapter_learns_something_of_its_own(tiny_model: Path, tmp_
     assert len(sealed) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_with_a_qera_start_seals_the_bytes_of_an_uninterrupted_one(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

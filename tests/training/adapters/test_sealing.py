@@ -60,6 +60,7 @@ def test_the_log_has_every_step_and_validation_and_no_clock(tiny_model: Path, tm
     assert steps[0]["learning_rate"] < max(entry["learning_rate"] for entry in steps) > steps[-1]["learning_rate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_training_lowers_the_held_out_loss(tiny_model: Path, tmp_path: Path, method: str) -> None:
     fit(tiny_model, tmp_path / "workdir", epochs=4, method=method, learning_rate=2e-3 if method == "full" else 1e-2)
@@ -68,6 +69,7 @@ def test_training_lowers_the_held_out_loss(tiny_model: Path, tmp_path: Path, met
     assert min(losses) < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_in_bf16_lowers_the_train_loss(tiny_model: Path, tmp_path: Path) -> None:
     fit(tiny_model, tmp_path / "workdir", method="full", dtype=torch.bfloat16, learning_rate=1e-3, epochs=2)
     log = [json.loads(line) for line in (tmp_path / "workdir" / "out" / "log.jsonl").read_text().splitlines()]
@@ -75,6 +77,7 @@ def test_full_fine_tuning_in_bf16_lowers_the_train_loss(tiny_model: Path, tmp_pa
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers by an old name
 def test_the_sealed_adapter_gives_the_validation_loss_it_was_kept_for(tiny_model: Path, tmp_path: Path) -> None:
     from peft import PeftModel

@@ -26,6 +26,7 @@ class PowerCut(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"method": "lora", "dropout": 0.1}, {"method": "qlora"}, {"method": "full"}],
@@ -100,6 +101,7 @@ def test_a_spoiled_checkpoint_is_passed_over(tiny_model: Path, tmp_path: Path) -
     assert sealed_digest(tmp_path / "workdir") == before
 
 
+@pytest.mark.slow
 def test_only_the_last_two_checkpoints_are_kept(tiny_model: Path, tmp_path: Path) -> None:
     fit(tiny_model, tmp_path / "workdir", epochs=4, checkpoint_minutes=1e-9, patience=9)
     assert len(list((tmp_path / "workdir" / "checkpoints").iterdir())) == 2
@@ -128,6 +130,7 @@ def test_patience_counts_epochs_without_a_better_loss() -> None:
     assert not is_out_of_patience([{"loss": 1.0}], 1)
 
 
+@pytest.mark.slow
 def test_training_stops_when_patience_is_at_its_end_and_keeps_the_best(tiny_model: Path, tmp_path: Path) -> None:
     fitted = fit(tiny_model, tmp_path / "workdir", epochs=30, learning_rate=0.3, patience=1)
     checkpoint = newest_whole(tmp_path / "workdir")

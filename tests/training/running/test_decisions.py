@@ -85,6 +85,7 @@ def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_
     assert any("larger packs ran out of memory here before" in line for line in again)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_a_step_is_remembered_for_this_method_and_no_other(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

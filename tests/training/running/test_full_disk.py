@@ -35,6 +35,7 @@ def _disk_with_room_afterwards() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, former)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_disk_with_room_afterwards")
 @pytest.mark.parametrize(("step", "most", "refused"), [(5, 0, "best-000005"), (6, 20_000, "step-000006")])
 def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing_and_says_what_is_kept(

@@ -100,6 +100,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "adapter", "dtype", "is_checkpointed"), CASES)
 def test_torch_allocates_what_was_estimated(
     middling: Path, method: str, adapter: str, dtype: str, is_checkpointed: bool

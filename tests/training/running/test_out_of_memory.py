@@ -47,6 +47,7 @@ def run_short(monkeypatch: pytest.MonkeyPatch, fault: BaseException, at: tuple[i
     return sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [RuntimeError(CPU), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MemoryError()],
@@ -68,6 +69,7 @@ def test_a_fit_that_ran_out_of_memory_ends_as_an_undisturbed_one(
     )
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_in_validation_makes_packs_smaller_too(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,122 @@
+"""The command `validate`: rows checked and split, and what they can show, before a model is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.command_line.terminal import TerminalReporter, mended_lines
+from flows.inputs.config_file import read_config
+from flows.inputs.sources import RunSources, locate
+from flows.reporting import report_data
+from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
+from schemas.config import RunConfig
+from schemas.errors import DatasetRefused
+from tasks.base.task import fetch_base
+from tasks.data.overlap.matrix import matrix_lines
+from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
+from tasks.decision.foresight import Foresight, foresee
+from tasks.reuse.current_store import current_store
+from tasks.reuse.planning import current_run
+from tasks.reuse.progress import current_reporter
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Check and split the rows of a config."""
+    config = read_config(arguments.config, arguments.set)
+    current_run.set(config.name)
+    sources = locate(config)
+    mended = write_fixed_copy(sources.data, arguments.fix) if arguments.fix else None
+    if mended is not None and not arguments.json:  # printed before the rows are checked, as they may be refused
+        print("\n".join(mended_lines(mended, arguments.fix)))
+    token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
+    try:
+        data = validate_data(config.task, config.data, config.seed, sources.data)
+        leakage = check_leakage(data, sources.benchmark, sources.cached_items)
+        rendering = _rendering(config, sources, data)
+        page = report_data(config, data, rendering, leakage)
+    except DatasetRefused as refusal:
+        raise _with_page(refusal, config, sources) from refusal
+    finally:
+        current_reporter.reset(token)
+    gain = foreseen(config, data)
+    if arguments.json:
+        answer = {
+            "data": data.model_dump(mode="json"),
+            "leakage": leakage.model_dump(mode="json"),
+            "rendering": rendering and rendering.model_dump(mode="json"),
+            "foresight": gain and gain.as_json(),
+            "report": str(_opened(page) / "report.html"),
+        }
+        print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
+        return 0
+    _show_data(data, leakage, rendering, page, gain)
+    return 0
+
+
+def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
+    """Return a refusal that also names a page with its rows, where it concerns rows that were read."""
+    call = validate_data.call(config.task, config.data, config.seed, sources.data)
+    page = write_refused_report(
+        config.name, call.store.root / "work" / call.workdir_name, str(refusal).partition(". ")[0]
+    )
+    return refusal if page is None else DatasetRefused(f"{refusal}\n  Examples of each reason: {page}")
+
+
+def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
+    """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
+    base = fetch_base.call(sources.base).recorded()
+    return (
+        check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
+        if base
+        else None
+    )
+
+
+def foreseen(config: RunConfig, data: object) -> Foresight | None:
+    """Return what the held-out rows can show of a gain; None while the rows are not checked, or nothing is tuned."""
+    if not isinstance(data, DataArtifact) or not config.arms.trained:
+        return None
+    return foresee(data, config.decision, config.name, len(config.arms.trained))
+
+
+def show_foresight(console: Console, foreseen: Foresight | None) -> None:
+    """Show what the held-out rows can tell of a gain."""
+    if foreseen is None:
+        return
+    console.print(f"{foreseen.in_words}.", markup=False)
+    if foreseen.warning:
+        console.print(f"warning: {foreseen.warning}.", style="yellow", markup=False)
+
+
+def _show_data(
+    data: DataArtifact,
+    leakage: LeakageArtifact,
+    rendering: RenderingArtifact | None,
+    page: DataReportArtifact,
+    gain: Foresight | None,
+) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, "
+        f"{data.documents} documents."
+    )
+    for reason, count in sorted(data.reasons.items()):
+        console.print(f"  {reason:<28} {count}")
+    console.print(f"{leakage.items} of {leakage.texts} benchmark texts occur in {leakage.rows} train rows.")
+    for line in matrix_lines(_opened(data), _opened(leakage)):
+        console.print(f"  {line}", markup=False)
+    uncounted = "not counted, as the base model is not in the store yet; a run puts it there"
+    console.print(f"tokens: {rendering.in_words if rendering else uncounted}.")
+    show_foresight(console, gain)
+    console.print(f"rows, reasons and the leakage matrix: {_opened(data)}")
+    console.print(f"report on the rows: {_opened(page) / 'report.html'}")
+
+
+def _opened(artifact: Artifact) -> Path:
+    return current_store().open(artifact.digest)
