@@ -6,11 +6,11 @@ folder and fills the digest in. Only the digest enters the key of a later stage.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LossStanding = Literal["kept", "inconclusive", "lost"]
+from schemas.loss import LossStanding, NeutralLoss
 
 
 class Artifact(BaseModel):
@@ -129,6 +129,7 @@ class AdapterArtifact(Artifact):
     train_loss: float
     validation_loss: float | None
     seconds: float
+    replay: float = Field(0.0, description="Share of the examples that neutral texts took the place of.")
 
 
 class ArmArtifact(Artifact):
@@ -201,6 +202,13 @@ class BenchmarkFilesArtifact(Artifact):
     names: tuple[str, ...]
 
 
+class ReplayTextsArtifact(Artifact):
+    """Neutral texts that training may learn and no benchmark measures: texts.json."""
+
+    kind: ClassVar[str] = "replay_texts"
+    texts: int
+
+
 class BenchmarkTask(BaseModel):
     """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
     interval.
@@ -219,31 +227,6 @@ class BenchmarkTask(BaseModel):
         description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
         "the benchmark's level, after Holm's correction. Else inconclusive."
     )
-
-
-class NeutralLoss(BaseModel):
-    """Loss on neutral texts, in nats a token, each text counting the same: of base and tuned model, and the paired
-    difference (tuned - base: above 0 is worse) with its interval.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    texts: int
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    margin: float
-    standing: LossStanding = Field(
-        description="kept: the interval's high end is at or below the margin. lost: its low end is above the margin. "
-        "Else inconclusive."
-    )
-
-    @property
-    def in_words(self) -> str:
-        """The change with its interval and margin."""
-        interval = f"{self.low:+.3f} to {self.high:+.3f}"
-        return f"{self.difference:+.3f} nats a token ({interval}; margin {self.margin:g})"
 
 
 class BenchmarkArtifact(Artifact):

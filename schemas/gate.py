@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.artifacts import BenchmarkTask, NeutralLoss
+from schemas.artifacts import BenchmarkTask
+from schemas.loss import NeutralLoss
 from schemas.report import Report
 from schemas.sections.benchmark import Require
 

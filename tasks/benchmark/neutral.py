@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.artifacts import NeutralLoss
 from schemas.errors import ConfigRefused
+from schemas.loss import NeutralLoss
 from tasks.intervals import differences_of, interval_of
 from tasks.neutral import read_texts
 from tasks.reuse.sources import source_file

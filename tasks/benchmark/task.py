@@ -45,6 +45,8 @@ def benchmark_adapter(
     harness = load_harness(sources, workdir.folder / "tasks", limit=asking.limit, seed=seed)
     fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method)
     found, tables = ask_until_clear(harness, workdir.open(base), fitted, asking, workdir.reporter, texts)
+    if found.neutral:
+        found = found.model_copy(update={"neutral": found.neutral.model_copy(update={"replay": adapter.replay})})
     for name, table in tables.items():
         table.write_parquet(workdir.out / f"{name}.parquet")
     rows = [task.model_dump() for task in found.shown]

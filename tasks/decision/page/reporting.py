@@ -15,9 +15,9 @@ from schemas.artifacts import (
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
-    NeutralLoss,
     VerdictArtifact,
 )
+from schemas.loss import NeutralLoss
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.samples import read_samples

@@ -10,8 +10,9 @@ from tasks.statistics.clusters import FEWEST_GROUPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.artifacts import BenchmarkTask, NeutralLoss
+    from schemas.artifacts import BenchmarkTask
     from schemas.gate import GateReport
+    from schemas.loss import NeutralLoss
     from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
