@@ -268,6 +268,13 @@ class ReportArtifact(Artifact):
     headline: str
 
 
+class AdviceArtifact(Artifact):
+    """What to do next: advice.json holds a `schemas.advice.Advice`."""
+
+    kind: ClassVar[str] = "advice"
+    next_step: str
+
+
 class TrackedRun(Artifact):
     """The MLflow run that holds a verdict's numbers: tracked.json."""
 

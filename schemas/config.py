@@ -58,6 +58,8 @@ StageName = Literal[
     "write_report",
     "track_verdict",
     "register_adapter",
+    "take_share",
+    "write_advice",
 ]
 
 

@@ -207,6 +207,12 @@ def sweep(
 
 
 @app.command()
+def advise(config: Config, settings: Settings = None, is_json: AsJson = False) -> Call:
+    """Say what to do next: learning curve, wrong answers, cost."""
+    return Call("advising", "advise_command", Namespace(config=config, set=settings or [], json=is_json))
+
+
+@app.command()
 def rollback(
     config: Config,
     settings: Settings = None,

@@ -69,12 +69,13 @@ class Harness:
         Raises:
             ConfigRefused: a task gives no number for a single item that is better when higher.
         """
-        lm = TreeLM(model, tokenizer, advance)
         asked = places or {name: list(range(len(topics))) for name, topics in self.topics().items()}
         through, found = self.through_template(chat), Items()
-        for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
-            if names:
-                found |= self._evaluated(lm, {name: asked[name] for name in sorted(names)}, is_chat)
+        with quiet():
+            lm = TreeLM(model, tokenizer, advance)
+            for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
+                if names:
+                    found |= self._evaluated(lm, {name: asked[name] for name in sorted(names)}, is_chat)
         return dict(sorted(found.items()))
 
     def _evaluated(self, lm: TreeLM, places: dict[str, list[int]], is_chat: bool) -> Items:
@@ -83,16 +84,15 @@ class Harness:
         tasks = {name: self.loaded["tasks"][name] for name in places}
         for task in tasks.values():
             task.set_fewshot_seed(seed=self.seed)  # both models see the same examples, whatever was asked before
-        with quiet():
-            results = evaluate(
-                lm,
-                {"tasks": tasks, "groups": {}},
-                samples=places,
-                bootstrap_iters=0,
-                log_samples=True,
-                apply_chat_template=is_chat,
-                fewshot_as_multiturn=is_chat,
-            )
+        results = evaluate(
+            lm,
+            {"tasks": tasks, "groups": {}},
+            samples=places,
+            bootstrap_iters=0,
+            log_samples=True,
+            apply_chat_template=is_chat,
+            fewshot_as_multiturn=is_chat,
+        )
         return {name: _item_scores(tasks[name], samples) for name, samples in results["samples"].items()}
 
 

@@ -99,6 +99,14 @@ def find_learned_rows(
     )
 
 
+@stage(libraries=("polars",))
+def take_share(data: DataArtifact, share: float, seed: int, *, workdir: WorkDirectory) -> DataArtifact:
+    """Take a share of the train groups, for a learning curve; the held-out rows stay."""
+    from tasks.data.shares import write_share
+
+    return write_share(data, workdir.open(data), share, seed, workdir.out)
+
+
 @stage(libraries=("polars", "matplotlib", "jinja2", "numpy"))
 def write_data_report(
     name: str,

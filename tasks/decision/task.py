@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.artifacts import (
     AdapterArtifact,
+    AdviceArtifact,
     ArmArtifact,
     BenchmarkArtifact,
     ComparisonArtifact,
@@ -107,3 +108,34 @@ def write_report(
     folders = {part.digest: workdir.open(part) for part in opened}
     found = Measurements(verdict, data, base, arms, adapter, benchmark, comparison, why_uncompared)
     return ReportArtifact(headline=write_pages(name, found, folders, workdir.out))
+
+
+@stage(libraries=("numpy", "scipy", "polars"))
+def write_advice(
+    decision: DecisionConfig,
+    page: ReportArtifact,
+    arms: tuple[ArmArtifact, ...],
+    shares: dict[str, DataArtifact],
+    curve: tuple[ArmArtifact, ...],
+    adapter: AdapterArtifact | None,
+    *,
+    workdir: WorkDirectory,
+) -> AdviceArtifact:
+    """Say what to do next.
+
+    `curve` holds the tuned arm after learning from each of `shares` (share of the train groups -> rows), in their
+    order.
+    """
+    from schemas.reports import Verdict
+    from tasks.decision.advising import Learned, advise_on, curved_arm
+
+    verdict = Verdict.model_validate_json((workdir.open(page) / "verdict.json").read_text(encoding="utf-8"))
+    wanted = curved_arm(verdict)
+    answers = next(workdir.open(arm) / "answers.parquet" for arm in arms if arm.arm == wanted)
+    learned = [
+        Learned(float(share), rows.train_rows, workdir.open(arm) / "answers.parquet")
+        for (share, rows), arm in zip(shares.items(), curve, strict=True)
+    ]
+    advice = advise_on(verdict, answers, learned, decision, adapter.seconds if adapter else None)
+    (workdir.out / "advice.json").write_text(advice.model_dump_json(indent=1), encoding="utf-8")
+    return AdviceArtifact(next_step=advice.next_step)

@@ -37,7 +37,7 @@ def prepare_dataset(
         reporter.say("validation: off, as all train rows are of one group; the last weights count as the best")
     steps = plan_steps([row.tokens for row in learned], training.tokens_per_step, training.epochs, seed)
     dataset = TrainingDataset(learned, validation, steps, common_prefix(rendered), training.patience)
-    if not training.replay or replay is None:
+    if not training.replay:
         return dataset
     mixed = mix_in(dataset, text_rows(replay, tokenizer, training.max_length), training.replay, seed)
     reporter.say(f"replay: neutral texts take the place of {training.replay:.0%} of the examples of every epoch")

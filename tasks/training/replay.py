@@ -15,14 +15,15 @@ from tasks.training.rows import TokenRow
 from tasks.training.step.packing import Step, TrainingDataset
 
 
-def text_rows(path: Path, tokenizer: Any, longest: int) -> list[TokenRow]:
+def text_rows(path: Path | None, tokenizer: Any, longest: int) -> list[TokenRow]:
     """Return texts as rows that are learned whole: only the first token is given. What goes beyond `longest` tokens is
     left out.
 
     Raises:
         ConfigRefused: there is no text.
     """
-    ids = [tokenizer(text)["input_ids"][:longest] for text in json.loads(path.read_text(encoding="utf-8"))]
+    texts = json.loads(path.read_text(encoding="utf-8")) if path else []
+    ids = [tokenizer(text)["input_ids"][:longest] for text in texts]
     if not ids:
         raise ConfigRefused(
             "training.replay: benchmark.neutral has no text that is set aside for it (about a third is, by content). "

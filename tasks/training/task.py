@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @stage()
-def gather_replay(neutral: SourceFile, *, workdir: WorkDirectory) -> ReplayTextsArtifact:
+def gather_replay(neutral: SourceFile | None, *, workdir: WorkDirectory) -> ReplayTextsArtifact:
     """Put the neutral texts that training.replay mixes in into the store."""
     import json
     from pathlib import Path
 
     from tasks.neutral import read_texts, replay_texts
 
-    texts = replay_texts(read_texts(Path(neutral.path)))
+    texts = replay_texts(read_texts(Path(neutral.path))) if neutral else []
     (workdir.out / "texts.json").write_text(json.dumps(texts, indent=0), encoding="utf-8")
     return ReplayTextsArtifact(texts=len(texts))
 

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -151,6 +151,10 @@ def fact(name: str, kind: Any) -> Any:
     """Return some value of this kind."""
     if get_origin(kind) in (tuple, dict):
         return get_origin(kind)()
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind(**{inner: fact(inner, field.annotation) for inner, field in kind.model_fields.items()})
     return FACTS.get(name, {int: 1, float: 0.5, bool: False, str: "some"}.get(kind))
 
 
