@@ -23,7 +23,7 @@ from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data
 from tasks.decision.task import decide
 from tasks.reuse.planning import enter_run
-from tasks.training.task import train_adapter
+from tasks.training.task import gather_replay, train_adapter
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
@@ -49,9 +49,10 @@ def finetune(config: RunConfig) -> ReportArtifact:
         return report(config, sources, first, data, base, untrained, look=champion)
 
     benchmark_files = gather_benchmark(sources.benchmark)
-    send_training(config, rendering, base, data, benchmark_files)
+    replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
+    send_training(config, rendering, base, data, benchmark_files, replay)
     with live_in_mlflow(config.name):
-        adapter = train_adapter(config.training, rendering, base, data, config.seed)
+        adapter = train_adapter(config.training, rendering, base, data, config.seed, replay)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(
         config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files

@@ -6,11 +6,11 @@ folder and fills the digest in. Only the digest enters the key of a later stage.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LossStanding = Literal["kept", "inconclusive", "lost"]
+from schemas.loss import LossStanding, NeutralLoss
 
 
 class Artifact(BaseModel):
@@ -136,6 +136,7 @@ class AdapterArtifact(Artifact):
     train_loss: float
     validation_loss: float | None
     seconds: float
+    replay: float = Field(0.0, description="Share of the examples that neutral texts took the place of.")
 
 
 class ArmArtifact(Artifact):
@@ -208,6 +209,13 @@ class BenchmarkFilesArtifact(Artifact):
     names: tuple[str, ...]
 
 
+class ReplayTextsArtifact(Artifact):
+    """Neutral texts that training may learn and no benchmark measures: texts.json."""
+
+    kind: ClassVar[str] = "replay_texts"
+    texts: int
+
+
 class BenchmarkTask(BaseModel):
     """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
     interval.
@@ -230,7 +238,8 @@ class BenchmarkTask(BaseModel):
 
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
-    (BenchmarkTask rows, the pooled one last).
+    (BenchmarkTask rows, the pooled one last); neutral.parquet where neutral texts were measured (text, its place from
+    0; base, tuned: nats a token).
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -240,6 +249,7 @@ class BenchmarkArtifact(Artifact):
     level: float = Field(description="One-sided error of every claim at the last look.")
     looks: tuple[int, ...] = Field(description="Items that both models had answered at each look.")
     all_items: int = Field(description="Items that there are.")
+    neutral: NeutralLoss | None = Field(None, description="What neutral text tells; None where none was measured.")
     chat: tuple[str, ...] = Field((), description="Tasks that were asked through the base's chat template.")
 
     @property

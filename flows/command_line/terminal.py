@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from schemas.artifacts import BenchmarkTask
+from schemas.loss import NeutralLoss
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter
@@ -233,14 +235,13 @@ def gate_table(verdict: Verdict) -> Table | None:
         return None
     names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
     table = plain_table(escape(verdict.gate.in_words), "benchmark", names)
-    for task in verdict.gate.shown:
+    shown = verdict.gate.shown
+    lines: list[tuple[str, int, BenchmarkTask | NeutralLoss]] = [(one.task, one.items, one) for one in shown]
+    if neutral := verdict.gate.neutral:
+        lines.append(("neutral text, nats a token (more is worse)", neutral.texts, neutral))
+    for name, items, task in lines:
         change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(
-            task.task,
-            str(task.items),
-            f"{task.base:.3f}",
-            f"{task.tuned:.3f}",
-            change,
-            f"{task.low:+.3f} to {task.high:+.3f}",
+            name, str(items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}"
         )
     return table

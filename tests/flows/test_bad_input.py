@@ -25,6 +25,16 @@ def rows(text: str | bytes) -> Break:
     return broken
 
 
+def neutral(text: str) -> Break:
+    """Return a way to break a run: neutral texts of its own."""
+
+    def broken(folder: Path) -> list[str]:
+        (folder / "neutral.jsonl").write_text(text, encoding="utf-8")
+        return ["--set", f"benchmark.neutral={folder / 'neutral.jsonl'}"]
+
+    return broken
+
+
 def override(*settings: str) -> Break:
     """Return a way to break a run: overridden settings."""
     return lambda _: [part for setting in settings for part in ("--set", setting)]
@@ -48,6 +58,8 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
     "hub id without revision": (override("base.model=team/model"), 2, "revision"),
     "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
+    "empty file of neutral texts": (neutral(""), 2, "has 0 different texts"),
+    "neutral texts that are no JSON": (neutral("once upon a time\n"), 2, "line 1: each line is JSON"),
     "a gate that nobody knows": (override("benchmark.require=never"), 2, "'kept' or 'not_lost'"),
     "a template that nobody knows": (override("benchmark.chat_template=sometimes"), 2, "'auto', 'on' or 'off'"),
     "empty rows file": (rows(""), 3, "rows.jsonl"),

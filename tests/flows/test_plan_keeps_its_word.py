@@ -36,11 +36,8 @@ EDITS: dict[str, Any] = {
     "data.source": "other.jsonl",
     "data.corpus": "documents/*.md",
     "data.checks_file": "checks.yaml",
-    "data.query": None,  # it goes with a database, and the next four with a database or the hub: the last test here
-    "data.password": None,
-    "data.revision": None,
-    "data.split": None,
-    "data.subset": None,
+    # They go with a database or the hub: the last test here.
+    **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "data.checks": {"refusal": "drop"},
     "base.model": "other model",
@@ -48,6 +45,7 @@ EDITS: dict[str, Any] = {
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only, which need the network
     "benchmark.tasks": ["general_mini_grammar"],
+    "benchmark.neutral": "neutral/texts.jsonl",
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }

@@ -91,6 +91,7 @@ def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_to
         ("benchmark.margin=0.5", {"benchmark_adapter"}),
         ("benchmark.require=not_lost", {"decide"}),
         ("benchmark.limit=5", {"benchmark_adapter"}),
+        ("benchmark.neutral_margin=0.5", {"benchmark_adapter"}),
         ("data.held_out=0.4", {"validate_data"}),
         ("registry.model=other", set()),
         ("training.checkpoint_minutes=1", set()),

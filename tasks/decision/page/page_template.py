@@ -93,6 +93,11 @@ TEMPLATE = (
 <td>{{ task.difference|signed }}<small>{{ task.low|signed }} to {{ task.high|signed }}</small></td>
 <td><span class="{{ loss_moods[task.standing] }}">{{ task.standing }}</span></td></tr>
 {%- endfor %}
+{%- if verdict.gate.neutral %}{% set neutral = verdict.gate.neutral %}
+<tr><td>neutral text<small>nats a token: more is worse</small></td><td>{{ neutral.texts }}</td><td>{{ neutral.texts }}</td><td>{{ neutral.base|three }}</td><td>{{ neutral.tuned|three }}</td>
+<td>{{ neutral.difference|signed }}<small>{{ neutral.low|signed }} to {{ neutral.high|signed }}</small></td>
+<td><span class="{{ loss_moods[neutral.standing] }}">{{ neutral.standing }}</span><small>margin {{ neutral.margin|short }}</small></td></tr>
+{%- endif %}
 </tbody></table></div>
 {%- endif %}
 

@@ -76,10 +76,11 @@ def render_report(page: ReportPage) -> str:
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return the verdict's reasons, with one line for all benchmark tasks: the gate's table lists each of them."""
+    """Return the verdict's reasons, with one line for the benchmark: the gate's table lists each of its lines."""
     if verdict.gate is None:
         return list(verdict.reasons)
-    single = set(gate_sentences(verdict.gate, verdict.confidence)[: len(verdict.gate.shown)])
+    lines = len(verdict.gate.shown) + (verdict.gate.neutral is not None)
+    single = set(gate_sentences(verdict.gate, verdict.confidence)[:lines])
     return [*(reason for reason in verdict.reasons if reason not in single), f"{verdict.gate.in_words}."]
 
 

@@ -17,6 +17,7 @@ from schemas.artifacts import (
     ModelArtifact,
     VerdictArtifact,
 )
+from schemas.loss import NeutralLoss
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
@@ -148,10 +149,13 @@ def summary(name: str, verdict: Verdict) -> str:
             f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |",
             "|---|---:|---:|---:|---:|---|---|",
         ]
-        lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.shown]
+        lines += [f"| {' | '.join(_gate_cells(task.task, task.items, task))} |" for task in verdict.gate.shown]
+        if neutral := verdict.gate.neutral:
+            told = _gate_cells("neutral text (nats a token: more is worse)", neutral.texts, neutral)
+            lines.append(f"| {' | '.join(told)}, margin {neutral.margin:g} |")
     return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])
 
 
-def _gate_cells(task: BenchmarkTask) -> tuple[str, ...]:
+def _gate_cells(name: str, items: int, task: BenchmarkTask | NeutralLoss) -> tuple[str, ...]:
     numbers = (f"{task.base:.3f}", f"{task.tuned:.3f}", f"{task.difference:+.3f}", signed_spread(task.low, task.high))
-    return (task.task, str(task.items), *numbers, task.standing)
+    return (name, str(items), *numbers, task.standing)

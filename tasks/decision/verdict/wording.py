@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemas.gate import NEUTRAL
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from schemas.artifacts import BenchmarkTask
     from schemas.gate import GateReport
+    from schemas.loss import NeutralLoss
     from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
@@ -86,9 +88,9 @@ def headline(name: VerdictName, arm: ArmReport, stopped: GateReport | None, deci
 
 def _stopped(gate: GateReport, decision: DecisionConfig) -> str:
     if gate.is_shut:
-        return f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+        return f"The gate refuses the adapter: it lost more than the margin on {gate.lost_on} {_confident(decision)}."
     return (
-        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.margin:g} was lost: "
+        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.allowed} was lost: "
         "challenger, not champion."
     )
 
@@ -183,7 +185,13 @@ def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
 def gate_sentences(gate: GateReport, confidence: float) -> tuple[str, ...]:
     """Return what the benchmark says of each task and of all items, and what would tell where that is not clear."""
     told = [_task_sentence(one, gate.margin, confidence) for one in gate.shown]
+    told += [_neutral_sentence(gate.neutral)] if gate.neutral else []
     return (*told, *([f"{what_would_tell(gate)}."] if gate.is_inconclusive else []))
+
+
+def _neutral_sentence(neutral: NeutralLoss) -> str:
+    before_after = f"{neutral.base:.3f} before, {neutral.tuned:.3f} after"
+    return f"loss on {neutral.texts} neutral texts: {before_after}, {neutral.in_words}: {neutral.standing}."
 
 
 def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str:
@@ -202,6 +210,8 @@ def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str
 
 def what_would_tell(gate: GateReport) -> str:
     """Return how many items would tell what an inconclusive gate turns on."""
+    if gate.doubtful == NEUTRAL:
+        return "more neutral texts (benchmark.neutral) would tell"
     one = next(task for task in (gate.pooled, *gate.tasks) if task.task == gate.doubtful)
     of = "all tasks" if one is gate.pooled else f"{one.task}, which lost {-one.difference:.3f} as measured,"
     if gate.items_needed is None:
