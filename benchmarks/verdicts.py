@@ -2,11 +2,14 @@
 [--groups 8 15 ...] [--processes N] [--seed N]``.
 
 Draws held-out sets on which the truth is known, and gives them to the project's own intervals, arms' reports, verdict
-rules and gate. Three tables:
+rules and gate. Four tables:
 
 - at the target: three untrained and two tuned arms all have the target as their true mean, so every verdict that
   names an arm is false, and a tuned arm that earned its place is a false champion;
-- the gate: an adapter has lost exactly the margin on each of five tasks, so every refusal is false;
+- the gate at the margin: an adapter has lost exactly the margin on each of five tasks, so every refusal is false, and
+  so is every "kept"; items are asked in growing portions, and a claim at any look counts;
+- the gate: what becomes of adapters that differ from the base by noise, and of those that truly lost 10 points on
+  one of five tasks;
 - power: a tuned arm gains twice `worth`, on as many groups as the power module recommends from pilots with groups of
   the same kind.
 
@@ -18,8 +21,10 @@ runs in which an end lies on the wrong side of the truth.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import zlib
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -32,23 +37,28 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from simulated import Floats, Setting, draw_arms, repaired  # noqa: E402 - found on the path above
 
-from schemas.artifacts import ArmArtifact, BenchmarkArtifact, BenchmarkTask  # noqa: E402
+from schemas.artifacts import ArmArtifact, BenchmarkArtifact  # noqa: E402
+from schemas.findings.gate import GateReport  # noqa: E402
+from schemas.findings.loss import BenchmarkTask, LossStanding  # noqa: E402
 from schemas.sections.decision import DecisionConfig  # noqa: E402
+from tasks.benchmark.forgetting import POOLED, is_settled, standings  # noqa: E402
 from tasks.decision.verdict.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402
 from tasks.decision.verdict.gate import judge_forgetting  # noqa: E402
 from tasks.decision.verdict.rules import judge  # noqa: E402
 from tasks.intervals import Interval  # noqa: E402
-from tasks.statistics.clusters import Clusters, bounds_of, chance_not_above, chance_not_below, gathered  # noqa: E402
-from tasks.statistics.families import holm  # noqa: E402
+from tasks.statistics.clusters import FEWEST_GROUPS, Clusters, bounds_of, chance_not_above, chance_not_below, gathered  # noqa: E402
+from tasks.statistics.looks import PORTIONS, levels_of  # noqa: E402
 from tasks.statistics.power import groups_needed, spread_of  # noqa: E402
 
 ARMS = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 SCORES = ("0/1", "five fields", "F1-like")
 MEANS = (0.5, 0.85, 0.9, 0.95)
 TARGET, WORTH, MARGIN, CONFIDENCE = 0.85, 0.05, 0.05, 0.95
+NOISE = 0.03  # of the score that tuning adds in some items and takes in others
 LEVEL = (1 - CONFIDENCE) / 2
 BLOCK = 4_000_000  # scores held at once
 SAME_SIZES = 250  # runs that share one draw of the sizes of groups
+APART = 10_000  # names of clusters in one task and in the next
 PILOT, PILOTS = 1000, 40  # groups that the spread is taken from, and how many such sets
 
 
@@ -130,28 +140,95 @@ def _artifact(arm: str, rows: int) -> ArmArtifact:
 
 
 def at_the_margin(setting: Setting, runs: int, seed: int) -> dict[str, float]:
-    """Return how often five tasks that each lost exactly the margin shut the gate: one by one, and with Holm."""
-    shut = corrected = 0
-    for part, chance in in_blocks(setting, runs, seed):
-        samples = [_lost(setting, part, chance) for _ in range(5)]
-        ends = [bounds_of(sample, CONFIDENCE) for sample in samples]
-        chances = np.stack([chance_not_below(sample, -MARGIN) for sample in samples], axis=1)
-        for run in range(part):
-            tasks = tuple(
-                BenchmarkTask(task=f"{place}", items=setting.groups, base=0.8, tuned=0.75, difference=-MARGIN,
-                              low=float(low[run]), high=float(high[run]))
-                for place, (low, high) in enumerate(ends)
-            )  # fmt: skip
-            shut += not judge_forgetting(BenchmarkArtifact(digest="simulated", tasks=tasks), MARGIN).is_passed
-            corrected += min(holm(chances[run].tolist())) <= LEVEL
-    return {"gate": 100 * shut / runs, "gate with Holm": 100 * corrected / runs}
+    """Return how often five tasks that each lost exactly the margin shut the gate, and are called kept, at any look."""
+    judged = [
+        gate for part, chance in in_blocks(setting, runs, seed) for gate in gates([MARGIN] * 5, setting, part, chance)
+    ]
+    return {
+        "refused": share(gate.is_shut for gate in judged),
+        "pooled kept": share(gate.pooled.standing == "kept" for gate in judged),
+        "champion": share(gate.state == "open" for gate in judged),
+    }
 
 
-def _lost(setting: Setting, runs: int, chance: np.random.Generator) -> Clusters:
+def at_the_gate(setting: Setting, runs: int, seed: int) -> dict[str, float]:
+    """Return what becomes of adapters that differ from the base by noise, and of those that also lost 10 points on one
+    of five tasks.
+    """
+    found: dict[str, float] = {}
+    for name, losses in (("noise", [0.0] * 5), ("one task -.10", [2 * MARGIN, 0.0, 0.0, 0.0, 0.0])):
+        parts = in_blocks(setting, runs, seed)
+        judged = [gate for part, chance in parts for gate in gates(losses, setting, part, chance)]
+        for state in ("open", "inconclusive", "shut"):
+            found[f"{name} {state}"] = share(gate.state == state for gate in judged)
+        found[f"{name} items asked"] = share(gate.looks[-1] / gate.all_items for gate in judged)
+    return found
+
+
+def share(values: Iterable[float]) -> float:
+    """Return a mean in per cent."""
+    return 100 * float(np.mean(list(values)))
+
+
+def gates(losses: list[float], setting: Setting, runs: int, chance: np.random.Generator) -> list[GateReport]:
+    """Return the gate on tasks that truly lost so much, asked in the product's portions until the answer is clear."""
+    tasks = [_changed(loss, setting, runs, chance) for loss in losses]
+    looks = [(level, _asked(tasks, part)) for part, level in zip(PORTIONS, levels_of(PORTIONS, LEVEL), strict=True)]
+    total, judged = int(looks[-1][1][POOLED].rows), []
+    chances = [(_claims(parts, chance_not_below), _claims(parts, chance_not_above)) for _, parts in looks]
+    for run in range(runs):
+        asked = []
+        for (level, parts), (lost, kept) in zip(looks, chances, strict=True):
+            stands = standings({n: lost[n][run] for n in parts}, {n: kept[n][run] for n in parts}, level)
+            asked.append(int(parts[POOLED].rows))
+            if is_settled(stands):
+                break
+        found = [_task(name, sample, run, stands[name]) for name, sample in parts.items()]
+        facts = {"margin": MARGIN, "level": level, "looks": tuple(asked), "all_items": total}
+        artifact = BenchmarkArtifact(digest="simulated", tasks=tuple(found[:-1]), pooled=found[-1], **facts)
+        judged.append(judge_forgetting(artifact, "kept"))
+    return judged
+
+
+def _changed(
+    loss: float, setting: Setting, runs: int, chance: np.random.Generator
+) -> tuple[Floats, np.ndarray[Any, Any]]:
+    """Return a task's differences, its items in a random order, and their clusters; NOISE of the answers change both
+    ways beside the loss.
+    """
     sizes = setting.sizes(chance)
     (before,) = draw_arms(setting, sizes, [0.8], runs, chance)
-    after = repaired(setting, sizes, before, -MARGIN, 0.8, chance)
-    return sample_of(after - before, np.repeat(np.arange(setting.groups), sizes), -1.0)
+    after = repaired(setting, sizes, before, NOISE, 0.8, chance)
+    after = repaired(setting, sizes, after, -NOISE - loss, 0.8 + NOISE, chance)
+    order = chance.permutation(before.shape[1])
+    return (after - before)[:, order], np.repeat(np.arange(setting.groups), sizes)[order]
+
+
+def _asked(tasks: list[tuple[Floats, np.ndarray[Any, Any]]], portion: float) -> dict[str, Clusters]:
+    """Return the samples of the tasks and of all their items, as they are after a portion."""
+    asked = []
+    for place, (differences, clusters) in enumerate(tasks):
+        end = math.ceil(portion * len(clusters))
+        asked.append((differences[:, :end], clusters[:end] + place * APART))
+    parts = {f"task{place}": sample_of(*one, -1.0) for place, one in enumerate(asked)}
+    whole = (np.concatenate(side, axis=-1) for side in zip(*asked, strict=True))
+    return parts | {POOLED: sample_of(*whole, -1.0)}
+
+
+def _claims(parts: dict[str, Clusters], claim: Callable[[Clusters, float], Floats]) -> dict[str, list[float]]:
+    return {
+        name: (claim(sample, -MARGIN) if sample.groups >= FEWEST_GROUPS else np.ones(len(sample.means))).tolist()
+        for name, sample in parts.items()
+    }
+
+
+def _task(name: str, sample: Clusters, run: int, standing: LossStanding) -> BenchmarkTask:
+    """Return a task as the gate sees it; the ends of its interval only enter how many items would tell."""
+    mean = float(sample.means[run])
+    ends = {"difference": mean, "low": mean - 0.1, "high": mean + 0.1}
+    return BenchmarkTask(
+        task=name, items=int(sample.rows), clusters=sample.groups, base=0.8, tuned=0.8, standing=standing, **ends
+    )
 
 
 def at_twice_worth(setting: Setting, runs: int, seed: int) -> dict[str, float]:
@@ -198,7 +275,8 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes) as pool:
         for title, judged, settings, runs in (
             ("At the target: false verdicts and ends on the wrong side, %", at_the_target, grid, options.runs),
-            ("The gate at the margin: false refusals, %", at_the_margin, right_or_wrong, options.runs),
+            ("The gate at the margin: false claims at any look, %", at_the_margin, right_or_wrong, options.runs),
+            ("The gate: noise, and 10 points lost on one of five tasks, %", at_the_gate, right_or_wrong, options.runs),
             ("A gain of twice worth on the recommended groups", at_twice_worth, kinds, max(400, options.runs // 10)),
         ):
             amounts = [runs] * len(settings), [options.seed] * len(settings)

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
+
 
 class Artifact(BaseModel):
     """Sealed files, named by their digest."""
@@ -49,6 +51,13 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+
+
+class SlicesArtifact(Artifact):
+    """The held-out rows' values in the columns of `decision.slices`: slices.parquet (column, row_id, value as text)."""
+
+    kind: ClassVar[str] = "slices"
+    columns: tuple[str, ...]
 
 
 class LeakageArtifact(Artifact):
@@ -127,6 +136,7 @@ class AdapterArtifact(Artifact):
     train_loss: float
     validation_loss: float | None
     seconds: float
+    replay: float = Field(0.0, description="Share of the examples that neutral texts took the place of.")
 
 
 class ArmArtifact(Artifact):
@@ -182,7 +192,7 @@ class ScoredChampionArtifact(ArmArtifact):
 
 class ComparisonArtifact(Artifact):
     """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
-    `schemas.reports.ChampionReport`.
+    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
     """
 
     kind: ClassVar[str] = "comparison"
@@ -199,26 +209,33 @@ class BenchmarkFilesArtifact(Artifact):
     names: tuple[str, ...]
 
 
-class BenchmarkTask(BaseModel):
-    """One benchmark task: accuracies, and the paired difference (tuned - base) with its interval."""
+class ReplayTextsArtifact(Artifact):
+    """Neutral texts that training may learn and no benchmark measures: texts.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    task: str
-    items: int
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
+    kind: ClassVar[str] = "replay_texts"
+    texts: int
 
 
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
-    (BenchmarkTask rows).
+    (BenchmarkTask rows, the pooled one last); neutral.parquet where neutral texts were measured (text, its place from
+    0; base, tuned: nats a token).
     """
 
     kind: ClassVar[str] = "benchmark"
     tasks: tuple[BenchmarkTask, ...]
+    pooled: BenchmarkTask = Field(description="All items of all tasks; the task itself where there is one.")
+    margin: float
+    level: float = Field(description="One-sided error of every claim at the last look.")
+    looks: tuple[int, ...] = Field(description="Items that both models had answered at each look.")
+    all_items: int = Field(description="Items that there are.")
+    neutral: NeutralLoss | None = Field(None, description="What neutral text tells; None where none was measured.")
+    chat: tuple[str, ...] = Field((), description="Tasks that were asked through the base's chat template.")
+
+    @property
+    def shown(self) -> tuple[BenchmarkTask, ...]:
+        """The tasks and, where there are several, the pooled result as the last."""
+        return self.tasks if self.pooled in self.tasks else (*self.tasks, self.pooled)
 
 
 class VerdictArtifact(Artifact):
@@ -232,10 +249,22 @@ class VerdictArtifact(Artifact):
 
 
 class ReportArtifact(Artifact):
-    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md."""
+    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md, and flips.parquet.
+
+    Columns of flips.parquet, one row for each held-out row and pair of arms, lost ones first: before, after (arms),
+    row_id, group, kind (lost, won, changed: same score with another answer, same), before_score, after_score, prompt
+    (with the turns before it), reference, before_output, after_output.
+    """
 
     kind: ClassVar[str] = "report"
     headline: str
+
+
+class AdviceArtifact(Artifact):
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
+
+    kind: ClassVar[str] = "advice"
+    next_step: str
 
 
 class TrackedRun(Artifact):

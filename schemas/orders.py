@@ -6,9 +6,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
+from schemas.artifacts import (
+    BenchmarkFilesArtifact,
+    DataArtifact,
+    ModelArtifact,
+    RenderingArtifact,
+    ReplayTextsArtifact,
+)
 from schemas.config import StageLimits, StageName
 from schemas.sections.arms import ArmsConfig
+from schemas.sections.benchmark import Asking
 from schemas.sections.task import TaskConfig
 from schemas.sections.training import TrainingConfig
 
@@ -27,8 +34,8 @@ class TrainOrder(BaseModel):
     data: DataArtifact
     arms: ArmsConfig
     benchmark: BenchmarkFilesArtifact
-    benchmark_limit: int | None
-    confidence: float
+    asking: Asking
+    replay: ReplayTextsArtifact | None = None
     seed: int
     stages: dict[StageName, StageLimits] = Field(
         default_factory=dict, description="Retries and time limits, as in the run that ordered it."

@@ -12,6 +12,8 @@ class SourceFile(BaseModel):
     path: str
     digest: str
     suffix: str
+    separator: str | None = Field(None, description="Between the fields of a CSV file; None: told from its lines.")
+    encoding: str | None = Field(None, description="Of a text file; None: UTF-8.")
 
 
 class Sources(BaseModel):
@@ -27,6 +29,11 @@ class Sources(BaseModel):
     corpus: tuple[SourceFile, ...] = ()
     answer: SourceFile | None = None
     checks: SourceFile | None = None
+
+    @property
+    def every_row(self) -> tuple[SourceFile, ...]:
+        """The files of all rows, in the order in which they are read and numbered."""
+        return (*self.rows, *self.held_out)
 
 
 class BaseSource(BaseModel):
@@ -50,3 +57,4 @@ class BenchmarkSources(BaseModel):
         (), description="Tasks and groups of lm-eval's own library that the names refer to."
     )
     hub: dict[str, str] = Field(default_factory=dict, description="Dataset on the hub -> version.")
+    neutral: SourceFile | None = Field(None, description="Neutral texts, as JSON lines.")

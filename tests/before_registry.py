@@ -28,13 +28,16 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.config import RegistryConfig
-from schemas.gate import GateReport, GateTask
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from schemas.sections.arms import RetrievalConfig
+from schemas.sections.benchmark import Require
 from schemas.sections.task import TaskConfig
+from tasks.decision.verdict.gate import judge_forgetting
 from tasks.registry.task import register_adapter, track_verdict
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
+from tests.decision.measured_benchmark import a_benchmark, a_task
 
 INSTRUCTION = "Answer with one word."
 RETRIEVAL = RetrievalConfig(top_k=2, passage_words=20)
@@ -114,20 +117,10 @@ def a_verdict(score: float, name: str = "finetune") -> Verdict:
     )
 
 
-def a_gate() -> GateReport:
-    """One task whose interval crosses the margin."""
-    task = GateTask(
-        task="facts",
-        items=82,
-        base=0.744,
-        tuned=0.659,
-        difference=-0.085,
-        low=-0.183,
-        high=0.012,
-        standing="unclear",
-        is_passed=True,
-    )
-    return GateReport(is_passed=True, margin=0.05, tasks=(task,))
+def a_gate(require: Require = "not_lost") -> GateReport:
+    """One task of which it is not clear whether more than the margin was lost."""
+    task = a_task("inconclusive", "facts", (-0.085, -0.183, 0.012), items=82)
+    return judge_forgetting(a_benchmark(task), require)
 
 
 def a_retrieval_verdict(score: float) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,12 @@ def sealed_adapter(
     scale: float = 0.05,
     log: str = "",
     seed: int = 1,
+    write: Callable[..., None] | None = None,
 ) -> AdapterArtifact:
-    """Seal a random adapter for a sealed base into a store; `folder` is a scratch folder."""
-    (write_full if method == "full" else write_adapter)(store.open(base.digest), folder, scale=scale, seed=seed)
+    """Seal a random adapter, or what `write` makes, for a sealed base into a store; `folder` is scratch."""
+    (write or (write_full if method == "full" else write_adapter))(
+        store.open(base.digest), folder, scale=scale, seed=seed
+    )
     (folder / "log.jsonl").write_text(log, encoding="utf-8")
     seal_golden(
         [GoldenRow("train", 1, "hi", "you"), GoldenRow("held_out", 2, "and you?", "me")],

@@ -23,7 +23,7 @@ import httpx
 from rich.console import Console
 
 from flows.champion import look_for_champion
-from flows.command_line.costs import costs_table, training_costs
+from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
 from flows.command_line.terminal import (
     TerminalReporter,
@@ -63,13 +63,14 @@ def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
     found = planned(config, finetune)
-    spared, costs = spared_stages(found), training_costs(config, found)
+    spared, costs, sight = spared_stages(found), training_costs(config, found), benchmark_sight(config, found)
     gain = foreseen(config, found.artifacts.get("validate_data"))
     differences = _differences(found, planned(read_config(arguments.against), finetune)) if arguments.against else None
     if arguments.json:
         answer = {"stages": [vars(stage) for stage in found.stages], "spared": spared, "is_all_hits": found.is_all_hits}
         answer |= {"training": costs.as_json()} if costs else {}
         answer |= {"foresight": gain.as_json()} if gain else {}
+        answer |= {"benchmark": sight} if sight else {}
         print(json.dumps(answer if differences is None else {**answer, "against": differences}))
         return 0
     console = Console(soft_wrap=True, highlight=False)
@@ -79,6 +80,8 @@ def plan(arguments: argparse.Namespace) -> int:
     if not found.is_all_hits:
         console.print(_written(config), markup=False)
     show_foresight(console, gain)
+    if sight:
+        console.print(f"{sight}.", markup=False)
     if costs:
         console.print(costs_table(costs) if costs.lines else f"what training takes: {costs.stands_on}.")
     for label, difference in (differences or {}).items():

@@ -1,5 +1,5 @@
-"""What training would cost with full, LoRA and QLoRA, side by side: `plan` shows it before anything is loaded, from
-files and past records alone.
+"""What training would cost with full, LoRA and QLoRA, side by side, and what the benchmark would see: `plan` shows it
+before anything is loaded, from files and past records alone.
 """
 
 from __future__ import annotations
@@ -82,6 +82,18 @@ def training_costs(config: RunConfig, found: Plan) -> Costs | None:
         else f"rows of training.max_length ({pack.row} tokens), as the rows were not rendered yet"
     )
     return Costs(f"{dtype} on {device}, packs of {pack.tokens} tokens, {rows}", lines)
+
+
+def benchmark_sight(config: RunConfig, found: Plan) -> str | None:
+    """Return what loss the benchmark would notice, or None where it does not run or its items are not known yet."""
+    if not any(
+        stage.label == "benchmark_adapter" and stage.outlook in ("will run", "depends") for stage in found.stages
+    ):
+        return None
+    from tasks.benchmark.sight import local_clusters, sight_line
+
+    clusters = local_clusters(locate(config).benchmark, config.benchmark.limit)
+    return sight_line(clusters, config.benchmark.margin, config.decision.confidence) if clusters else None
 
 
 def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path | None:

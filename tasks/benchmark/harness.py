@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from schemas.errors import ConfigRefused
+from schemas.sections.benchmark import ChatTemplate
 from schemas.sources import BenchmarkSources
 from tasks.benchmark.packaged import task_library
 from tasks.benchmark.scoring import TreeLM
@@ -33,22 +34,66 @@ class Harness:
     limit: int | None
     seed: int
 
-    def measure(self, model: Any, tokenizer: Any, advance: Callable[[int, int], None]) -> Items:
-        """Return every item's accuracy (0..1) by task, in the order of the task's items.
+    def topics(self) -> dict[str, list[str | None]]:
+        """Return the `topic` field of every item that may be asked, by task; None where an item has none."""
+        return {name: _topics(task, self.limit) for name, task in sorted(self.loaded["tasks"].items())}
+
+    def through_template(self, setting: ChatTemplate) -> set[str]:
+        """Return the tasks that are asked through the chat template.
+
+        "auto" takes those whose answers are generated, as arms generate theirs. Likelihoods of given answers are
+        compared on plain text: SmolLM2-135M-Instruct falls from 0.51 to 0.26 on arithmetic through its template,
+        where guessing gives 0.25, and a loss there could not be seen.
+        """
+        kinds = {"off": set(), "auto": {"generate_until"}}.get(setting)
+        tasks = self.loaded["tasks"].items()
+        return {name for name, task in tasks if kinds is None or task.OUTPUT_TYPE in kinds}
+
+    def measure(
+        self,
+        model: Any,
+        tokenizer: Any,
+        advance: Callable[[int, int], None],
+        places: Mapping[str, list[int]] | None = None,
+        chat: ChatTemplate = "off",
+    ) -> Items:
+        """Return items' accuracy (0..1) by task, in the order of the task's items.
+
+        Args:
+            model: that answers.
+            tokenizer: its tokenizer.
+            advance: is called with how many of the requests at hand are done, and their total.
+            places: the items to ask by task, rising; all of them by default.
+            chat: which tasks are asked through the chat template.
 
         Raises:
             ConfigRefused: a task gives no number for a single item that is better when higher.
         """
+        asked = places or {name: list(range(len(topics))) for name, topics in self.topics().items()}
+        through, found = self.through_template(chat), Items()
+        with quiet():
+            lm = TreeLM(model, tokenizer, advance)
+            for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
+                if names:
+                    found |= self._evaluated(lm, {name: asked[name] for name in sorted(names)}, is_chat)
+        return dict(sorted(found.items()))
+
+    def _evaluated(self, lm: TreeLM, places: dict[str, list[int]], is_chat: bool) -> Items:
         from lm_eval import evaluate
 
-        with _quiet():
-            results = evaluate(
-                TreeLM(model, tokenizer, advance), self.loaded, limit=self.limit, bootstrap_iters=0, log_samples=True
-            )
-        return {
-            name: _item_scores(self.loaded["tasks"][name], samples)
-            for name, samples in sorted(results["samples"].items())
-        }
+        tasks = {name: self.loaded["tasks"][name] for name in places}
+        for task in tasks.values():
+            task.set_fewshot_seed(seed=self.seed)  # both models see the same examples, whatever was asked before
+        results = evaluate(
+            lm,
+            {"tasks": tasks, "groups": {}},
+            samples=places,
+            bootstrap_iters=0,
+            log_samples=True,
+            apply_chat_template=is_chat,
+            fewshot_as_multiturn=is_chat,
+        )
+        return {name: _item_scores(tasks[name], samples) for name, samples in results["samples"].items()}
 
 
 def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, seed: int) -> Harness:
@@ -61,10 +106,8 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
 
     datasets.disable_progress_bars()
     # Some tasks' code prints as soon as it is imported; stdout may be read by a program.
-    with _quiet(), contextlib.redirect_stdout(sys.stderr):
+    with quiet(), contextlib.redirect_stdout(sys.stderr):
         loaded = _load(sources, folder)
-    for task in loaded["tasks"].values():
-        task.set_fewshot_seed(seed=seed)
     groups = {
         name: tuple(task.task_name for task in group.get_all_tasks())
         for name, group in loaded["groups"].items()
@@ -119,6 +162,12 @@ def _imported(function: Function) -> Any:
     return _import_func_in_yml(path, library_root())
 
 
+def _topics(task: Any, limit: int | None) -> list[str | None]:
+    items = task.eval_docs
+    shown = (items[place] for place in range(min(len(items), limit or len(items))))
+    return [None if (topic := item.get("topic")) is None else str(topic) for item in shown]
+
+
 def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
     better, first = task.higher_is_better(), samples[0]
     names = (name for name in (*ACCURACIES, *first["metrics"]) if better.get(name, False))
@@ -133,7 +182,7 @@ def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep lm-eval's progress bars and log lines off the terminal: the run shows its own progress."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:

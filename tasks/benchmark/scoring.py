@@ -12,6 +12,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from tasks.benchmark.trie import Tree, plant_trees
+from tasks.inference.prompts.rendering import PINNED
 
 # One row's attention is nodes x nodes: measured on a CPU, 192 to 384 nodes are best and 1024 cost a tenth (fp32) to a
 # half (bf16) more.
@@ -57,6 +58,7 @@ class TreeLM(HFLM):
     ) -> None:
         """Wrap a model; `advance` is called with how many of the requests at hand are done, and their total."""
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=8)
+        self.chat_template_args = PINNED  # as arms and served versions render
         self._takes_trees = takes_trees(model)
         self._advance = advance
 

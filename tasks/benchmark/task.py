@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.artifacts import AdapterArtifact, BenchmarkArtifact, BenchmarkFilesArtifact, ModelArtifact
+from schemas.sections.benchmark import Asking
 from schemas.sources import BenchmarkSources
 from tasks.reuse.stage import WorkDirectory, stage
 
@@ -16,10 +17,9 @@ def gather_benchmark(sources: BenchmarkSources, *, workdir: WorkDirectory) -> Be
     return BenchmarkFilesArtifact(names=sources.names)
 
 
-@stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets"))
+@stage(libraries=("lm_eval", "transformers", "torch", "peft", "bitsandbytes", "datasets", "numpy", "scipy"))
 def benchmark_adapter(
-    limit: int | None,
-    confidence: float,
+    asking: Asking,
     base: ModelArtifact,
     adapter: AdapterArtifact,
     seed: int,
@@ -27,23 +27,28 @@ def benchmark_adapter(
     *,
     workdir: WorkDirectory,
 ) -> BenchmarkArtifact:
-    """Measure base and tuned model on the same benchmark items in one process; keep every item, and the paired
-    difference of every task.
+    """Measure base and tuned model on the same benchmark items in one process, in growing portions until every answer
+    is clear, and on all neutral texts; keep every item, and the paired difference of every task, of all items pooled
+    and of the texts.
     """
     import json
+    from pathlib import Path
 
-    from tasks.benchmark.forgetting import compare_tasks, write_items
+    from tasks.benchmark.asking import ask_until_clear
     from tasks.benchmark.gathering import gathered
     from tasks.benchmark.harness import load_harness
-    from tasks.benchmark.measuring import measure_both
+    from tasks.inference.loading import AdapterFolder
+    from tasks.neutral import measured_texts, read_texts
 
-    harness = load_harness(gathered(workdir.open(files)), workdir.folder / "tasks", limit=limit, seed=seed)
-    before, after = measure_both(
-        harness, workdir.open(base), workdir.open(adapter) / "best", adapter.method, workdir.reporter
-    )
-    tasks = compare_tasks(before, after, harness.groups, confidence=confidence)
-    write_items(before, after, workdir.out / "items.parquet")
-    (workdir.out / "tasks.json").write_text(
-        json.dumps([task.model_dump() for task in tasks], indent=1), encoding="utf-8"
-    )
-    return BenchmarkArtifact(tasks=tasks)
+    sources = gathered(workdir.open(files))
+    texts = measured_texts(read_texts(Path(sources.neutral.path))) if sources.neutral else []
+    harness = load_harness(sources, workdir.folder / "tasks", limit=asking.limit, seed=seed)
+    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method)
+    found, tables = ask_until_clear(harness, workdir.open(base), fitted, asking, workdir.reporter, texts)
+    if found.neutral:
+        found = found.model_copy(update={"neutral": found.neutral.model_copy(update={"replay": adapter.replay})})
+    for name, table in tables.items():
+        table.write_parquet(workdir.out / f"{name}.parquet")
+    rows = [task.model_dump() for task in found.shown]
+    (workdir.out / "tasks.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return found

@@ -85,13 +85,19 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     rows = _rows(config.data, search, password)
     corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
-    checks = (
-        search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
-    )
     held_out = (
         search.files("data.held_out_source", config.data.held_out_source, ROWS) if config.data.held_out_source else ()
     )
+    form = {"separator": config.data.separator, "encoding": config.data.encoding}
+    rows, held_out = (tuple(file.model_copy(update=form) for file in files) for files in (rows, held_out))
+    checks = (
+        search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
+    )
     completions = _completions(config.data, search)
+    if rows and config.decision.slices:
+        from tasks.data.reading.slices import missing_columns
+
+        search.problems += missing_columns(config.decision.slices, (*rows, *held_out))
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)

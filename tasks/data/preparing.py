@@ -167,7 +167,7 @@ def _sifted_alone(
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
     own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
-    for piece in read_rows((*sources.rows, *sources.held_out), Reading(data, ledger, own, sources.completions)):
+    for piece in read_rows(sources.every_row, Reading(data, ledger, own, sources.completions)):
         layouts[piece.layout] = None
         is_test = pl.lit(piece.file >= len(sources.rows))
         rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows

@@ -50,6 +50,7 @@ def verdict_run(
         "headline": whole.headline,
         "mlflow.note.content": _note(whole),
     }
+    words |= {"gate": whole.gate.state} if whole.gate else {}
     words |= {"template_digest": base.template_digest, "base_name": base.name}
     numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
     params = {
@@ -64,7 +65,8 @@ def verdict_run(
             f"train/{name}": float(getattr(adapter, name))
             for name in ("parameters", "steps", "train_tokens", "seconds")
         }
-    files = tuple(path for path in (page / "report.html", page / "verdict.json") if path.exists())
+    names = ("report.html", "verdict.json", "flips.parquet")
+    files = tuple(page / name for name in names if (page / name).exists())
     return RunContents(params, tags | words, numbers, read_curve(log) if log else [], files)
 
 

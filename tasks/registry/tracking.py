@@ -48,11 +48,14 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
             for name, value in verdict.champion.model_dump().items()
             if isinstance(value, (int, float))
         }
-    for task in verdict.gate.tasks if verdict.gate else ():
+    for task in verdict.gate.shown if verdict.gate else ():
         numbers |= {
             f"benchmark/{_key(task.task)}/{name}": value
             for name, value in task.model_dump(exclude={"task", "standing"}).items()
         }
+    if verdict.gate and verdict.gate.neutral:
+        neutral = verdict.gate.neutral.model_dump(exclude={"standing"})
+        numbers |= {f"benchmark/neutral text/{name}": value for name, value in neutral.items()}
     return {name: float(value) for name, value in numbers.items()}
 
 

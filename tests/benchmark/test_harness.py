@@ -227,3 +227,66 @@ def test_a_file_that_changes_between_locating_and_gathering_stops_the_run(store:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     with pytest.raises(TransientFault, match=r"rows\.jsonl"):
         gather_files(sources, tmp_path / "again")
+
+
+def test_a_task_is_asked_through_the_chat_template_as_arms_are_where_that_is_on(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
+    """By hand: the request as the user's turn, and each answer as what the assistant says, without a space before."""
+    import torch
+
+    model, tokenizer = parts
+    expected = []
+    for row in CHOICES:
+        turn = [{"role": "user", "content": row["question"]}]
+        start = str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        begun = tokenizer(start, add_special_tokens=False)["input_ids"]
+        sums = []
+        for choice in row["choices"]:
+            ids = tokenizer(start + choice, add_special_tokens=False)["input_ids"]
+            logs = model(torch.tensor([ids])).logits[0].detach().log_softmax(-1)
+            sums.append(sum(float(logs[place - 1, ids[place]]) for place in range(len(begun), len(ids))))
+        expected.append(float(sums.index(max(sums)) == row["gold"]))
+    harness = load(tmp_path, store, TASK)
+    assert harness.measure(*parts, lambda done, total: None, chat="on") == {"sums": expected}
+    assert harness.measure(*parts, lambda done, total: None, chat="auto") == measure(harness, parts)
+
+
+def test_by_itself_the_template_is_used_where_answers_are_generated_and_not_where_given_ones_are_compared(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    match = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    spoken = TASK | {"output_type": "generate_until", "doc_to_target": "{{choices[0]}}", "metric_list": match}
+    del spoken["doc_to_choice"]
+    for name, task, through in (("spoken", spoken, {"sums"}), ("given", TASK, set())):
+        (tmp_path / name).mkdir()
+        harness = load(tmp_path / name, store, task)
+        assert harness.through_template("auto") == through
+        assert (harness.through_template("on"), harness.through_template("off")) == ({"sums"}, set())
+
+
+def test_a_portion_asks_its_items_and_no_others_with_the_examples_of_the_whole(
+    parts: tuple[Any, Any], store: ArtifactStore, tmp_path: Path
+) -> None:
+    rows = [row | {"topic": f"t{place}"} for place, row in enumerate(CHOICES * 2)]
+    harness = load(tmp_path, store, TASK, rows)
+    whole = measure(harness, parts)["sums"]
+    asked = harness.measure(*parts, lambda done, total: None, {"sums": [1, 2, 5]})
+    assert asked == {"sums": [whole[1], whole[2], whole[5]]}
+    assert harness.topics() == {"sums": [f"t{place}" for place in range(6)]}
+
+
+@pytest.mark.model
+def test_the_real_base_answers_facts_far_above_guessing_through_its_template_but_not_arithmetic(
+    smollm2: Path, store: ArtifactStore, tmp_path: Path
+) -> None:
+    """Why `auto` compares given answers on plain text: 0.26 of arithmetic, where guessing gives 0.25 and plain 0.51."""
+    from tasks.inference.loading import load_model
+
+    tasks = ("general_mini_knowledge", "general_mini_arithmetic")
+    sources = locate_benchmarks(BenchmarkConfig(tasks=tasks), tmp_path, store)
+    harness, one = load_harness(sources, tmp_path / "data", limit=None, seed=7), load_model(smollm2)
+    scores = harness.measure(one.model, one.tokenizer, lambda done, total: None, chat="on")
+    means = {name: sum(own) / len(own) for name, own in scores.items()}
+    assert means["general_mini_knowledge"] > 0.55
+    assert means["general_mini_arithmetic"] < 0.35

@@ -62,7 +62,7 @@ def learned(folder: Path, rows: list[int]) -> Path:
 
 
 def a_verdict(arms: list[ArmScores]) -> Verdict:
-    return judge(compare_arms(arms, DECISION), None, DECISION, 0.05)
+    return judge(compare_arms(arms, DECISION), None, DECISION, "kept")
 
 
 def test_rows_that_the_champion_learned_count_for_nobody(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import product
+from typing import get_args
 
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
+from schemas.artifacts import BenchmarkArtifact
+from schemas.findings.loss import LossStanding
 from schemas.reports import ArmReport, Verdict
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.verdict.rules import judge
 from tests.decision.measured_arms import an_arm, behind
+from tests.decision.measured_benchmark import a_benchmark, a_task
 
 TARGET, WORTH = 0.8, 0.05
 SCORES = {"good": 0.9, "unclear": 0.82, "short": 0.6}
@@ -46,15 +49,13 @@ def tuned(decision: DecisionConfig) -> Iterator[tuple[ArmReport, ...]]:
 
 
 def gates() -> Iterator[BenchmarkArtifact]:
-    for high in (0.0, -0.1):
-        task = BenchmarkTask(task="facts", items=100, base=0.8, tuned=0.6, difference=-0.2, low=-0.3, high=high)
-        yield BenchmarkArtifact(digest="b", tasks=(task,))
+    for standing in get_args(LossStanding):
+        yield a_benchmark(a_task(standing))
 
 
 def is_refusal(verdict: Verdict) -> bool:
     """Tell whether an arm that earned its place answers with an adapter that the gate refused."""
-    is_shut = verdict.gate is not None and not verdict.gate.is_passed
-    return is_shut and verdict.tuned_arm is not None
+    return verdict.gate is not None and verdict.gate.is_shut and verdict.tuned_arm is not None
 
 
 def problems(verdict: Verdict) -> list[str]:
@@ -72,6 +73,10 @@ def problems(verdict: Verdict) -> list[str]:
         "the recommendation names no arm": verdict.arm in verdict.recommendation,
         "the regret is not a number of score": 0 <= verdict.regret < 1,
         "a refused adapter is used": not (verdict.is_refused_by_gate and (verdict.promotes or verdict.arm in TUNED)),
+        "a doubt of the gate is not told": verdict.is_held_by_gate
+        == ("would tell" in verdict.recommendation and "What it forgot is not clear" in verdict.recommendation),
+        "a champion is told though the gate is not open": not verdict.is_held_by_gate
+        or (verdict.promotes and "into service" not in verdict.recommendation),
         "a refusal is not told": is_refusal(verdict) == verdict.headline.startswith("The gate refuses"),
         "tuning that is not worth it is registered": verdict.verdict != "not_worth_tuning" or not verdict.promotes,
         "an untrained arm wins untold": verdict.arm not in TUNED or verdict.tuned_arm == verdict.arm,
@@ -96,7 +101,7 @@ def test_every_combination_of_standings_has_one_verdict_one_arm_and_one_headline
     seen: dict[str, int] = {}
     for plain, trained in product(untrained(decision), tuned(decision)):
         for benchmark in gates() if trained else (None,):
-            verdict = judge([*plain, *trained], benchmark, decision, 0.05)
+            verdict = judge([*plain, *trained], benchmark, decision, "kept")
             assert problems(verdict) == [], f"{verdict.verdict}: {verdict.headline} {[*plain, *trained]}"
             seen[verdict.verdict] = seen.get(verdict.verdict, 0) + 1
     expected = {"prompt", "retrieval", "finetune", "finetune+retrieval", "not_worth_tuning", "none_good_enough"}

@@ -8,21 +8,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, BenchmarkTask, DataArtifact
-from schemas.gate import GateReport, GateTask
+from schemas.artifacts import DataArtifact
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.reporting import summary
-from tasks.decision.page.samples import Sample, SampleAnswer, read_samples
 from tasks.decision.verdict.gate import judge_forgetting
-from tasks.decision.verdict.wording import gate_sentence
+from tasks.decision.verdict.wording import gate_sentences
+from tests.decision.measured_benchmark import a_benchmark, a_task
 
 DATA = DataArtifact(
     digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0
 )
+
+
+ROWS = '{"arms":["prompt"],"rows":[[17,"g1","a?","yes",[["no",0.0,false]]]],"pairs":[],"total":1}'
 
 
 def an_arm(name: str, score: float, **more: Any) -> ArmReport:
@@ -38,17 +39,7 @@ def an_arm(name: str, score: float, **more: Any) -> ArmReport:
 
 def a_page(**changes: Any) -> ReportPage:
     gain = {"gain": 0.4, "gain_low": 0.3, "gain_high": 0.5, "standing": "good"}
-    task = GateTask(
-        task="general_mini",
-        items=400,
-        base=0.625,
-        tuned=0.5,
-        difference=-0.125,
-        low=-0.15,
-        high=-0.1,
-        standing="beyond",
-        is_passed=False,
-    )
+    task = a_task("lost", "general_mini", (-0.125, -0.15, -0.1), items=400)
     verdict = Verdict(
         verdict="none_good_enough",
         arm="prompt",
@@ -62,24 +53,18 @@ def a_page(**changes: Any) -> ReportPage:
         rows=20,
         groups=19,
         arms=(an_arm("prompt", 0.45), an_arm("tuned", 0.85, **gain)),
-        gate=GateReport(is_passed=False, margin=0.05, tasks=(task,)),
+        gate=judge_forgetting(a_benchmark(task), "kept"),
         is_sufficient=False,
         is_refused_by_gate=True,
         promotes=False,
         tuned_arm="tuned",
-    )
-    sample = Sample(
-        17,
-        "a < b & c?",
-        "yes",
-        (SampleAnswer("prompt", "<script>alert(1)</script>", 0.0, False), SampleAnswer("tuned", "yes", 1.0, True)),
     )
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "validation_loss": 1.25}]
     page = {
         "name": "demo",
         "verdict": verdict,
         "data": DATA,
-        "samples": (sample,),
+        "rows": ROWS,
         "log": log,
         "training": ("lora",),
         "digests": {"data": "d" * 64},
@@ -90,7 +75,7 @@ def a_page(**changes: Any) -> ReportPage:
 class Outline(HTMLParser):
     """Collects what a browser would fetch, every id, every reference to one, and tags left open."""
 
-    VOID = ("meta", "link", "img", "br", "use", "path")
+    VOID = ("meta", "link", "img", "br", "use", "path", "input")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -124,43 +109,33 @@ def test_the_page_fetches_nothing_and_every_reference_in_it_leads_somewhere() ->
     assert outline.references <= set(outline.ids)
 
 
-def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
-    text = render_report(a_page())
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)" in text
-    assert "a &lt; b &amp; c?" in text
-    assert "Because of &lt;b&gt;this" in text
+def test_what_reasons_say_is_shown_as_text_not_run() -> None:
+    assert "Because of &lt;b&gt;this" in render_report(a_page())
 
 
 def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
     text = render_report(a_page())
-    assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
-    assert (
-        '<b class="bad">Gate shut</b>: of 1 benchmark task, 0 within the margin of 0.05, 1 beyond it (general_mini).'
-        in text
-    )
+    assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("[17,")
+    assert '<b class="bad">Gate shut</b>: lost beyond a margin of 0.05 on 400 items.' in text
     assert "−0.125" in text
 
 
 def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
-    bounds = {"kept": (-0.01, 0.02), "grammar": (-0.183, 0.012), "lost": (-0.3, -0.1)}
-    tasks = tuple(
-        BenchmarkTask(task=name, items=9, base=0.7, tuned=0.6, difference=(low + high) / 2, low=low, high=high)
-        for name, (low, high) in bounds.items()
-    )
-    gate = judge_forgetting(BenchmarkArtifact(digest="b", tasks=tasks), 0.05)
-    verdict = a_page().verdict.model_copy(update={"gate": gate, "reasons": (gate_sentence(gate.tasks[1], 0.05, 0.95),)})
+    tasks = (a_task("kept", "facts"), a_task("inconclusive", "grammar"), a_task("lost", "sums"))
+    gate = judge_forgetting(a_benchmark(*tasks, pooled=a_task("inconclusive", "pooled", items=300)), "kept")
+    verdict = a_page().verdict.model_copy(update={"gate": gate, "reasons": gate_sentences(gate, 0.95)})
     text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
     for name, mood, words in (
-        ("kept", "good", "within"),
+        ("facts", "good", "kept"),
         ("grammar", "unsure", "inconclusive"),
-        ("lost", "bad", "beyond"),
+        ("sums", "bad", "lost"),
+        ("pooled", "unsure", "inconclusive"),
     ):
         assert re.search(rf"<td>{name}</td>(?:(?!</tr>).)*<span class=\"{mood}\">{words}</span>", text, re.DOTALL)
         assert re.search(rf"\| {name} \|.*\| {words} \|", markdown)
     assert gate.in_words in text and gate.in_words in markdown
-    assert "the interval crosses the margin" not in text, "the table lists single tasks, the reasons do not"
-    assert "the interval crosses the margin" in markdown
+    assert "may be lost or not" not in text, "the table lists single tasks, the reasons do not"
+    assert "may be lost or not" in markdown
 
 
 def test_page_and_summary_say_what_to_do_what_distorts_and_on_how_many_groups_it_stands() -> None:
@@ -218,30 +193,6 @@ def test_two_processes_write_the_same_bytes() -> None:
             ).stdout
         )
     assert len(made) == 1
-
-
-def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path) -> None:
-    rows = list(range(1, 101))
-    texts = {"prompt": [f"p{row}" for row in rows], "completion": [f"c{row}" for row in rows]}
-    turns = [[], ["before", "then"]] * 50
-    pl.DataFrame({"row_id": rows, "history": turns, **texts}).write_parquet(tmp_path / "held_out.parquet")
-    for arm, first in (("prompt", 1), ("tuned", 51)):
-        kept = rows[first - 1 :]
-        table = {
-            "row_id": kept,
-            "output": [f"{arm}{row}" for row in kept],
-            "score": [0.5] * len(kept),
-            "is_valid": [True] * len(kept),
-        }
-        pl.DataFrame(table).write_parquet(tmp_path / f"{arm}.parquet")
-    found = read_samples(
-        tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"}
-    )
-    assert [sample.row_id for sample in found] == list(range(51, 101, 5))
-    assert found[1].prompt == "before\n\nthen\n\np56"
-    assert found[0] == Sample(
-        51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True))
-    )
 
 
 def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_one_is_explained() -> None:

@@ -121,7 +121,7 @@ def test_an_order_holds_no_path_of_this_machine(small_run: Path, tiny_model: Pat
     rendering = check_rendering(config.task, base, data, config.training.max_length)
     made = {"rendering": rendering, "base": base, "data": data, "benchmark": gather_benchmark(sources.benchmark)}
     settings = {"training": config.training, "task": config.task, "arms": config.arms, "stages": config.stages}
-    order = TrainOrder(run="small", seed=1, benchmark_limit=3, confidence=0.95, **settings, **made)
+    order = TrainOrder(run="small", seed=1, asking=config.benchmark.asking(0.95), **settings, **made)
     text = order.model_dump_json()
     assert data.digest in text
     assert str(tmp_path) not in text

@@ -47,9 +47,18 @@ def test_a_version_says_on_which_benchmark_tasks_forgetting_is_inconclusive(made
     with open_registry("", made.store, "") as registry:
         version = registry.client.get_model_version_by_alias(MODEL, "champion")
         (run,) = registry.client.search_runs([registry.experiment("tiny")])
-    counts = "of 1 benchmark task, 0 within the margin of 0.05, 1 inconclusive (facts)"
+    counts = "inconclusive at a margin of 0.05 on 82 items"
     assert version.description == f"Tuning earns its place. Gate open: {counts}."
-    assert run.data.metrics["benchmark/facts/is_passed"] == 1
+    assert run.data.metrics["benchmark/facts/high"] == pytest.approx(0.012)
+    assert run.data.tags["gate"] == "open"
+
+
+def test_an_adapter_that_the_gate_holds_becomes_a_challenger_though_there_is_no_champion(made: Made) -> None:
+    held = {"gate": a_gate("kept"), "is_held_by_gate": True}
+    assert made.register(a_verdict(0.85).model_copy(update=held)).alias == "challenger"
+    with open_registry("", made.store, "") as registry:
+        version = registry.client.get_model_version_by_alias(MODEL, "challenger")
+    assert version.tags["placed_because"] == "the benchmark cannot tell whether more than 0.05 was lost"
 
 
 @pytest.mark.slow

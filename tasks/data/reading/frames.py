@@ -106,7 +106,7 @@ def read_rows(files: Iterable[SourceFile], how: Reading) -> Iterator[ReadPiece]:
 
 def _records(file: SourceFile, how: Reading) -> Iterator[Record]:
     data = how.data
-    form = Form(data.separator, data.encoding, bool(how.answers), how.ledger.blank)
+    form = Form(file.separator, file.encoding, bool(how.answers), how.ledger.blank)
     records = read_records(Path(file.path), file.suffix, form)
     return _answered(records, file, how.answers[0], form, data.completion or "completion") if how.answers else records
 
@@ -149,7 +149,7 @@ def _read_file(file_number: int, file: SourceFile, how: Reading, before: int) ->
         frame = frame.with_columns(_extra_keys(records_of, usual, convert), _ids(records_of, data.id))
         yield ReadPiece(frame, convert.layout.in_words, file_number)
     if is_empty:
-        raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
+        raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {listed(columns.values())}.")
     if not lost:
         _refuse_missing(path, columns, seen)
 
@@ -169,7 +169,7 @@ def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str], convert
     extra = [
         None
         if isinstance(record, Breach) or record.keys() <= usual
-        else _listed(sorted(name for name in record.keys() - usual if convert.uses(record)[name] == UNREAD)) or None
+        else listed(sorted(name for name in record.keys() - usual if convert.uses(record)[name] == UNREAD)) or None
         for record in records
     ]
     return pl.Series("extra", extra, dtype=pl.String)
@@ -189,7 +189,7 @@ def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Serie
 def _refuse_missing(path: Path, columns: dict[str, str], seen: dict[str, object]) -> None:
     missing = [(role, column) for role, column in columns.items() if column not in seen]
     if missing and seen:
-        lines = [f"{path.name} has no column {column!r} ({role}){_nearest(column, seen)}" for role, column in missing]
+        lines = [f"{path.name} has no column {column!r} ({role}){nearest(column, seen)}" for role, column in missing]
         talks = [name for name, value in seen.items() if is_conversation(value)]
         turns = f" {talks[0]!r} holds turns of a conversation: name it in data.messages." if talks else ""
         asked, answered = one_named(seen, REQUESTS), one_named(seen, ANSWERS)
@@ -200,18 +200,20 @@ def _refuse_missing(path: Path, columns: dict[str, str], seen: dict[str, object]
         text = " It holds request and answer in one text: write them as two columns." if list(seen) == ["text"] else ""
         raise DatasetRefused(
             "\n".join(
-                [*lines, f"  Its columns: {_listed(sorted(seen))}. Name the right one in the config.{turns}{text}"]
+                [*lines, f"  Its columns: {listed(sorted(seen))}. Name the right one in the config.{turns}{text}"]
             )
         )
 
 
-def _nearest(column: str, seen: Iterable[str]) -> str:
+def nearest(column: str, seen: Iterable[str]) -> str:
+    """Return a question that names the most similar of the columns, or the end of a sentence."""
     near = difflib.get_close_matches(column.lower(), [name.lower() for name in seen], n=1, cutoff=0.5)
     meant = next((name for name in sorted(seen) if near and name.lower() == near[0]), None)
     return f"; did you mean {meant!r}?" if meant else "."
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return the first twenty names, and how many there are more."""
     every = list(names)
     return ", ".join(every[:20]) + (f", +{len(every) - 20}" if len(every) > 20 else "")
 

@@ -8,12 +8,12 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import MaxNLocator
 
-from schemas.gate import GateReport
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
 
 TRAINED = ("tuned", "tuned_retrieval")
-LOSSES = {"within": TUNED, "unclear": UNSURE, "beyond": BAD}
+LOSSES = {"kept": TUNED, "inconclusive": UNSURE, "lost": BAD}
 
 
 def arms_chart(verdict: Verdict) -> str:
@@ -38,7 +38,7 @@ def arms_chart(verdict: Verdict) -> str:
 
 def before_after_chart(gate: GateReport) -> str:
     """Return every benchmark task's accuracy before (hollow) and after (filled) tuning."""
-    tasks = list(reversed(gate.tasks))
+    tasks = list(reversed(gate.shown))
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
@@ -72,7 +72,7 @@ def before_after_chart(gate: GateReport) -> str:
 
 def change_chart(gate: GateReport) -> str:
     """Return the change on every benchmark task, with its interval, against the margin."""
-    tasks = list(reversed(gate.tasks))
+    tasks = list(reversed(gate.shown))
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):

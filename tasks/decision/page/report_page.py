@@ -10,15 +10,16 @@ from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page.page_template import TEMPLATE
-from tasks.decision.page.samples import Sample
-from tasks.decision.verdict.wording import GAIN_NAMES, LOSS_NAMES, gate_sentence
+from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
+from tasks.statistics.clusters import FEWEST_GROUPS
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
 STANDINGS = {"good": "met", "unclear": "inconclusive", "short": "missed"}
 KEPT_UP = {"good": "keeps up", "unclear": "inconclusive", "short": "falls behind"}
 GAIN_MOODS = {"worth_it": "good", "unclear": "unsure", "not_worth_it": "bad"}
-LOSS_MOODS = {"within": "good", "unclear": "unsure", "beyond": "bad"}
+LOSS_MOODS = {"kept": "good", "inconclusive": "unsure", "lost": "bad"}
+GATE_MOODS = {"open": "good", "inconclusive": "unsure", "shut": "bad"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ReportPage:
         name: the run's name.
         verdict: the decision with its numbers.
         data: row counts and reasons for refusal.
-        samples: rows with every arm's answer.
+        rows: what the browser of answers shows, as JSON (tasks/decision/page/flips.py); "" for none.
         log: the training log, one mapping per step (`step`, `loss` or `validation_loss`); empty without training.
         training: short facts about the training, such as "qlora" or "rank 16".
         digests: artifact -> digest, in display order.
@@ -38,7 +39,7 @@ class ReportPage:
     name: str
     verdict: Verdict
     data: DataArtifact
-    samples: Sequence[Sample] = ()
+    rows: str = ""
     log: Sequence[Mapping[str, Any]] = ()
     training: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -65,16 +66,21 @@ def render_report(page: ReportPage) -> str:
         "gain_names": GAIN_NAMES,
         "reasons": _reasons(page.verdict),
         "loss_moods": LOSS_MOODS,
-        "loss_names": LOSS_NAMES,
+        "gate_moods": GATE_MOODS,
+        "columns": ", ".join(dict.fromkeys(one.column for one in page.verdict.slices)),
+        "fewest": FEWEST_GROUPS,
+        "rows": own(page.rows),
+        "flips": page.verdict.compared,
     }
     return rendered(TEMPLATE, _FILTERS, page=page, verdict=page.verdict, charts=charts, **words)
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return the verdict's reasons, with one line for all benchmark tasks: the gate's table lists each of them."""
+    """Return the verdict's reasons, with one line for the benchmark: the gate's table lists each of its lines."""
     if verdict.gate is None:
         return list(verdict.reasons)
-    single = {gate_sentence(task, verdict.gate.margin, verdict.confidence) for task in verdict.gate.tasks}
+    lines = len(verdict.gate.shown) + (verdict.gate.neutral is not None)
+    single = set(gate_sentences(verdict.gate, verdict.confidence)[:lines])
     return [*(reason for reason in verdict.reasons if reason not in single), f"{verdict.gate.in_words}."]
 
 
@@ -82,7 +88,8 @@ def _mood(verdict: Verdict) -> str:
     if verdict.is_refused_by_gate or verdict.verdict == "none_good_enough":
         return "bad"
     falls_short = verdict.target is not None and verdict.named.standing != "good"
-    return "unsure" if verdict.verdict == "undecided" or falls_short else "good"
+    is_held = verdict.is_held_by_gate or verdict.held_back
+    return "unsure" if verdict.verdict == "undecided" or falls_short or is_held else "good"
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:
@@ -93,10 +100,7 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     facts += [] if named.gain is None else [(signed(named.gain), f"gain of {named.arm}")]
     facts += [(str(verdict.rows), "held-out rows"), (str(verdict.groups), "groups of them")]
     if verdict.gate:
-        unclear = sum(task.standing == "unclear" for task in verdict.gate.tasks)
-        facts.append(
-            (verdict.gate.state, f"gate, inconclusive on {unclear} of {len(verdict.gate.tasks)}" if unclear else "gate")
-        )
+        facts.append((verdict.gate.state, f"gate, {verdict.gate.pooled.items:,} benchmark items"))
     needed = verdict.doubts[0].groups_needed if verdict.doubts else None
     return [*facts, *([(str(needed), "groups needed to decide")] if needed else [])]
 

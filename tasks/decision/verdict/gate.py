@@ -1,36 +1,59 @@
-"""The gate: an adapter that lost more than the margin on any benchmark task, at confidence, is refused."""
+"""The gate: an adapter that lost more than the margin is refused, and one of which that is not clear is no champion."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from schemas.gate import GateReport, GateTask, MarginStanding
+from schemas.findings.gate import NEUTRAL, GateReport, GateState
 from tasks.statistics.clusters import FEWEST_GROUPS
+from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
+    from schemas.findings.loss import BenchmarkTask
+    from schemas.sections.benchmark import Require
 
 
-def judge_forgetting(benchmark: BenchmarkArtifact, margin: float) -> GateReport:
-    """Return every task's outcome and whether the gate is open.
+def judge_forgetting(benchmark: BenchmarkArtifact, require: Require) -> GateReport:
+    """Return whether the gate is open.
 
-    A task is refused when the upper end of its interval lies below -margin. The interval is two-sided, so a harmless
-    adapter is refused on a task with a probability of at most (1 - confidence) / 2. A task that passes is within the
-    margin only if the lower end does not lie below -margin either; otherwise it is inconclusive.
+    It is shut where a task or the pooled result is lost. With `require: kept` it is open only where the pooled result
+    is kept and no loss as measured, of a task or on neutral text, is beyond its margin: small losses on many items
+    would hide a large one on few of them. Neutral text is a claim of its own, outside the tasks' correction.
     """
-    standings = [
-        against_margin(task.low, task.high, margin) if task.items >= FEWEST_GROUPS else "unclear"
-        for task in benchmark.tasks
-    ]
-    tasks = tuple(
-        GateTask(**task.model_dump(), standing=standing, is_passed=standing != "beyond")
-        for task, standing in zip(benchmark.tasks, standings, strict=True)
+    state, doubtful = _state(benchmark, require)
+    turns_on = doubtful.task if doubtful else NEUTRAL if state == "inconclusive" else None
+    return GateReport(
+        state=state,
+        require=require,
+        margin=benchmark.margin,
+        tasks=benchmark.tasks,
+        pooled=benchmark.pooled,
+        looks=benchmark.looks,
+        all_items=benchmark.all_items,
+        neutral=benchmark.neutral,
+        doubtful=turns_on,
+        items_needed=_items_needed(doubtful, benchmark) if doubtful else None,
     )
-    return GateReport(is_passed=all(task.is_passed for task in tasks), margin=margin, tasks=tasks)
 
 
-def against_margin(low: float, high: float, margin: float) -> MarginStanding:
-    """Return how the interval of a change in accuracy stands against the allowed loss."""
-    if high < -margin:
-        return "beyond"
-    return "within" if low >= -margin else "unclear"
+def _state(benchmark: BenchmarkArtifact, require: Require) -> tuple[GateState, BenchmarkTask | None]:
+    """Return the gate's state and, where it is inconclusive, the task that it turns on; None for neutral text."""
+    neutral = benchmark.neutral
+    if "lost" in (*(one.standing for one in benchmark.shown), neutral and neutral.standing):
+        return "shut", None
+    if require == "not_lost":
+        return "open", None
+    worst = min(benchmark.tasks, key=lambda one: one.difference)
+    if benchmark.pooled.standing != "kept":
+        return "inconclusive", benchmark.pooled
+    if worst.difference < -benchmark.margin:
+        return "inconclusive", worst
+    return ("inconclusive" if neutral and neutral.difference > neutral.margin else "open"), None
+
+
+def _items_needed(one: BenchmarkTask, benchmark: BenchmarkArtifact) -> int | None:
+    confidence = 1.0 - 2.0 * benchmark.level
+    needed = groups_to_tell_apart(one.difference, one.low, one.high, one.clusters, -benchmark.margin, confidence)
+    return None if needed is None else math.ceil(max(needed, FEWEST_GROUPS) * one.items / one.clusters)

@@ -10,10 +10,11 @@ from scipy.special import ndtr, ndtri
 
 from schemas.reports import ArmReport, Doubt, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
-from tasks.decision.verdict.wording import at_confidence, count
+from tasks.decision.verdict.wording import at_confidence, count, what_would_tell
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
+    from schemas.findings.gate import GateReport
     from schemas.sections.decision import DecisionConfig
 
 SMALLEST_REGRET = 0.0005  # less is shown as none
@@ -25,7 +26,7 @@ def recommendation(
     arm: ArmReport,
     tuned: ArmReport | None,
     arms: Sequence[ArmReport],
-    is_refused: bool,
+    stopped: GateReport | None,
     doubts: Sequence[Doubt],
     decision: DecisionConfig,
 ) -> str:
@@ -36,23 +37,34 @@ def recommendation(
         arm: that the verdict is about.
         tuned: the tuned arm that earned its place, if one did.
         arms: all of them.
-        is_refused: the gate refused the adapter.
+        stopped: the gate, where it is not open to the adapter.
         doubts: what is missing for a verdict, the first to settle it first.
         decision: target, worth and confidence.
     """
     trained = [one for one in arms if one.arm in TRAINED]
     if name in ("prompt", "few_shot", "retrieval"):
-        told = _untrained(arm, trained, is_refused, decision)
+        told = _untrained(arm, trained, stopped is not None and stopped.is_shut, decision)
     elif name == "not_worth_tuning":
         told = f"Use {arm.arm} and do not tune: {_most_gained(trained)}, and {decision.worth:g} was asked for."
     elif name == "none_good_enough":
         told = _none(arm, tuned, trained, decision)
     elif name == "undecided":
         told = _meanwhile(arm, doubts, decision)
-    else:
+    elif stopped is None:
         told = f"Put {arm.arm} into service: it gains {arm.gain_low or 0.0:.3f} or more over the best untrained arm."
-    refused = " The adapter gains enough: train again so that it forgets less (fewer epochs, a lower learning rate)."
-    return told + (refused if is_refused else "")
+    else:
+        told = (
+            f"Try {arm.arm} beside what is served, not in its place: it gains {arm.gain_low or 0.0:.3f} or more over "
+            "the best untrained arm."
+        )
+    return told + (_about_forgetting(stopped) if stopped else "")
+
+
+def _about_forgetting(gate: GateReport) -> str:
+    if gate.is_shut:
+        return " The adapter gains enough: train again so that it forgets less (fewer epochs, a lower learning rate)."
+    why = what_would_tell(gate)
+    return f" What it forgot is not clear: {why} (benchmark.tasks adds some; benchmark.require: not_lost does without)."
 
 
 def _untrained(arm: ArmReport, trained: Sequence[ArmReport], is_refused: bool, decision: DecisionConfig) -> str:

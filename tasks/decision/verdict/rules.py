@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from schemas.gate import GateReport, GateTask
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, Standing, Verdict, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
-from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentence, headline
+from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentences, headline
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     from schemas.artifacts import BenchmarkArtifact
+    from schemas.sections.benchmark import Require
     from schemas.sections.decision import DecisionConfig
 
 Question = Literal["target", "rivals", "gain", "contract", "gate"]
@@ -84,7 +85,7 @@ class Found:
 
 
 def judge(
-    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, margin: float | None
+    arms: list[ArmReport], benchmark: BenchmarkArtifact | None, decision: DecisionConfig, require: Require | None
 ) -> Verdict:
     """Return the verdict on arms that are ordered from the simplest to the most complex.
 
@@ -92,23 +93,23 @@ def judge(
         arms: measured and compared, at least one of them untrained.
         benchmark: accuracies before and after tuning; None where nothing was trained.
         decision: target, worth, share of valid answers and confidence.
-        margin: accuracy that may be lost on a benchmark task.
+        require: what the benchmark has to show of a champion.
     """
-    gate = judge_forgetting(benchmark, margin) if benchmark is not None and margin is not None else None
-    is_shut = gate is not None and not gate.is_passed
+    gate = judge_forgetting(benchmark, require) if benchmark is not None and require is not None else None
+    is_shut = gate is not None and gate.is_shut
     found = find(tuple(asked(arm, decision, is_shut) for arm in arms), decision)
     doubts = doubts_in_order(
         [[opinion_on(one.report, question, decision) for question in one.unclear] for one in found.open]
     )
-    is_refused = found.tuned is not None and is_shut
+    is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
+    stopped = _stopped(gate, found.tuned is not None, is_sufficient)
     rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
     regret, better = regret_of(found.arm, rivals, decision)
-    advice = recommendation(found.name, found.arm, found.tuned, arms, is_refused, doubts, decision)
-    is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
+    advice = recommendation(found.name, found.arm, found.tuned, arms, stopped, doubts, decision)
     return Verdict(
         verdict=found.name,
         arm=found.arm.arm,
-        headline=headline(found.name, found.arm, is_refused, decision),
+        headline=headline(found.name, found.arm, stopped, decision),
         recommendation=f"{advice} {regret_sentence(regret, better)}",
         regret=regret,
         reasons=(*_reasons(arms, gate, decision), *dict.fromkeys(doubt.in_words for doubt in doubts)),
@@ -122,10 +123,18 @@ def judge(
         arms=tuple(arms),
         gate=gate,
         is_sufficient=is_sufficient,
-        is_refused_by_gate=is_refused,
+        is_refused_by_gate=stopped is not None and stopped.is_shut,
+        is_held_by_gate=stopped is not None and stopped.is_inconclusive,
         promotes=found.tuned is not None and not is_shut and not is_sufficient,
         tuned_arm=found.tuned.arm if found.tuned else None,
     )
+
+
+def _stopped(gate: GateReport | None, has_earned: bool, is_sufficient: bool) -> GateReport | None:
+    """Return the gate where it keeps an adapter that earned its place from becoming champion."""
+    if gate is None or not has_earned:
+        return None
+    return gate if gate.is_shut or (gate.is_inconclusive and not is_sufficient) else None
 
 
 def asked(arm: ArmReport, decision: DecisionConfig, is_shut: bool) -> Candidate:
@@ -204,5 +213,4 @@ def chosen(arms: Sequence[Candidate]) -> Candidate:
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
     lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
     lines += [arm_sentence(arm, decision) for arm in arms]
-    tasks: tuple[GateTask, ...] = gate.tasks if gate else ()
-    return (*lines, *(gate_sentence(task, gate.margin, decision.confidence) for task in tasks if gate))
+    return (*lines, *(gate_sentences(gate, decision.confidence) if gate else ()))
