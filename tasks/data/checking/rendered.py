@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +34,21 @@ EVERY = 500  # rows between two progress reports
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on a row's tokens: the base's context window, and training.max_length if anything is to be trained."""
+    """Limits on a row's tokens: the base's context window, training.max_length if anything is to be trained, and
+    arms.max_new_tokens with the share of held-out answers that may need more.
+    """
 
     window: int
     max_length: int | None
+    max_new_tokens: int | None = None
+    longer_answers: float = 1.0
 
     def of(self, side: str) -> int:
         """Return a side's limit; held-out rows are never trained on, so only the context window limits them."""
         return min(self.window, self.max_length or self.window) if side == "train" else self.window
 
 
-def check_rows(
-    base: Path, data: Path, instruction: str, max_length: int | None, workdir: WorkDirectory
-) -> RenderingArtifact:
+def check_rows(base: Path, data: Path, instruction: str, limits: Limits, workdir: WorkDirectory) -> RenderingArtifact:
     """Render every train and held-out row, write lengths.parquet, rendering.json, golden.json and sample.json, and
     return the artifact's facts.
 
@@ -57,10 +59,10 @@ def check_rows(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
-    limits = Limits(window_of(base, tokenizer), max_length)
+    limits = replace(limits, window=window_of(base, tokenizer))
     rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
     lengths, problems = _measured(rows, tokenizer, instruction, workdir)
-    problems += _too_long(lengths, limits)
+    problems += _too_long(lengths, limits) + _cut_off(lengths, limits, workdir)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
         step = f"The lengths of all rows in tokens: {workdir.folder / 'lengths.parquet'}."
@@ -137,6 +139,25 @@ def _too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
     lose.
     """
     return list(filter(None, (_too_long_on(side, lengths.filter(pl.col("side") == side), limits) for side in SIDES)))
+
+
+def _cut_off(lengths: pl.DataFrame, limits: Limits, workdir: WorkDirectory) -> list[str]:
+    """Return a message if more held-out answers than allowed need more tokens than any arm may write; say fewer."""
+    held_out, most = lengths.filter(pl.col("side") == "held_out"), limits.max_new_tokens
+    if most is None:
+        return []
+    long = held_out.filter(pl.col("answer_tokens") - 1 > most)  # the stop token need not be written
+    if long.is_empty():
+        return []
+    needed = int(long["answer_tokens"].max()) - 1  # type: ignore[arg-type]
+    told = (
+        f"{long.height} of {held_out.height} held-out answers ({row_numbers(long['row_id'])}) need up to {needed} "
+        f"tokens, and arms.max_new_tokens is {most}, so that no arm can give them"
+    )
+    if long.height <= limits.longer_answers * held_out.height:
+        workdir.reporter.say(f"rendering: {told}")
+        return []
+    return [f"{told}: set arms.max_new_tokens to {needed}, or raise arms.longer_answers ({limits.longer_answers:g})."]
 
 
 def _too_long_on(side: str, lengths: pl.DataFrame, limits: Limits) -> str:
