@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -36,11 +36,8 @@ EDITS: dict[str, Any] = {
     "data.source": "other.jsonl",
     "data.corpus": "documents/*.md",
     "data.checks_file": "checks.yaml",
-    "data.query": None,  # it goes with a database, and the next four with a database or the hub: the last test here
-    "data.password": None,
-    "data.revision": None,
-    "data.split": None,
-    "data.subset": None,
+    # They go with a database or the hub: the last test here.
+    **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "data.checks": {"refusal": "drop"},
     "base.model": "other model",
@@ -48,6 +45,7 @@ EDITS: dict[str, Any] = {
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only, which need the network
     "benchmark.tasks": ["general_mini_grammar"],
+    "benchmark.neutral": "neutral/texts.jsonl",
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
@@ -153,6 +151,10 @@ def fact(name: str, kind: Any) -> Any:
     """Return some value of this kind."""
     if get_origin(kind) in (tuple, dict):
         return get_origin(kind)()
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind(**{inner: fact(inner, field.annotation) for inner, field in kind.model_fields.items()})
     return FACTS.get(name, {int: 1, float: 0.5, bool: False, str: "some"}.get(kind))
 
 
