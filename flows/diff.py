@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.inputs.named_verdicts import find_verdict
-from schemas.diff import VerdictDiff
+from schemas.findings.diff import VerdictDiff
 from schemas.reports import Verdict
 from tasks.reuse.keys import changed_ingredients
 from tasks.reuse.stage import changes_in_words

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.loss import LossStanding, NeutralLoss
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 
 
 class Artifact(BaseModel):
@@ -216,26 +216,6 @@ class ReplayTextsArtifact(Artifact):
     texts: int
 
 
-class BenchmarkTask(BaseModel):
-    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
-    interval.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    task: str
-    items: int
-    clusters: int = Field(description="Groups of items that the interval rests on: topics, or the items themselves.")
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    standing: LossStanding = Field(
-        description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
-        "the benchmark's level, after Holm's correction. Else inconclusive."
-    )
-
-
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
     (BenchmarkTask rows, the pooled one last); neutral.parquet where neutral texts were measured (text, its place from
@@ -281,7 +261,7 @@ class ReportArtifact(Artifact):
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
 
     kind: ClassVar[str] = "advice"
     next_step: str

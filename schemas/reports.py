@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.gate import GateReport
-from schemas.report import Report
+from schemas.findings.gate import GateReport
+from schemas.findings.report import Report
 
 VerdictName = Literal[
     "prompt",

@@ -16,7 +16,7 @@ from rich.console import Console
 from flows.command_line.terminal import plain_table
 from flows.diff import compared
 from schemas.artifacts import ArmArtifact, Artifact, DataReportArtifact, RegisteredVersion, ReportArtifact
-from schemas.diff import ArmMove, VerdictDiff
+from schemas.findings.diff import ArmMove, VerdictDiff
 from schemas.reports import Verdict
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import Plan

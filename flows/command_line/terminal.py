@@ -15,8 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from schemas.artifacts import BenchmarkTask
-from schemas.loss import NeutralLoss
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter

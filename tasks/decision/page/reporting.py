@@ -11,13 +11,12 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    BenchmarkTask,
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     VerdictArtifact,
 )
-from schemas.loss import NeutralLoss
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 from scipy.special import stdtrit
 
-from schemas.diff import ArmMove
+from schemas.findings.diff import ArmMove
 from schemas.reports import ArmReport, Verdict
 from tasks.intervals import Interval, paired_interval
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.gate import NEUTRAL
+from schemas.findings.gate import NEUTRAL
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from schemas.artifacts import BenchmarkTask
-    from schemas.gate import GateReport
-    from schemas.loss import NeutralLoss
+    from schemas.findings.gate import GateReport
+    from schemas.findings.loss import BenchmarkTask, NeutralLoss
     from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
