@@ -21,6 +21,7 @@ from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data
+from tasks.decision.measured_before import looks_at
 from tasks.decision.task import decide
 from tasks.reuse.planning import enter_run
 from tasks.training.task import gather_replay, train_adapter
@@ -44,7 +45,9 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(decision, None, untrained, None, data, slices=slices, subject="untrained")
+    first = decide(
+        decision, None, untrained, None, data, slices=slices, looks=looks_at(data, untrained), subject="untrained"
+    )
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
@@ -57,5 +60,6 @@ def finetune(config: RunConfig) -> ReportArtifact:
     benchmark = benchmark_adapter(
         config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage, slices)
+    looks = looks_at(data, untrained + trained)
+    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage, slices, looks)
     return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion, slices)

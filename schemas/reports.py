@@ -68,6 +68,11 @@ class ArmReport(Report):
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
+    looks: int = Field(
+        1,
+        description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
+        "rows so far, this one included.",
+    )
 
 
 class ChampionReport(Report):
