@@ -18,7 +18,7 @@ from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.base.sources import locate_base
 from tasks.base.task import fetch_base
-from tasks.data.checking.rendered import check_rows
+from tasks.data.checking.rendered import Limits, check_rows
 from tasks.data.locating import locate_data
 from tasks.data.task import check_rendering, validate_data
 from tasks.inference.prompts.golden import verify_golden
@@ -42,6 +42,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
         held_out: list[Row] = SOUND[:3],
         max_length: int | None = 1024,
         base: Path = tiny_model,
+        answers: tuple[int | None, float] = (None, 1.0),
     ) -> RenderingArtifact:
         for side, rows, first in (("train", train, 1), ("held_out", held_out, 1001)):
             columns = {
@@ -52,7 +53,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
             pl.DataFrame(columns).with_columns(
                 group=pl.lit("g"), history=pl.lit([], dtype=pl.List(pl.String))
             ).write_parquet(tmp_path / f"{side}.parquet")
-        return check_rows(base, tmp_path, "Be brief.", max_length, workdir)
+        return check_rows(base, tmp_path, "Be brief.", Limits(0, max_length, *answers), workdir)
 
     return rendered
 
@@ -105,6 +106,17 @@ def test_a_held_out_row_may_be_longer_than_training_allows_but_not_than_the_wind
     assert check(train=SOUND[:3], held_out=long, max_length=150).rows == 4
     with pytest.raises(DatasetRefused, match="1 of 1 held_out rows are too long: the base model's context window"):
         check(held_out=[("word " * 2100, "answer")], max_length=150)
+
+
+def test_held_out_answers_that_no_arm_can_give_are_refused_and_counted(check: Check, tiny_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    needed = [len(render_row(tokenizer, "Be brief.", *row).answer_ids) - 1 for row in SOUND[:3]]
+    assert check(answers=(max(needed), 0.0)).rows == 33
+    with pytest.raises(DatasetRefused) as refusal:
+        check(answers=(max(needed) - 1, 0.3))
+    assert f"1 of 3 held-out answers (row 1003) need up to {max(needed)} tokens" in str(refusal.value)
+    assert f"set arms.max_new_tokens to {max(needed)}, or raise arms.longer_answers (0.3)" in str(refusal.value)
+    assert check(answers=(max(needed) - 1, 0.34)).rows == 33
 
 
 def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
