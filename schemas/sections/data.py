@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from datetime import datetime
 from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -31,7 +32,6 @@ Unreadable = Literal[
     "unread_context",
     "weighted",
     "not_learned",
-    "several_answers",
 ]
 Doubtful = Literal[
     "control_characters",
@@ -244,6 +244,15 @@ class DataConfig(Section):
         except LookupError:
             raise ValueError("is no encoding that Python knows; such as utf-8, utf-16, cp1252, latin-1") from None
         return encoding
+
+    @field_validator("held_out_after", mode="before")
+    @classmethod
+    def held_out_after_is_a_time(cls, moment: object) -> object:
+        """Refuse what is no date or time; YAML makes a date of one without quotes."""
+        try:
+            return None if moment is None else datetime.fromisoformat(str(moment)).isoformat()
+        except ValueError:
+            raise ValueError("held_out_after is no date or time, such as 2026-01-31") from None
 
     @model_validator(mode="after")
     def ignored_columns_are_not_read(self) -> DataConfig:

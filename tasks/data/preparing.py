@@ -12,7 +12,7 @@ import polars as pl
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
-from tasks.data.checking.contract import broken_answers, broken_rows
+from tasks.data.checking.contract import broken_answers, broken_rows, further_answers
 from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
 from tasks.data.checking.languages import other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
@@ -66,6 +66,11 @@ def prepare_data(
     refused = sieve.refused
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
+    held = sieve.rows.filter("is_held_out").select("row_id")
+    _write(
+        pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left"),
+        workdir.out / "also_right.parquet",
+    )
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
@@ -173,6 +178,7 @@ def _sifted_alone(
         rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
         sieve = Sieve(rows, actions, rows.height)
         _sift_rows(sieve, task, data, check, workdir)
+        whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
         whole.read, whole.found = whole.read + sieve.read, whole.found + sieve.found
     whole.rows = pl.concat(left)

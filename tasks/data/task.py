@@ -99,7 +99,8 @@ def check_rendering(
     `max_length` is None if nothing is trained. More than the share `longer_answers` of held-out answers over
     `max_new_tokens` is refused too.
     """
-    from tasks.data.checking.rendered import Limits, check_rows
+    from tasks.data.checking.rendered import check_rows
+    from tasks.data.checking.row_limits import Limits
 
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
     return check_rows(workdir.open(base), workdir.open(data), task.instruction, limits, workdir)

@@ -29,7 +29,7 @@ class Turns:
     """A request and its answer as a record holds them.
 
     `given` is the input part of the request, if its instruction has one; `history` are the requests and answers before
-    it, in turn.
+    it, in turn; `also` are further answers that are right.
     """
 
     prompt: str | None
@@ -37,6 +37,7 @@ class Turns:
     given: str | None = None
     system: str | None = None
     history: tuple[str | None, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,12 @@ class Converter:
             return conversed(turns_in([*asked, *answer], roles, ignored))
         if asked is not None and not isinstance(asked, str):
             raise Unread("not_text", f"{self.parts['prompt']!r} is a {type(asked).__name__}, not text")
-        turns = Turns(asked, self._answer(answered, values))
+        answers = self._answers(answered, values)
+        turns = Turns(asked, answers[0] if answers else None, also=tuple(filter(None, answers[1:])))
         if is_filled(values.get("history")):
             before = turns_in(values["history"], roles, ignored)
-            return conversed([*before, Turn("user", asked), Turn("assistant", turns.completion)])
+            whole = conversed([*before, Turn("user", asked), Turn("assistant", turns.completion)])
+            return replace(whole, also=turns.also)
         return turns
 
     def _given(self, value: Any) -> str | None:
@@ -147,23 +149,23 @@ class Converter:
             turns = replace(turns, prompt=prompt, history=tuple(history), system=None)
         return turns
 
-    def _answer(self, value: Any, values: Mapping[str, Any]) -> str | None:
-        """Return an answer as text: a number is text, or the name of a class or choice."""
+    def _answers(self, value: Any, values: Mapping[str, Any]) -> list[str | None]:
+        """Return the right answers as text, the one to be learned first: a number is text, or the name of a class or
+        choice.
+        """
         value = _chosen(value, parsed(values.get("choices")))
         if self.data.labels and (isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal())):
-            return self._label(value)
+            return [self._label(value)]
         if isinstance(value, bool):
-            return str(value).lower()
+            return [str(value).lower()]
         if isinstance(value, int | float):
-            return None if value != value else f"{value:.17g}" if isinstance(value, float) else str(value)
+            return [] if value != value else [f"{value:.17g}" if isinstance(value, float) else str(value)]
         if value is None or isinstance(value, str):
-            return value
+            return [value]
         answers = _answers(value)
         if answers is None:
             raise Unread("not_text", f"{self.parts['completion']!r} is a {type(value).__name__}, not text")
-        if len(answers) > 1:
-            raise Unread("several_answers", f"{self.parts['completion']!r} holds {len(answers)} different answers")
-        return answers[0] if answers else None
+        return [*answers]
 
     def _label(self, number: Any) -> str:
         place, labels = float(number), self.data.labels or ()

@@ -44,6 +44,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "extra": pl.String,
     "id": pl.UInt64,
     "held": pl.Boolean,
+    "also": pl.List(pl.String),
 }
 
 
@@ -88,7 +89,8 @@ def read_rows(files: Iterable[SourceFile], how: Reading) -> Iterator[ReadPiece]:
     """Yield every row of the files, CHUNK at a time and at least one piece per file.
 
     `reason` and `detail` say why a row cannot be read, `own` which of the team's own checks it fails, `extra` which
-    unusual keys it has; `id` is the fingerprint of data.id, `held` whether it comes after data.held_out_after. Rows are
+    unusual keys it has; `id` is the fingerprint of data.id, `held` whether it comes after data.held_out_after,
+    `also` further right answers. Rows are
     numbered across all files; in a single file the number is the record's own (tasks/data/reading/records.py).
 
     Raises:
@@ -233,14 +235,14 @@ def _frame(chunk: list[Record], file: str, convert: Converter, data: DataConfig,
 def _row(record: dict[str, Any] | Breach, convert: Converter, data: DataConfig) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, None, turns.reason, turns.detail, None, None, None, None
+        return None, None, None, None, None, None, turns.reason, turns.detail, None, None, None, None, None
     named = _group(record.get(data.group)) if data.group and isinstance(record, dict) else None
     held = is_after(record.get(data.time), data.held_out_after) if data.time and isinstance(record, dict) else None
     broken: tuple[str | None, str | None] = (None, None)
     if data.time and held is None:
         broken = ("missing_time", f"{data.time!r} is no date or time, such as 2026-01-31")
     texts = turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system
-    return *texts, *broken, None, None, None, held
+    return *texts, *broken, None, None, None, held, turns.also or None
 
 
 def is_after(value: object, limit: str | None) -> bool | None:

@@ -18,7 +18,8 @@ from schemas.config import BaseConfig
 from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.base.sources import locate_base
 from tasks.base.task import fetch_base
-from tasks.data.checking.rendered import Limits, check_rows
+from tasks.data.checking.rendered import check_rows
+from tasks.data.checking.row_limits import Limits
 from tasks.data.locating import locate_data
 from tasks.data.task import check_rendering, validate_data
 from tasks.inference.prompts.golden import verify_golden

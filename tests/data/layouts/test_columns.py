@@ -184,6 +184,21 @@ def test_classes_have_the_names_that_the_config_gives_them(room: Room) -> None:
     assert set(room.table("train")["completion"]) == {"ham", "spam"}
 
 
+def test_of_several_right_answers_the_first_is_learned_and_all_are_kept_for_scoring(room: Room) -> None:
+    answers = [{"text": [f"on {n}", f"stand {n}", f"on {n}"], "answer_start": [0, 1, 2]} for n in range(60)]
+    room.write([{"question": f"where is {n}?", "context": "", "answers": found} for n, found in enumerate(answers)])
+    assert room.validate().refused_rows == 0
+    held_out, also = room.table("held_out"), room.table("also_right")
+    assert held_out["completion"].to_list() == [f"on {row - 1}" for row in held_out["row_id"]]
+    assert also.rows() == [(row, [f"stand {row - 1}"]) for row in held_out["row_id"]]
+
+
+def test_a_further_answer_that_breaks_the_contract_is_none(room: Room) -> None:
+    room.write([{"question": f"where is {n}?", "answer": [f"on {n}", "x" * 50, f"at {n}"]} for n in range(60)])
+    room.validate({"answer": {"format": "text", "max_characters": 20}})
+    assert set(room.table("also_right")["also"].list.len()) == {1}
+
+
 def test_a_passage_stands_below_the_request_where_the_config_names_it(room: Room) -> None:
     room.write([{**row, "passage": f"page {n}"} for n, row in enumerate(sound_rows(60))])
     with pytest.raises(DatasetRefused, match="unread_context 60"):
