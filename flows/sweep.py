@@ -24,7 +24,7 @@ from schemas.errors import ConfigRefused
 from schemas.sections.section import NOT_IN_KEY
 from schemas.sections.training import TrainingConfig
 from tasks.base.task import fetch_base
-from tasks.data.task import check_rendering, validate_data
+from tasks.data.task import check_rendering, read_slices, validate_data
 from tasks.reuse.planning import enter_run
 from tasks.reuse.prefect_tasks import publish_table
 from tasks.training.task import gather_replay, train_adapter
@@ -126,6 +126,8 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     """Fit each combination for its epochs divided by `share`, and return those with a loss, the lowest first."""
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
+    if config.decision.slices:
+        read_slices(config.decision.slices, data, sources.data.rows)  # refused before a trial is paid for
     base = fetch_base(sources.base)
     trials = []
     for point in points:

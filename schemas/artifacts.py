@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.loss import LossStanding, NeutralLoss
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 
 
 class Artifact(BaseModel):
@@ -51,6 +51,13 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+
+
+class SlicesArtifact(Artifact):
+    """The held-out rows' values in the columns of `decision.slices`: slices.parquet (column, row_id, value as text)."""
+
+    kind: ClassVar[str] = "slices"
+    columns: tuple[str, ...]
 
 
 class LeakageArtifact(Artifact):
@@ -185,7 +192,7 @@ class ScoredChampionArtifact(ArmArtifact):
 
 class ComparisonArtifact(Artifact):
     """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
-    `schemas.reports.ChampionReport`.
+    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
     """
 
     kind: ClassVar[str] = "comparison"
@@ -207,26 +214,6 @@ class ReplayTextsArtifact(Artifact):
 
     kind: ClassVar[str] = "replay_texts"
     texts: int
-
-
-class BenchmarkTask(BaseModel):
-    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
-    interval.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    task: str
-    items: int
-    clusters: int = Field(description="Groups of items that the interval rests on: topics, or the items themselves.")
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    standing: LossStanding = Field(
-        description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
-        "the benchmark's level, after Holm's correction. Else inconclusive."
-    )
 
 
 class BenchmarkArtifact(Artifact):
@@ -262,14 +249,19 @@ class VerdictArtifact(Artifact):
 
 
 class ReportArtifact(Artifact):
-    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md."""
+    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md, and flips.parquet.
+
+    Columns of flips.parquet, one row for each held-out row and pair of arms, lost ones first: before, after (arms),
+    row_id, group, kind (lost, won, changed: same score with another answer, same), before_score, after_score, prompt
+    (with the turns before it), reference, before_output, after_output.
+    """
 
     kind: ClassVar[str] = "report"
     headline: str
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
 
     kind: ClassVar[str] = "advice"
     next_step: str

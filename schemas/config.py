@@ -41,6 +41,7 @@ class RegistryConfig(Section):
 
 StageName = Literal[
     "validate_data",
+    "read_slices",
     "fetch_base",
     "check_rendering",
     "score_arm",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.errors import ConfigRefused
-from schemas.loss import NeutralLoss
+from schemas.findings.loss import NeutralLoss
 from tasks.intervals import differences_of, interval_of
 from tasks.neutral import read_texts
 from tasks.reuse.sources import source_file

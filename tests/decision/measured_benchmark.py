@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
-from schemas.loss import LossStanding, NeutralLoss
+from schemas.artifacts import BenchmarkArtifact
+from schemas.findings.loss import BenchmarkTask, LossStanding, NeutralLoss
 
 MARGIN = 0.05
 CHANGES = {"kept": (0.0, -0.03, 0.03), "inconclusive": (-0.02, -0.1, 0.06), "lost": (-0.2, -0.3, -0.1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.artifacts import BenchmarkArtifact
-from schemas.loss import LossStanding
+from schemas.findings.loss import LossStanding
 from schemas.reports import Verdict
 from schemas.sections.benchmark import Require
 from tasks.decision.verdict.gate import judge_forgetting

@@ -97,7 +97,9 @@ def finished(
 
     def make(folder: Path) -> None:
         write_rows(folder / "rows.jsonl")
-        (folder / "small.yaml").write_text(yaml.safe_dump(small_config(tiny_model)), encoding="utf-8")
+        config = small_config(tiny_model)
+        config["decision"]["slices"] = ["group"]
+        (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         store = with_tables(folder / "store", migrated_database)
         done = tuneworthy("run", folder / "small.yaml", "--json", store=store)
         (folder / "process.json").write_text(json.dumps(vars(done)), encoding="utf-8")

@@ -52,6 +52,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
         2,
         "these examples go before passages, and there are none, as data.corpus is not set",
     ),
+    "slice column that is missing": (override("decision.slices=[gruop]"), 2, "did you mean 'group'? Its columns: "),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
@@ -86,6 +87,14 @@ def test_wrong_input_is_refused_in_words(
     assert "Traceback" not in heard.err
     assert json.loads(heard.out)["exit_code"] == code
     assert not (tmp_path / "store" / "records" / "validate_data").exists()
+
+
+def test_a_slice_column_of_one_value_per_row_is_refused_by_validate(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", str(small), "--set", "decision.slices=[group]"]) == 0
+    assert main(["validate", str(small), "--set", "decision.slices=[prompt]"]) == 2
+    assert "decision.slices: column 'prompt' has another value in every held-out row" in capsys.readouterr().err
 
 
 NO_CONFIGS = [

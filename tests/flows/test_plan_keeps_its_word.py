@@ -137,10 +137,8 @@ def stand_in(stage: Stage[Any]) -> Any:
         }
         (workdir.out / "summary.md").write_text(digest_of(moves), encoding="utf-8")
         (workdir.out / "refused.json").write_text("[]", encoding="utf-8")
-        facts = {
-            name: fact(name, field.annotation) for name, field in stage.returns.model_fields.items() if name != "digest"
-        }
-        return stage.returns.model_validate(facts)
+        fields = {name: of for name, of in stage.returns.model_fields.items() if name != "digest"}
+        return stage.returns.model_validate({name: fact(name, of.annotation) for name, of in fields.items()})
 
     function.__module__ = stage.function.__module__
     function.__annotations__ = stage.function.__annotations__
@@ -154,7 +152,7 @@ def fact(name: str, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         return get_args(kind)[0]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind(**{inner: fact(inner, field.annotation) for inner, field in kind.model_fields.items()})
+        return kind(**{inner: fact(inner, of.annotation) for inner, of in kind.model_fields.items()})
     return FACTS.get(name, {int: 1, float: 0.5, bool: False, str: "some"}.get(kind))
 
 

@@ -40,7 +40,9 @@ def test_a_run_ends_with_a_verdict_on_all_arms_and_a_benchmark(finished: tuple[P
         "general_mini_grammar",
         "general_mini_choices",
     }
+    assert {part["column"] for part in answer["verdict"]["slices"]} == {"group"}
     assert answer["is_all_hits"] is False
+    assert (Path(answer["report"]).parent / "flips.parquet").is_file()
     assert Path(answer["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -11,16 +11,15 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    BenchmarkTask,
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     VerdictArtifact,
 )
-from schemas.loss import NeutralLoss
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
+from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
-from tasks.decision.page.samples import read_samples
 from tasks.decision.verdict.wording import signed_spread
 
 
@@ -39,7 +38,7 @@ class Measurements:
 
 
 def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: Path) -> str:
-    """Write report.html, summary.md and verdict.json into `out` and return the headline.
+    """Write report.html, flips.parquet, summary.md and verdict.json into `out` and return the headline.
 
     Args:
         name: the run's name.
@@ -49,11 +48,16 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
     """
     verdict = _with_champion(found, folders)
     answers = {arm.arm: folders[arm.digest] / "answers.parquet" for arm in found.arms}
+    if found.comparison is not None:
+        answers["champion"] = folders[found.comparison.digest] / "answers.parquet"
+    rows = read_rows(folders[found.data.digest] / "held_out.parquet", answers)
+    flips = flips_of(rows, verdict)
+    flips.write_parquet(out / "flips.parquet", compression="zstd", statistics=False)
     page = ReportPage(
         name=name,
         verdict=verdict,
         data=found.data,
-        samples=read_samples(folders[found.data.digest] / "held_out.parquet", answers),
+        rows=browsed(rows, flips, list(answers)),
         log=_log(folders[found.adapter.digest]) if found.adapter else (),
         training=_training_facts(found.adapter) if found.adapter else (),
         digests=_digests(found),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from schemas.gate import NEUTRAL, GateReport, GateState
+from schemas.findings.gate import NEUTRAL, GateReport, GateState
 from tasks.statistics.clusters import FEWEST_GROUPS
 from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
+    from schemas.artifacts import BenchmarkArtifact
+    from schemas.findings.loss import BenchmarkTask
     from schemas.sections.benchmark import Require
 
 

@@ -34,3 +34,23 @@ class NeutralLoss(BaseModel):
         interval = f"{self.low:+.3f} to {self.high:+.3f}"
         remedy = f" with replay {self.replay:g}" if self.replay else ""
         return f"{self.difference:+.3f} nats a token{remedy} ({interval}; margin {self.margin:g})"
+
+
+class BenchmarkTask(BaseModel):
+    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
+    interval.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task: str
+    items: int
+    clusters: int = Field(description="Groups of items that the interval rests on: topics, or the items themselves.")
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+    standing: LossStanding = Field(
+        description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
+        "the benchmark's level, after Holm's correction. Else inconclusive."
+    )

@@ -6,9 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.artifacts import BenchmarkTask
-from schemas.loss import NeutralLoss
-from schemas.report import Report
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
+from schemas.findings.report import Report
 from schemas.sections.benchmark import Require
 
 NEUTRAL = "neutral text"
