@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
+from schemas.findings.seeds import SeedReport
 
 VerdictName = Literal[
     "prompt",
@@ -67,6 +68,11 @@ class ArmReport(Report):
     answers: str = Field("", description="Digest of the artifact that holds its answers, row by row.")
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
+    )
+    looks: int = Field(
+        1,
+        description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
+        "rows so far, this one included.",
     )
 
 
@@ -195,6 +201,7 @@ class Verdict(Report):
     groups: int
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
+    seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(
         description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows, at "

@@ -37,6 +37,8 @@ def decide(
     data: DataArtifact | None = None,
     leakage: LeakageArtifact | None = None,
     slices: SlicesArtifact | None = None,
+    looks: dict[str, int] | None = None,
+    siblings: tuple[ArmArtifact, ...] = (),
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
@@ -45,11 +47,14 @@ def decide(
 
     Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
     they are without the held-out rows among them. Where `slices` are named, it has every arm's scores on each, and an
-    adapter that loses on one is held back.
+    adapter that loses on one is held back. `looks` says how often these rows were asked before, arm by arm;
+    `siblings` are the first tuned arm of trainings with other seeds.
     """
+    from tasks.decision.measured_before import with_looks
     from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
     from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.rules import judge
+    from tasks.decision.verdict.seeds import with_seeds
     from tasks.decision.verdict.slices import sliced, slices_of
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
@@ -60,6 +65,9 @@ def decide(
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})
     if slices is not None:
         verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
+    verdict = with_looks(verdict, looks or {})
+    if siblings:
+        verdict = with_seeds(verdict, measured, read_scores([(arm, workdir.open(arm)) for arm in siblings]), decision)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
