@@ -50,9 +50,9 @@ def decide(
     adapter that loses on one is held back. `looks` says how often these rows were asked before, arm by arm;
     `siblings` are the first tuned arm of trainings with other seeds.
     """
-    from tasks.decision.measured_before import with_looks
     from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
     from tasks.decision.verdict.leaks import with_leaks
+    from tasks.decision.verdict.looks import with_looks
     from tasks.decision.verdict.rules import judge
     from tasks.decision.verdict.seeds import with_seeds
     from tasks.decision.verdict.slices import sliced, slices_of

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from schemas.artifacts import ArmArtifact, DataArtifact
-from tasks.decision.measured_before import looks_at, luck_of_the_best, with_looks
+from tasks.decision.measured_before import looks_at
+from tasks.decision.verdict.looks import luck_of_the_best, with_looks
 from tasks.reuse.store import ArtifactStore
 from tests.before_registry import a_verdict
 
