@@ -67,10 +67,9 @@ def prepare_data(
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
     held = sieve.rows.filter("is_held_out").select("row_id")
-    _write(
-        pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left"),
-        workdir.out / "also_right.parquet",
-    )
+    also = pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left")
+    if also.height:
+        _write(also, workdir.out / "also_right.parquet")
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)

@@ -25,6 +25,7 @@ from tasks.data.layouts.layouts import Layout, layout_of
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
 
+MANY = 10_000  # sets of columns that are remembered
 IGNORED, UNREAD, LOST = "left out by data.ignore", "not read", "refused: "
 
 
@@ -60,6 +61,8 @@ class Converter:
         """
         names = tuple(record)
         if names not in self._uses:
+            if len(self._uses) > MANY:
+                self._uses.clear()
             self._uses[names] = self._use(names)
         return self._uses[names]
 
@@ -112,21 +115,19 @@ class Converter:
 
     def _turns(self, values: Mapping[str, Any]) -> Turns:
         roles, ignored = self.data.roles, self.data.ignore
+        before = turns_in(values["history"], roles, ignored) if is_filled(values.get("history")) else []
         if self.is_chat:
-            return conversed(turns_in(values["messages"], roles, ignored))
+            return conversed([*before, *turns_in(values["messages"], roles, ignored)])
         asked, answered = values["prompt"], values["completion"]
         if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
             answer = answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}]
-            return conversed(turns_in([*asked, *answer], roles, ignored))
+            return conversed([*before, *turns_in([*asked, *answer], roles, ignored)])
         if asked is not None and not isinstance(asked, str):
             raise Unread("not_text", f"{self.parts['prompt']!r} is a {type(asked).__name__}, not text")
         answers = self._answers(answered, values)
-        turns = Turns(asked, answers[0] if answers else None, also=tuple(filter(None, answers[1:])))
-        if is_filled(values.get("history")):
-            before = turns_in(values["history"], roles, ignored)
-            whole = conversed([*before, Turn("user", asked), Turn("assistant", turns.completion)])
-            return replace(whole, also=turns.also)
-        return turns
+        first = answers[0] if answers else None
+        turns = conversed([*before, Turn("user", asked), Turn("assistant", first)]) if before else Turns(asked, first)
+        return replace(turns, also=tuple(filter(None, answers[1:])))
 
     def _given(self, value: Any) -> str | None:
         """Return the input of a request: a text, or passages one below the other."""
@@ -162,7 +163,7 @@ class Converter:
             return [] if value != value else [f"{value:.17g}" if isinstance(value, float) else str(value)]
         if value is None or isinstance(value, str):
             return [value]
-        answers = _answers(value)
+        answers = _answers(value, "target" in plain(self.parts["completion"]))
         if answers is None:
             raise Unread("not_text", f"{self.parts['completion']!r} is a {type(value).__name__}, not text")
         return [*answers]
@@ -190,12 +191,14 @@ def _chosen(value: Any, choices: object) -> Any:
     return texts[value] if is_place else value
 
 
-def _answers(value: object) -> list[str] | None:
-    """Return the different answers of a list, of SQuAD's {"text": [...]}, or of answer -> 1 or 0; else None."""
+def _answers(value: object, may_be_marked: bool = False) -> list[str] | None:
+    """Return the different answers of a list, of SQuAD's {"text": [...]}, or of answer -> 1 or 0 where that may be;
+    None if it holds none.
+    """
     if isinstance(value, dict):
         if isinstance(value.get("text"), list | str):
             return _answers(value["text"])
-        if value and all(mark in (0, 1) for mark in value.values()):
+        if may_be_marked and value and all(mark in (0, 1) for mark in value.values()):
             return [str(answer) for answer, mark in value.items() if mark]
         return None
     if isinstance(value, str):

@@ -51,15 +51,18 @@ def _under_header(table: Sequence[Any]) -> Rows:
     return (dict(zip(map(str, header), row, strict=False)) for row in rows)
 
 
-def _expanded(value: object) -> Rows:
+def _expanded(value: object) -> list[object]:
+    """Return the rows that an article or a query with variables holds; the value itself if it is neither."""
     if not isinstance(value, dict):
-        yield value
-    elif isinstance(value.get("paragraphs"), list):
-        yield from _questions(value)
-    elif isinstance(value.get("sentences"), list) and isinstance(value.get("sql"), list):
-        yield from _sentences(value)
-    else:
-        yield value
+        return [value]
+    try:
+        if isinstance(value.get("paragraphs"), list):
+            return list(_questions(value)) or [value]
+        if isinstance(value.get("sentences"), list) and isinstance(value.get("sql"), list):
+            return list(_sentences(value)) or [value]
+    except (AttributeError, KeyError, TypeError, IndexError):  # it only has the names
+        pass
+    return [value]
 
 
 def _questions(article: Mapping[str, Any]) -> Rows:
