@@ -39,13 +39,13 @@ EDITS: dict[str, Any] = {
     # They go with a database or the hub: the last test here.
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
-    "data.checks": {"refusal": "drop"},
     "base.model": "other model",
-    "training.targets": ["q_proj"],
+    **{"training.targets": ["q_proj"], "data.checks": {"refusal": "drop"}},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only, which need the network
     "benchmark.tasks": ["general_mini_grammar"],
     "benchmark.neutral": "neutral/texts.jsonl",
+    "decision.slices": ["group"],
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
