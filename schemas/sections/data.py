@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.addresses import BELONG, faults_of
+from schemas.addresses import BELONG, faults_of, kind_of
 from schemas.sections.section import NOT_IN_KEY, Section
 
 Action = Literal["refuse", "drop", "note", "mask"]
@@ -265,6 +265,8 @@ class DataConfig(Section):
             raise ValueError("time and held_out_after go together: the column with the time, and the time to split at")
         if self.held_out_source and self.time:
             raise ValueError("held_out_source and held_out_after both say what is held out; leave one out")
+        if self.completion_source and (self.held_out_source or kind_of(self.source) != "files"):
+            raise ValueError("completion_source goes with one file of rows and no held_out_source; leave one out")
         if self.messages and (self.prompt or self.completion):
             raise ValueError(
                 "messages names a column of conversations, so prompt and completion name none; leave them out"

@@ -123,10 +123,6 @@ def _completions(data: DataConfig, search: Search) -> tuple[SourceFile, ...]:
     if data.completion_source is None:
         return ()
     found = search.one_file("data.completion_source", data.completion_source)
-    if data.held_out_source or kind_of(data.source) != "files":
-        search.problems.append(
-            "data.completion_source goes with one file of rows, and no held_out_source; leave one out."
-        )
     return (found,) if found else ()
 
 

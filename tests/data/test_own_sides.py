@@ -78,6 +78,7 @@ def test_a_time_may_be_seconds_or_have_a_zone(room: Room) -> None:
         ({"held_out_after": "2026-01-01"}, "time and held_out_after go together"),
         ({"held_out_after": "2026-01-01", "time": "t", "held_out_source": "x"}, "both say what is held out"),
         ({"held_out_after": "tomorrow", "time": "t"}, "held_out_after is no date or time"),
+        ({"completion_source": "a.txt", "held_out_source": "b.jsonl"}, "goes with one file of rows"),
         ({"messages": "m", "prompt": "p"}, "prompt and completion name none"),
         ({"source": ["a.jsonl", "b.jsonl"]}, "is one path or one glob for all files"),
         ({"separator": ";;"}, "at most 1 character"),

@@ -4,6 +4,7 @@ history, request and answer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -158,7 +159,12 @@ def _turns(message: object, known: Mapping[str, str], ignored: Collection[str]) 
 
 def read_keys(message: Mapping[str, Any], ignored: Collection[str] = ()) -> tuple[str | None, str | None]:
     """Return the keys of a message that hold its speaker and its text."""
-    keys = {plain(name): name for name in message if name not in ignored}
+    return _read_keys(tuple(message), tuple(ignored))
+
+
+@functools.lru_cache(4096)
+def _read_keys(names: tuple[str, ...], ignored: tuple[str, ...]) -> tuple[str | None, str | None]:
+    keys = {plain(name): name for name in names if name not in ignored}
     role = next((keys[key] for key in ROLE_KEYS if key in keys), None)
     return role, next((keys[key] for key in CONTENT_KEYS if key in keys and keys[key] != role), None)
 
@@ -229,5 +235,5 @@ def conversed(turns: list[Turn]) -> Turns:
             "wrong_roles", f"roles are {shown}; expected are system (or none), then user and assistant in turn"
         )
     texts = [turn.text for turn in spoken]
-    told = "\n\n".join(text for text in system if text) or None
+    told = "\n\n".join(text for text in system if text and text.strip()) or None
     return Turns(texts[-2], texts[-1], None, told, tuple(texts[:-2]))

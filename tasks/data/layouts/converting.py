@@ -36,7 +36,7 @@ class Converter:
         self.layout, self.data = layout, data
         named = {part: getattr(data, part) for part in ("input", "system", "history")}
         self.parts = layout.columns | {part: column for part, column in named.items() if column}
-        self.is_chat = "messages" in self.parts
+        self.is_chat, self.needed = "messages" in self.parts, tuple(layout.columns.values())
         # An alpaca row and a question are incomplete without their input; columns that the config names, and prompts,
         # may hold it already.
         self.takes_context = not self.is_chat and not data.prompt and self.parts["prompt"] != "prompt"
@@ -92,19 +92,22 @@ class Converter:
         return f"{LOST}{LOSS_OF[name]}" if name in LOSS_OF else UNREAD
 
     def _read(self, record: Mapping[str, Any], uses: Mapping[str, str]) -> Turns:
+        values = dict[str, Any]()
         for name, use in uses.items():
-            if use.startswith(LOST) and is_filled(record[name]):
+            value = values[use] = record[name]
+            if use[0] == LOST[0] and use.startswith(LOST) and is_filled(value):
                 raise lost(name, use.removeprefix(LOST))
+            if use == "weight":
+                refuse_weight(weight_of(value))
+            if use == "label" and str(value).lower() == "false":
+                raise Unread("preference", "'label' is false: the answer is not wanted")
         self._refuse_missing(record)
-        values = {use: record[name] for name, use in uses.items()}
-        if values.get("label") is False or str(values.get("label")).lower() == "false":
-            raise Unread("preference", "'label' is false: the answer is not wanted")
-        refuse_weight(min((weight_of(record[name]) for name, use in uses.items() if use == "weight"), default=1))
         turns = self._turns(values)
-        return self._told(turns, text_of(values.get("system")), self._given(values.get("input")))
+        given = self._given(values["input"]) if "input" in values else None
+        return self._told(turns, text_of(values.get("system")), given)
 
     def _refuse_missing(self, record: Mapping[str, Any]) -> None:
-        missing = [column for column in self.layout.columns.values() if column not in record]
+        missing = [column for column in self.needed if column not in record]
         if not missing:
             return
         other = layout_of(record, self.data)
@@ -127,7 +130,7 @@ class Converter:
         answers = self._answers(answered, values)
         first = answers[0] if answers else None
         turns = conversed([*before, Turn("user", asked), Turn("assistant", first)]) if before else Turns(asked, first)
-        return replace(turns, also=tuple(filter(None, answers[1:])))
+        return replace(turns, also=tuple(filter(None, answers[1:]))) if len(answers) > 1 else turns
 
     def _given(self, value: Any) -> str | None:
         """Return the input of a request: a text, or passages one below the other."""
@@ -142,8 +145,9 @@ class Converter:
             # An empty request is not joined with the input, so that it is found to be empty.
             prompt = f"{turns.prompt}\n\n{given}" if (turns.prompt or "").strip() else turns.prompt
             turns = replace(turns, prompt=prompt, given=given)
-        every = [text for text in (system, turns.system) if text and text.strip()]
-        turns = replace(turns, system="\n\n".join(dict.fromkeys(every)) or None)
+        if system and system.strip():
+            every = [system, *filter(None, [turns.system])]
+            turns = replace(turns, system="\n\n".join(dict.fromkeys(every)))
         if turns.system and self.data.system_in_request:
             first, *later = (*turns.history, turns.prompt)
             *history, prompt = (f"{turns.system}\n\n{first or ''}", *later)

@@ -86,9 +86,9 @@ def unwrapped(value: object) -> object:
     """Return a record without what is wrapped around it: a list of turns, a row of the hub's viewer, or a logged call
     of a model with its response.
     """
-    if is_conversation(value):
-        return {"messages": value}
     if not isinstance(value, dict):
+        return {"messages": value} if is_conversation(value) else value
+    if WRAPPED.isdisjoint(value):
         return value
     if isinstance(value.get("row"), dict) and "row_idx" in value:
         return value["row"]
@@ -107,4 +107,5 @@ def unwrapped(value: object) -> object:
     return {**rest, "messages": [*asked["messages"], message]}
 
 
+WRAPPED = {"row_idx", "choices", "response", "output"}  # a wrapped record has one of them
 WRAPS = ("request", "response", "body", "input", "output", "choices", "messages")

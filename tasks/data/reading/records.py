@@ -11,7 +11,7 @@ import codecs
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ Record = tuple[int, dict[str, Any] | Breach]
 
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 READ = (*LINES, ".parquet", ".arrow", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+NESTED = (dict, list)
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -150,8 +151,9 @@ def _key_twice(text: bytes, value: object) -> str:
 
 
 def _keys_in(value: object) -> int:
-    inner: Iterable[object] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (len(value) if isinstance(value, dict) else 0) + sum(map(_keys_in, inner))
+    if isinstance(value, dict):
+        return len(value) + sum(_keys_in(inner) for inner in value.values() if inner.__class__ in NESTED)
+    return sum(map(_keys_in, value)) if isinstance(value, list) else 0
 
 
 def _json_kind(value: object) -> str:
