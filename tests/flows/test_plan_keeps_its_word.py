@@ -36,16 +36,17 @@ EDITS: dict[str, Any] = {
     "data.source": "other.jsonl",
     "data.corpus": "documents/*.md",
     "data.checks_file": "checks.yaml",
-    # They go with a database or the hub: the last test here.
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "base.model": "other model",
-    **{"training.targets": ["q_proj"], "data.checks": {"refusal": "drop"}},
+    "training.targets": ["q_proj"],
+    "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
-    "base.revision": None,  # of hub ids only, which need the network
+    "base.revision": None,  # of hub ids only
     "benchmark.tasks": ["general_mini_grammar"],
     "benchmark.neutral": "neutral/texts.jsonl",
     "decision.slices": ["group"],
+    **{"decision.max_cost": None, "costs": {"currency": "EUR", "machine_hour": 2}},
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
@@ -146,7 +147,6 @@ def stand_in(stage: Stage[Any]) -> Any:
 
 
 def fact(name: str, kind: Any) -> Any:
-    """Return some value of this kind."""
     if get_origin(kind) in (tuple, dict):
         return get_origin(kind)()
     if get_origin(kind) is Literal:
