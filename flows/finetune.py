@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import score_arms
+from flows.arms import score_arms, time_arms
 from flows.champion import look_for_champion
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
@@ -53,8 +53,10 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
+    timings = time_arms(config, base, data, None, config.arms.untrained)
+    looks = looks_at(data, untrained)
     first = decide(
-        decision, None, untrained, None, data, slices=slices, looks=looks_at(data, untrained), subject="untrained"
+        decision, None, untrained, None, data, None, slices, looks, (), config.costs, timings, subject="untrained"
     )
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
@@ -71,5 +73,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     )
     looks = looks_at(data, untrained + trained)
     arms, require = untrained + trained, config.benchmark.require
-    verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings)
+    timings += time_arms(config, base, data, adapter, config.arms.trained)
+    spent = config.costs, timings, adapter
+    verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent)
     return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices)

@@ -157,6 +157,17 @@ class ArmArtifact(Artifact):
     seconds_per_row: float
 
 
+class TimingArtifact(Artifact):
+    """Seconds of one answer of an arm, one request at a time, on the machine that measured them."""
+
+    kind: ClassVar[str] = "timing"
+    arm: str
+    rows: int
+    mean: float
+    p50: float
+    p95: float
+
+
 class ChampionArtifact(Artifact):
     """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt
     instead where that is unavailable.

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.findings.costs import CostReport
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
 from schemas.findings.seeds import SeedReport
@@ -69,6 +70,7 @@ class ArmReport(Report):
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
+    beyond: str = Field("", description="The limit of cost or time that it is beyond, in words: not good enough.")
     looks: int = Field(
         1,
         description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
@@ -201,6 +203,7 @@ class Verdict(Report):
     groups: int
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
+    costs: CostReport | None = Field(None, description="What arms take; None where neither prices nor limits are set.")
     seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(

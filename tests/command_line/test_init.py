@@ -111,7 +111,7 @@ QUESTIONS = {
     ),
     "conversations of speakers that nobody knows": (
         [{"dialog": talk("role", [("captain", a), ("mate", b)])} for a, b in PAIRS],
-        "speaker 'captain' is not known",
+        "role 'captain' is not known",
     ),
 }
 

@@ -28,36 +28,9 @@ from tasks.reuse.planning import planning
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
+from tests.flows.other_values import EDITS
 from tests.tiny_model import write_tiny_model
 
-# Settings whose other value has to exist, or to fit others.
-EDITS: dict[str, Any] = {
-    "task.answer": {"format": "text", "max_characters": 99},
-    "data.source": "other.jsonl",
-    "data.corpus": "documents/*.md",
-    "data.checks_file": "checks.yaml",
-    "data.completion_source": "answers.txt",
-    "data.held_out_source": "other.jsonl",
-    **dict.fromkeys(("data.held_out_after", "data.time")),  # one goes with the other: tests/data/test_own_sides.py
-    "data.separator": ";",
-    "data.encoding": "cp1252",
-    "data.labels": ["red"],
-    "data.ignore": ["note"],
-    "data.roles": {"captain": "user"},
-    # They go with a database or the hub: the last test here.
-    **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
-    "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
-    "base.model": "other model",
-    "training.targets": ["q_proj"],
-    "data.checks": {"refusal": "drop"},
-    "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
-    "base.revision": None,  # of hub ids only, which need the network
-    "benchmark.tasks": ["general_mini_grammar"],
-    "benchmark.neutral": "neutral/texts.jsonl",
-    "decision.slices": ["group"],
-    "stages": {"train_adapter": {"retries": 1}},
-    "folder": None,  # where the files are; each run here has one
-}
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 
@@ -155,7 +128,6 @@ def stand_in(stage: Stage[Any]) -> Any:
 
 
 def fact(name: str, kind: Any) -> Any:
-    """Return some value of this kind."""
     if get_origin(kind) in (tuple, dict):
         return get_origin(kind)()
     if get_origin(kind) is Literal:
@@ -176,7 +148,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
     write_rows(folder / "rows.jsonl")
     write_rows(folder / "other.jsonl", count=70)
-    (folder / "answers.txt").write_text("red\n" * 60)
     (folder / "checks.yaml").write_text("columns: {prompt: {str_length: {min_value: 1}}}")
     (folder / "documents").mkdir()
     (folder / "documents" / "one.md").write_text("A document.")

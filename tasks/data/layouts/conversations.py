@@ -169,19 +169,19 @@ def _read_keys(names: tuple[str, ...], ignored: tuple[str, ...]) -> tuple[str | 
     return role, next((keys[key] for key in CONTENT_KEYS if key in keys and keys[key] != role), None)
 
 
-def _role(speaker: object, known: Mapping[str, str]) -> str:
-    if isinstance(speaker, dict):  # {"author": {"role": "user"}}
-        speaker = next((speaker[name] for name in ("role", "name") if name in speaker), None)
-    name = plain(str(speaker))
+def _role(said: object, known: Mapping[str, str]) -> str:
+    if isinstance(said, dict):  # {"author": {"role": "user"}}
+        said = next((said[name] for name in ("role", "name") if name in said), None)
+    name = plain(str(said))
     role = known.get(name) or ROLE_OF.get(name)
     if role is None:
         raise Unread(
             "wrong_roles",
-            f"speaker {str(speaker)[:40]!r} is not known; known are human, user, gpt, assistant, bot, model, system, "
+            f"role {str(said)[:40]!r} is not known; known are human, user, gpt, assistant, bot, model, system, "
             "developer and their like: name it in data.roles",
         )
     if role == "tool":
-        raise Unread("tools", f"has a turn of {speaker!r}: {LOSS['tools']}")
+        raise Unread("tools", f"has a turn of {said!r}: {LOSS['tools']}")
     return role
 
 

@@ -30,7 +30,7 @@ CONVERSATIONS = words("messages conversations conversation contents dialogue dia
 # A message's keys, by what they hold; the first that is there counts.
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "type", "name")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance", "body", "data")
-SPEAKERS = {
+ROLE_WORDS = {
     "user": "human user customer client prompter question questioner input prompt query instruction usuario",
     "assistant": "gpt assistant model bot chatbot ai chatgpt gpt4 bing bard claude agent answer output completion "
     "response",
@@ -38,7 +38,7 @@ SPEAKERS = {
     "tool": "tool function observation functioncall toolcall toolcalls toolresponse toolresult tooluse ipython "
     "functionresponse tools environment",
 }
-ROLE_OF = {name: role for role, names in SPEAKERS.items() for name in names.split()}
+ROLE_OF = {name: role for role, names in ROLE_WORDS.items() for name in names.split()}
 
 # Reason code -> columns and keys of a message whose meaning is known, and lost where nothing reads them.
 LOST = {

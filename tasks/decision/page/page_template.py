@@ -42,6 +42,9 @@ TEMPLATE = (
 <h2>The arms</h2>
 <div class="pair">
 <figure><figcaption>Score of each arm <small>{{ verdict.rows }} held-out rows in {{ verdict.groups }} groups, the same for every arm{{ " · grey: untrained, blue: tuned" if verdict.arms|selectattr("gain", "ne", none)|list }}</small></figcaption>{{ charts.arms }}</figure>
+{%- if charts.costs %}
+<figure><figcaption>Score and cost <small>upper left is best</small></figcaption>{{ charts.costs }}</figure>
+{%- endif %}
 {%- if charts.loss %}
 <figure><figcaption>Training <small>{{ page.training|join(" · ") }}</small></figcaption>{{ charts.loss }}</figure>
 {%- endif %}

@@ -173,7 +173,7 @@ def test_speakers_and_columns_go_by_the_names_in_the_config(room: Room) -> None:
     )
     with pytest.raises(DatasetRefused, match="wrong_roles 60"):
         room.validate(messages="x")
-    assert "speaker 'captain' is not known" in room.listener.tables["refused-rows"][0]["detail"]
+    assert "role 'captain' is not known" in room.listener.tables["refused-rows"][0]["detail"]
     assert room.validate(messages="x", roles={"captain": "user", "mate": "assistant"}).refused_rows == 0
 
 
