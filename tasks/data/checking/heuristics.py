@@ -38,7 +38,7 @@ REFUSAL = (
 UNFILLED = (
     r"\{\{\s*[A-Za-z_][\w .-]*\}\}|\[(?:[A-Z]+[ _])+(?:NAME|DATE|TIME|NUMBER|ADDRESS|EMAIL|PHONE|TITLE|HERE)\]|"
     r"<(?:INSERT|YOUR|ENTER|ADD)[ _][A-Z _]+>|\[(?:INSERT|YOUR|ENTER|Insert|Your|Enter)[ _][\w _]+\]|"
-    r"^\s*(?:TODO|FIXME|TBD)\b|(?i:lorem ipsum)"
+    r"^\s*(?:TODO|FIXME|TBD)\b|\bTODO: ?(?i:write|fill|add|insert|answer)\b|(?i:lorem ipsum)"
 )
 # How programs write that there is no value; "none" and "n/a" may be answers.
 NULL_ANSWER = r"^\s*(null|NULL|nan|NaN|NAN|undefined|nil|#N/A|<NA>|NaT)\s*$"

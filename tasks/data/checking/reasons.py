@@ -37,7 +37,11 @@ REASONS = {
     "control_characters": Reason("refuse", "Remove the characters; they often come from a faulty export."),
     "answer_too_long": Reason("refuse", "Shorten the answer, or raise task.answer.max_characters."),
     "answer_breaks_pattern": Reason("refuse", "Fix the answer, or task.answer.pattern."),
-    "answer_not_a_label": Reason("refuse", "Spell the label as in task.answer.labels, or add it there."),
+    "answer_not_a_label": Reason(
+        "refuse",
+        "Spell the label as in task.answer.labels, or add it there; where answers are numbers of classes, name the "
+        "classes in data.labels.",
+    ),
     "answer_not_json": Reason("refuse", "Write the answer as one JSON object and nothing else."),
     "answer_breaks_schema": Reason("refuse", "Fix the answer, or the JSON Schema."),
     "answer_does_not_run": Reason(
