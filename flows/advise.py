@@ -39,7 +39,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     decision = config.decision.for_answers(config.task.answer)
     first = decide(decision, None, untrained, None, data, subject="untrained")
     if first.is_sufficient or CURVED not in config.arms.trained:
-        return write_advice(decision, page, untrained, {}, (), None)
+        return write_advice(decision, page, {}, (), None)
     if config.training.where is not None:
         raise ConfigRefused(
             "training.where: a learning curve is trained here; leave it out (--set training.where=null)."
@@ -47,8 +47,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
     curve = {share: learned_from(config, share, part, base, data) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
-    trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, curve["1"][0])
-    return write_advice(decision, page, untrained + trained, shares, tuned, curve["1"][0])
+    return write_advice(decision, page, shares, tuned, curve["1"][0])
 
 
 def learned_from(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
-from tasks.arms.settings import arm_settings
+from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_arm
 
 
@@ -22,11 +22,12 @@ def score_arms(
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
     return tuple(
-        score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
-        for arm in arms
+        score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm) for arm in arms
     )
 
 
-def has_documents(data: DataArtifact) -> bool:
-    """Tell whether the task has a corpus; in a plan the rows may not be there yet."""
-    return isinstance(data, DataArtifact) and data.documents > 0
+def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:
+    """Return what an arm reads of the config for these rows; in a plan the rows may not be there yet."""
+    if not isinstance(data, DataArtifact):
+        return arm_settings(arm, arms, has_documents=False)
+    return arm_settings(arm, arms, data.documents > 0, data.language)

@@ -10,6 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.advice import Recall
+
 LossStanding = Literal["kept", "inconclusive", "lost"]
 
 
@@ -51,6 +53,11 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+    language: str = Field(
+        "en",
+        description="What a search index over the documents, or over the requests where there are none, is built for: "
+        'a language with a stemmer, "characters" or "none" (tasks.inference.prompts.search).',
+    )
 
 
 class LeakageArtifact(Artifact):
@@ -135,7 +142,8 @@ class ArmArtifact(Artifact):
     """One arm measured: answers.parquet with one row per held-out row.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
-        (ended by itself).
+        (ended by itself), shown (passages or rows retrieved), found (rank of the nearest of them, from 1, in which the
+        reference answer stands), in_corpus (whether it stands in the corpus at all); null where that cannot be told.
     """
 
     kind: ClassVar[str] = "arm"
@@ -147,6 +155,7 @@ class ArmArtifact(Artifact):
     prompt_tokens: float
     output_tokens: float
     seconds_per_row: float
+    retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
 
 
 class ChampionArtifact(Artifact):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.advice import Errors, Recall
 from schemas.gate import GateReport
 from schemas.report import Report
 
@@ -59,6 +60,8 @@ class ArmReport(Report):
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
+    retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
+    errors: tuple[Errors, ...] = Field((), description="Kinds of answers that are not wholly right, each in one kind.")
 
 
 class ChampionReport(Report):
@@ -138,6 +141,7 @@ class Verdict(Report):
         "costing `worth`."
     )
     reasons: tuple[str, ...]
+    winnable: str = Field("", description="What tuning and what retrieval could still win, from the wrong answers.")
     caveats: tuple[str, ...] = Field((), description="What may make scores look better than they are: leaks left.")
     without_twins: tuple[ScoreWithoutTwins, ...] = Field(
         (),
@@ -181,6 +185,11 @@ class Verdict(Report):
     def named(self) -> ArmReport:
         """The arm that the verdict is about."""
         return next(one for one in self.arms if one.arm == self.arm)
+
+    @property
+    def retrieval_in_words(self) -> str:
+        """What the retrieval arm found; "" where none was measured."""
+        return next((f"{one.arm}: {one.retrieved.in_words}." for one in self.arms if one.retrieved), "")
 
     @property
     def sample(self) -> str:

@@ -45,13 +45,17 @@ def decide(
     they are without the held-out rows among them.
     """
     from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
+    from tasks.decision.verdict.errors import count_errors, winnable
     from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.rules import judge
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
     measured = read_scores(opened)
-    judged = judge(compare_arms(measured, decision), benchmark, decision, require)
+    errors = {arm.arm: count_errors(folder / "answers.parquet", decision.confidence) for arm, folder in opened}
+    compared = [one.model_copy(update={"errors": errors[one.arm]}) for one in compare_arms(measured, decision)]
+    judged = judge(compared, benchmark, decision, require)
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
+    judged = judged.model_copy(update={"winnable": winnable(judged.arms)})
     verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
@@ -114,7 +118,6 @@ def write_report(
 def write_advice(
     decision: DecisionConfig,
     page: ReportArtifact,
-    arms: tuple[ArmArtifact, ...],
     shares: dict[str, DataArtifact],
     curve: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None,
@@ -127,15 +130,13 @@ def write_advice(
     order.
     """
     from schemas.reports import Verdict
-    from tasks.decision.advising import Learned, advise_on, curved_arm
+    from tasks.decision.advising import Learned, advise_on
 
     verdict = Verdict.model_validate_json((workdir.open(page) / "verdict.json").read_text(encoding="utf-8"))
-    wanted = curved_arm(verdict)
-    answers = next(workdir.open(arm) / "answers.parquet" for arm in arms if arm.arm == wanted)
     learned = [
         Learned(float(share), rows.train_rows, workdir.open(arm) / "answers.parquet")
         for (share, rows), arm in zip(shares.items(), curve, strict=True)
     ]
-    advice = advise_on(verdict, answers, learned, decision, adapter.seconds if adapter else None)
+    advice = advise_on(verdict, learned, decision, adapter.seconds if adapter else None)
     (workdir.out / "advice.json").write_text(advice.model_dump_json(indent=1), encoding="utf-8")
     return AdviceArtifact(next_step=advice.next_step)

@@ -67,7 +67,7 @@ class Winner:
         """Return what the version retrieves from; nothing where the arm that won does not retrieve."""
         if tuned_arm(self.verdict).arm != "tuned_retrieval":
             return Carried()
-        return carried_by(retrieval, self.workdir.open(self.data), self.data.documents > 0)
+        return carried_by(retrieval, self.workdir.open(self.data), self.data)
 
     def served(self, instruction: str, max_new_tokens: int, carried: Carried) -> ServedFacts:
         """Return the facts that the version answers with."""

@@ -94,6 +94,19 @@ TEMPLATE = """<!doctype html>
 </tbody></table></div>
 {%- endif %}
 
+{%- if errors %}
+<h2>Facts or form</h2>
+<p>{{ verdict.winnable }}{% if verdict.retrieval_in_words %} {{ verdict.retrieval_in_words }}{% endif %}</p>
+<div class="wide"><table>
+<thead><tr><th>share of all answers</th>{% for arm in verdict.arms %}<th>{{ arm.arm }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for kind, found in errors.items() %}
+<tr><td>{{ kind }}</td>{% for one in found %}<td>{% if one %}<span title="rows {{ one.rows|join(", ") }}">{{ one.share|percent }}</span><small>{{ one.low|percent }} to {{ one.high|percent }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+<p class="quiet">Each answer that is not wholly right is of one kind, the first that holds from the top. Where an answer stands goes by the reference's own words, for free text only: a short one may stand in a passage by chance.</p>
+{%- endif %}
+
 {%- if page.samples %}
 <h2>Answers side by side</h2>
 <p class="quiet">Evenly spaced rows of the held-out set, not picked by their outcome. The number is the row's number in the source.</p>

@@ -137,6 +137,7 @@ def summary(name: str, verdict: Verdict) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += _champion_lines(verdict)
+    lines += [text for one in (verdict.winnable, verdict.retrieval_in_words) if one for text in ("", one)]
     if verdict.gate:
         lines += ["", f"{verdict.gate.in_words}.", ""]
         lines += [

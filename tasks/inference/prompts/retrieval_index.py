@@ -39,10 +39,10 @@ def read_passages(data: Path, words: int) -> list[Passage]:
     ]
 
 
-def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> PromptContext:
+def retrieved_from(data: Path, top_k: int, passage_words: int | None, language: str = "en") -> PromptContext:
     """Return what a retrieval arm searches: passages of `passage_words` words, or train rows where that is None (a task
-    without documents).
+    without documents). `language` is that of the index, such as "de" (tasks.inference.prompts.search.Search).
     """
     if passage_words is not None:
-        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
-    return PromptContext(examples=tuple(read_train(data)), top_k=top_k)
+        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k, language=language)
+    return PromptContext(examples=tuple(read_train(data)), top_k=top_k, language=language)
