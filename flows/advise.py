@@ -19,7 +19,6 @@ from tasks.reuse.planning import enter_run
 from tasks.training.task import train_adapter
 
 SHARES = (0.25, 0.5, 1.0)
-CURVED = "tuned"
 
 
 @flow(name="advise", flow_run_name="{config.name}", persist_result=False)
@@ -38,24 +37,25 @@ def advise(config: RunConfig) -> AdviceArtifact:
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     decision = config.decision.for_answers(config.task.answer)
     first = decide(decision, None, untrained, None, data, subject="untrained")
-    if first.is_sufficient or CURVED not in config.arms.trained:
+    curved = "tuned_retrieval" if config.learned_context else "tuned"
+    if first.is_sufficient or curved not in config.arms.trained:
         return write_advice(decision, page, {}, (), None)
     if config.training.where is not None:
         raise ConfigRefused(
             "training.where: a learning curve is trained here; leave it out (--set training.where=null)."
         )
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, share, part, base, data) for share, part in shares.items()}
+    curve = {share: learned_from(config, curved, share, part, base, data) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
     return write_advice(decision, page, shares, tuned, curve["1"][0])
 
 
 def learned_from(
-    config: RunConfig, share: str, part: DataArtifact, base: ModelArtifact, data: DataArtifact
+    config: RunConfig, arm: str, share: str, part: DataArtifact, base: ModelArtifact, data: DataArtifact
 ) -> tuple[AdapterArtifact, ArmArtifact]:
-    """Fit on a part of the train rows, and measure the tuned arm on the same held-out rows as ever."""
-    rendering = check_rendering(config.task, base, part, config.training.max_length)
+    """Fit on a part of the train rows, and measure a tuned arm on the same held-out rows as ever."""
+    rendering = check_rendering(config.task, base, part, config.longest, config.learned_context)
     with live_in_mlflow(config.name):
         adapter = train_adapter(config.training, rendering, base, part, config.seed, subject=f"{float(share):.0%}")
-    (arm,) = score_arms(config.task, config.arms, config.seed, (CURVED,), base, data, adapter)
-    return adapter, arm
+    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter)
+    return adapter, measured

@@ -85,7 +85,7 @@ class LeakageArtifact(Artifact):
 
 class RenderingArtifact(Artifact):
     """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids),
-    sample.json (what is supervised).
+    sample.json (what is supervised); with training.context also train.parquet, as training reads it.
 
     Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones,
     stop token included), control_tokens (those in the row's own text, without the template's), request_tokens (those of

@@ -39,7 +39,9 @@ def train_adapter(
         workdir.open(rendering),
         AutoTokenizer.from_pretrained(str(origin.folder), trust_remote_code=False, local_files_only=True),
     )
-    fitted = fit_adapter(training, instruction, origin, workdir.open(data) / "train.parquet", seed, workdir)
+    with_context = workdir.open(rendering) / "train.parquet"
+    rows = with_context if with_context.exists() else workdir.open(data) / "train.parquet"
+    fitted = fit_adapter(training, instruction, origin, rows, seed, workdir)
     copy_golden(workdir.open(rendering), workdir.out)
     return AdapterArtifact(
         method=training.method, base_digest=base.digest, template_digest=base.template_digest, **fitted.model_dump()

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars
 
 from tasks.inference.prompts.passages import Passage, cut
-from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
+from tasks.inference.prompts.prompt_builder import Example, PromptBuilder, PromptContext, Request
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,24 @@ def read_passages(data: Path, words: int) -> list[Passage]:
         for document, text in corpus.select("document", "text").iter_rows()
         for passage in cut(document, text, words)
     ]
+
+
+def with_retrieved(rows: polars.DataFrame, context: PromptContext) -> polars.DataFrame:
+    """Return rows whose prompt or history shows what the arm tuned_retrieval would show for them; of train rows, none
+    of the row's own group, which no held-out row ever sees either.
+    """
+    builder, places = PromptBuilder("", context), dict[str, list[int]]()
+    for place, example in enumerate(context.examples):
+        if isinstance(example, TrainRow):
+            places.setdefault(example.group, []).append(place)
+    asked = []
+    for prompt, history, group in rows.select("prompt", "history", "group").iter_rows():
+        request = Request(prompt, tuple(history))
+        asked.append(builder.asked(request, builder.nearest(request, places.get(group, ()))))
+    return rows.with_columns(
+        prompt=polars.Series([one.prompt for one in asked], dtype=polars.String),
+        history=polars.Series([list(one.history) for one in asked], dtype=polars.List(polars.String)),
+    )
 
 
 def retrieved_from(data: Path, top_k: int, passage_words: int | None, language: str = "en") -> PromptContext:
