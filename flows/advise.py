@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from prefect import flow
 
 from flows.arms import score_arms
@@ -9,14 +11,23 @@ from flows.finetune import finetune
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
-from schemas.artifacts import AdapterArtifact, AdviceArtifact, ArmArtifact, DataArtifact, ModelArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    AdviceArtifact,
+    ArmArtifact,
+    DataArtifact,
+    ModelArtifact,
+    ReplayTextsArtifact,
+    ReportArtifact,
+)
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
 from tasks.base.task import fetch_base
 from tasks.data.task import check_rendering, take_share, validate_data
-from tasks.decision.task import decide, write_advice
+from tasks.decision.task import write_advice
+from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import enter_run
-from tasks.training.task import train_adapter
+from tasks.training.task import gather_replay, train_adapter
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -34,28 +45,42 @@ def advise(config: RunConfig) -> AdviceArtifact:
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
-    untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     decision = config.decision.for_answers(config.task.answer)
-    first = decide(decision, None, untrained, None, data, subject="untrained")
     curved = "tuned_retrieval" if config.learned_context else "tuned"
-    if first.is_sufficient or curved not in config.arms.trained:
+    if curved not in config.arms.trained or not _is_tuned(page, curved):
         return write_advice(decision, page, {}, (), None)
     if config.training.where is not None:
         raise ConfigRefused(
             "training.where: a learning curve is trained here; leave it out (--set training.where=null)."
         )
+    replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, curved, share, part, base, data) for share, part in shares.items()}
+    curve = {share: learned_from(config, curved, share, part, base, data, replay) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
     return write_advice(decision, page, shares, tuned, curve["1"][0])
 
 
+def _is_tuned(page: ReportArtifact, curved: str) -> bool:
+    """Tell whether the run measured this tuned arm; in a plan it may."""
+    if not isinstance(page, ReportArtifact):
+        return True
+    verdict = json.loads((current_store().open(page.digest) / "verdict.json").read_text(encoding="utf-8"))
+    return any(arm["arm"] == curved for arm in verdict["arms"])
+
+
 def learned_from(
-    config: RunConfig, arm: str, share: str, part: DataArtifact, base: ModelArtifact, data: DataArtifact
+    config: RunConfig,
+    arm: str,
+    share: str,
+    part: DataArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ArmArtifact]:
     """Fit on a part of the train rows, and measure a tuned arm on the same held-out rows as ever."""
     rendering = check_rendering(config.task, base, part, config.longest, config.learned_context)
     with live_in_mlflow(config.name):
-        adapter = train_adapter(config.training, rendering, base, part, config.seed, subject=f"{float(share):.0%}")
+        subject = f"{float(share):.0%}"
+        adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)
     (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter)
     return adapter, measured

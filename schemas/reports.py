@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.advice import Errors, Recall
-from schemas.gate import GateReport
-from schemas.report import Report
+from schemas.findings.advice import Errors, Recall
+from schemas.findings.gate import GateReport
+from schemas.findings.report import Report
+from schemas.findings.seeds import SeedReport
 
 VerdictName = Literal[
     "prompt",
@@ -48,6 +49,14 @@ class ArmReport(Report):
     gain_low: float | None = None
     gain_high: float | None = None
     gain_standing: GainStanding | None = Field(None, description="The gain against `worth`.")
+    gain_over: str | None = Field(None, description="The best untrained arm.")
+    won: int | None = Field(None, description="Rows on which it scores more than that arm.")
+    lost: int | None = Field(None, description="Rows on which it scores less.")
+    by_chance: float | None = Field(
+        None,
+        description="How often chance alone would make won and lost rows so uneven: sign flips over groups, exact and "
+        "two-sided; None where there are too many rows to count it out.",
+    )
     rival: str | None = Field(
         None,
         description="The arm that it is hardest to keep up with, of those that it could be used in place of: for an "
@@ -57,11 +66,17 @@ class ArmReport(Report):
     lag: float | None = Field(None, description="This arm minus its rival.")
     lag_low: float | None = None
     lag_high: float | None = None
+    answers: str = Field("", description="Digest of the artifact that holds its answers, row by row.")
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
     retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
     errors: tuple[Errors, ...] = Field((), description="Kinds of answers that are not wholly right, each in one kind.")
+    looks: int = Field(
+        1,
+        description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
+        "rows so far, this one included.",
+    )
 
 
 class ChampionReport(Report):
@@ -92,8 +107,11 @@ class ChampionReport(Report):
     difference: float | None = Field(None, description="Challenger minus champion, paired row by row.")
     difference_low: float | None = None
     difference_high: float | None = None
-    outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(
-        description="The challenger against the champion."
+    won: int | None = Field(None, description="Rows on which the challenger scores more than the champion.")
+    lost: int | None = Field(None, description="Rows on which it scores less.")
+    outcome: Literal["better", "not_worse", "unclear", "worse", "worse_on_a_slice", "no_challenger"] = Field(
+        description="The challenger against the champion; worse_on_a_slice: better or not worse on all rows, but "
+        "worse on those of a slice."
     )
     reasons: tuple[str, ...]
 
@@ -126,9 +144,37 @@ class ScoreWithoutTwins(Report):
     high: float
 
 
+class SliceArm(Report):
+    """One arm's mean score on a slice, with its interval."""
+
+    arm: str
+    score: float
+    low: float
+    high: float
+
+
+class SliceReport(Report):
+    """The held-out rows with one value of a column of `decision.slices`."""
+
+    column: str
+    value: str
+    rows: int
+    groups: int = Field(description="Groups of rows that the intervals rest on; below 8 nothing is claimed.")
+    arms: tuple[SliceArm, ...]
+    gain: float | None = Field(
+        None, description="Tuned arm minus best untrained arm (Verdict.compared); None where nothing was trained."
+    )
+    gain_low: float | None = None
+    gain_high: float | None = None
+    has_lost: bool = Field(
+        False, description="The gain is below 0 at confidence, corrected by Holm over the slices with enough groups."
+    )
+
+
 class Verdict(Report):
     """The answer to "is this worth tuning, and did the tuning earn its place?", with every number behind it."""
 
+    schema_version: Literal[1] = Field(1, description="Grows when fields change their meaning.")
     verdict: VerdictName
     arm: str = Field(
         description="The arm that the verdict and its headline are about: the winner, the untrained arm to use, or the "
@@ -159,6 +205,7 @@ class Verdict(Report):
     groups: int
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
+    seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(
         description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows, at "
@@ -174,6 +221,11 @@ class Verdict(Report):
         "only when the verdict also names it and the gate is open."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
+    held_back: str = Field(
+        "", description="Why the adapter is registered as challenger and never becomes champion; empty: nothing does."
+    )
+    slices: tuple[SliceReport, ...] = ()
+    data: str = Field("", description="Digest of the rows.")
     champion: ChampionReport | None = Field(
         None, description="The registry's champion on the same rows; the verdict does not depend on it."
     )
@@ -190,6 +242,15 @@ class Verdict(Report):
     def retrieval_in_words(self) -> str:
         """What the retrieval arm found; "" where none was measured."""
         return next((f"{one.arm}: {one.retrieved.in_words}." for one in self.arms if one.retrieved), "")
+
+    @property
+    def compared(self) -> tuple[str, str] | None:
+        """The best untrained arm and the tuned arm that earned its place, else the best tuned one; None without one."""
+        tuned = [one for one in self.arms if one.gain_over]
+        after = next((one for one in tuned if one.arm == self.tuned_arm), None) or max(
+            tuned, key=lambda one: one.score, default=None
+        )
+        return (str(after.gain_over), after.arm) if after else None
 
     @property
     def sample(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.advice import Recall
+from schemas.findings.advice import Recall
 from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.words import spaced
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.advice import Recall
+from schemas.findings.advice import Recall
 from tasks.decision.verdict.errors import count_errors, winnable
 from tests.decision.measured_arms import an_arm
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.advice import ErrorKind, Errors
+from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import ArmReport
 from tasks.intervals import mean_interval
 

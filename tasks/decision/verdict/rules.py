@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from schemas.gate import GateReport
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, Standing, Verdict, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
