@@ -30,10 +30,10 @@ class RetrievalConfig(Section):
         None,
         ge=0,
         le=64,
-        description="Training examples shown before the passages of data.corpus: when left out, the same ones as "
-        "few_shot shows; 0 shows passages only. The arm tuned_retrieval never shows any: it was trained on rows "
-        "without examples, so they would cost tokens and make its prompts less like those rows. Without a corpus the "
-        "retrieved examples are the ones shown.",
+        description="Training examples shown before the passages of data.corpus, each below its own passages: when "
+        "left out, the first 4 of those that few_shot shows; 0 shows passages only. The arm tuned_retrieval never "
+        "shows any: it was trained on rows without examples, so they would cost tokens and make its prompts less like "
+        "those rows. Without a corpus the retrieved examples are the ones shown.",
     )
     language: Literal["auto"] | IndexLanguage = Field(
         "auto",

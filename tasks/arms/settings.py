@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from schemas.sections.arms import ArmsConfig
 
+SHOTS = 4  # beside passages: each has as many passages as the request
 ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
@@ -57,4 +58,4 @@ def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool, language: str 
 
 
 def _shots_beside_passages(arms: ArmsConfig) -> int:
-    return arms.few_shot.shots if arms.retrieval.shots is None else arms.retrieval.shots
+    return min(arms.few_shot.shots, SHOTS) if arms.retrieval.shots is None else arms.retrieval.shots
