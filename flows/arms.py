@@ -8,7 +8,7 @@ from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelA
 from schemas.config import RunConfig
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
-from tasks.arms.settings import arm_settings
+from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_arm, time_arm
 
 
@@ -23,8 +23,7 @@ def score_arms(
 ) -> tuple[ArmArtifact, ...]:
     """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
     return tuple(
-        score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
-        for arm in arms
+        score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm) for arm in arms
     )
 
 
@@ -36,7 +35,7 @@ def time_arms(
         return ()
     return tuple(
         time_arm(
-            arm_settings(arm, config.arms, has_documents(data)),
+            settings_of(arm, config.arms, data),
             config.task,
             base,
             data,
@@ -48,6 +47,8 @@ def time_arms(
     )
 
 
-def has_documents(data: DataArtifact) -> bool:
-    """Tell whether the task has a corpus; in a plan the rows may not be there yet."""
-    return isinstance(data, DataArtifact) and data.documents > 0
+def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:
+    """Return what an arm reads of the config for these rows; in a plan the rows may not be there yet."""
+    if not isinstance(data, DataArtifact):
+        return arm_settings(arm, arms, has_documents=False)
+    return arm_settings(arm, arms, data.documents > 0, data.language)

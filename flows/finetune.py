@@ -44,7 +44,8 @@ def finetune(config: RunConfig) -> ReportArtifact:
         config.task,
         base,
         data,
-        config.training.max_length if config.arms.trained else None,
+        config.longest,
+        config.learned_context,
         config.arms.max_new_tokens,
         config.arms.longer_answers,
     )

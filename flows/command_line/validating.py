@@ -62,17 +62,16 @@ def validate(arguments: argparse.Namespace) -> int:
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
     """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
-    return (
-        check_rendering(
-            config.task,
-            base,
-            data,
-            config.training.max_length if config.arms.trained else None,
-            config.arms.max_new_tokens,
-            config.arms.longer_answers,
-        )
-        if base
-        else None
+    if base is None:
+        return None
+    return check_rendering(
+        config.task,
+        base,
+        data,
+        config.longest,
+        config.learned_context,
+        config.arms.max_new_tokens,
+        config.arms.longer_answers,
     )
 
 

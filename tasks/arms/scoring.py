@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import polars
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, ModelArtifact
+from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
+from schemas.champion import ChampionArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.scoring import Scorer
+from tasks.arms.evidence import evidence_of, recall_of
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import ArmSettings
 from tasks.inference.batching import common_prefix
@@ -86,10 +88,11 @@ def measure_arm(
     if arm.top_k and (problem := why_too_large(context)):
         reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
     builder = PromptBuilder(task.instruction, context)
-    messages = [
-        builder.build(Request(prompt, tuple(history)))
-        for prompt, history in rows.select("prompt", "history").iter_rows()
-    ]
+    requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
+    found = [builder.nearest(request) for request in requests]
+    corpus = data / "corpus.parquet" if task.answer.format == "text" else None
+    evidence = evidence_of(rows["completion"].to_list(), found, context, corpus if corpus and corpus.exists() else None)
+    messages = [builder.show(request, places) for request, places in zip(requests, found, strict=True)]
     loaded = load_model(base, adapter=adapter)
     if adapter is not None:
         verify_golden(adapter.artifact, loaded.tokenizer)
@@ -102,7 +105,7 @@ def measure_arm(
     started = time.monotonic()
     answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
     seconds = (time.monotonic() - started) / rows.height
-    table = scored(rows, prompts, answers, Scorer.for_task(task, data))
+    table = scored(rows, prompts, answers, Scorer.for_task(task, data), evidence)
     table.write_parquet(out / "answers.parquet")
     return arm_artifact(arm, table, seconds)
 
@@ -158,7 +161,11 @@ def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int],
 
 
 def scored(
-    rows: polars.DataFrame, prompts: list[list[int]], answers: list[Generated], scorer: Scorer
+    rows: polars.DataFrame,
+    prompts: list[list[int]],
+    answers: list[Generated],
+    scorer: Scorer,
+    evidence: polars.DataFrame,
 ) -> polars.DataFrame:
     """Return answers.parquet's table: one line per held-out row."""
     golds = [(gold, *(also or ())) for gold, also in rows.select("completion", "also").iter_rows()]
@@ -175,6 +182,7 @@ def scored(
         polars.Series("prompt_tokens", [len(prompt) for prompt in prompts], dtype=polars.Int64),
         polars.Series("output_tokens", [len(answer.ids) for answer in answers], dtype=polars.Int64),
         polars.Series("is_stopped", [answer.is_stopped for answer in answers], dtype=polars.Boolean),
+        *evidence.get_columns(),
     ).sort("row_id")
 
 
@@ -192,6 +200,7 @@ def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: flo
         prompt_tokens=means["prompt_tokens"],
         output_tokens=means["output_tokens"],
         seconds_per_row=seconds_per_row,
+        retrieved=recall_of(table, arm.top_k),
     )
 
 

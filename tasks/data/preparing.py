@@ -14,7 +14,7 @@ from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers
 from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
-from tasks.data.checking.languages import other_languages, with_languages
+from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
@@ -63,7 +63,7 @@ def prepare_data(
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
-    refused = sieve.refused
+    refused, train = sieve.refused, workdir.out / "train.parquet"
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
     held = sieve.rows.filter("is_held_out").select("row_id")
@@ -82,6 +82,7 @@ def prepare_data(
         refused_rows=refused.height,
         reasons=tally(refused),
         documents=0 if corpus is None else corpus.height,
+        language=index_language(corpus["text"] if corpus is not None else pl.read_parquet(train)["prompt"]),
     )
 
 

@@ -8,11 +8,11 @@ from schemas.artifacts import (
     DataArtifact,
     DataReportArtifact,
     LeakageArtifact,
-    LearnedRowsArtifact,
     ModelArtifact,
     RenderingArtifact,
     SlicesArtifact,
 )
+from schemas.champion import LearnedRowsArtifact
 from schemas.errors import DatasetRefused
 from schemas.sources import BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.champion import SplitRule
+    from schemas.sections.arms import RetrievalConfig
     from schemas.sections.data import DataConfig
     from schemas.sections.task import TaskConfig
     from tasks.data.checking.fixing import FixedCopy
@@ -84,26 +85,33 @@ def check_leakage(
     return find_leaks(workdir.open(data), benchmark, cached, workdir.out, workdir.reporter)
 
 
-@stage(libraries=("transformers", "tokenizers", "jinja2", "polars"))
+@stage(libraries=("transformers", "tokenizers", "jinja2", "polars", "bm25s", "PyStemmer"))
 def check_rendering(
     task: TaskConfig,
     base: ModelArtifact,
     data: DataArtifact,
     max_length: int | None,
+    retrieval: RetrievalConfig | None = None,
     max_new_tokens: int | None = None,
     longer_answers: float = 1.0,
     *,
     workdir: WorkDirectory,
 ) -> RenderingArtifact:
-    """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned;
-    `max_length` is None if nothing is trained. More than the share `longer_answers` of held-out answers over
-    `max_new_tokens` is refused too.
+    """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned.
+
+    `max_length` is None if nothing is trained; with `retrieval` (training.context) rows show what is retrieved for
+    them. More than the share `longer_answers` of held-out answers over `max_new_tokens` is refused too.
     """
     from tasks.data.checking.rendered import check_rows
     from tasks.data.checking.row_limits import Limits
+    from tasks.inference.prompts.retrieval_index import retrieved_from
 
+    folder, context = workdir.open(data), None
+    if retrieval is not None:
+        words = retrieval.passage_words if data.documents else None
+        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
-    return check_rows(workdir.open(base), workdir.open(data), task.instruction, limits, workdir)
+    return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
 
 @stage(libraries=("polars", "numpy", "rensa"))

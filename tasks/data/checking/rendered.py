@@ -18,7 +18,9 @@ from tasks.data.checking.refusing import row_numbers
 from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.rendering import render_prompt, render_row, row_messages, template_facts
+from tasks.inference.prompts.retrieval_index import with_retrieved
 
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
@@ -31,9 +33,16 @@ SAMPLE_ROWS = 10
 EVERY = 500  # rows between two progress reports
 
 
-def check_rows(base: Path, data: Path, instruction: str, limits: Limits, workdir: WorkDirectory) -> RenderingArtifact:
-    """Render every train and held-out row, write lengths.parquet, rendering.json, golden.json and sample.json, and
-    return the artifact's facts.
+def check_rows(
+    base: Path,
+    data: Path,
+    instruction: str,
+    limits: Limits,
+    workdir: WorkDirectory,
+    context: PromptContext | None = None,
+) -> RenderingArtifact:
+    """Render every train and held-out row, below what is retrieved for it where there is a `context`, write the
+    RenderingArtifact's files, and return its facts.
 
     Raises:
         DatasetRefused: rows cannot be rendered as they are, or are too long; the message names them all.
@@ -44,6 +53,9 @@ def check_rows(base: Path, data: Path, instruction: str, limits: Limits, workdir
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
     limits = replace(limits, window=window_of(base, tokenizer))
     rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
+    if context is not None:
+        rows = with_retrieved(rows, context)
+        rows.filter(pl.col("side") == "train").drop("side").write_parquet(workdir.out / "train.parquet")
     lengths, problems = _measured(rows, tokenizer, instruction, workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:

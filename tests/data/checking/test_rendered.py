@@ -23,6 +23,8 @@ from tasks.data.checking.row_limits import Limits
 from tasks.data.locating import locate_data
 from tasks.data.task import check_rendering, validate_data
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.passages import Passage
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.rendering import render_row
 from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore
@@ -43,7 +45,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
         held_out: list[Row] = SOUND[:3],
         max_length: int | None = 1024,
         base: Path = tiny_model,
-        answers: tuple[int | None, float] = (None, 1.0),
+        context: PromptContext | None = None,
     ) -> RenderingArtifact:
         for side, rows, first in (("train", train, 1), ("held_out", held_out, 1001)):
             columns = {
@@ -54,7 +56,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
             pl.DataFrame(columns).with_columns(
                 group=pl.lit("g"), history=pl.lit([], dtype=pl.List(pl.String))
             ).write_parquet(tmp_path / f"{side}.parquet")
-        return check_rows(base, tmp_path, "Be brief.", Limits(0, max_length, *answers), workdir)
+        return check_rows(base, tmp_path, "Be brief.", Limits(0, max_length), workdir, context)
 
     return rendered
 
@@ -107,17 +109,6 @@ def test_a_held_out_row_may_be_longer_than_training_allows_but_not_than_the_wind
     assert check(train=SOUND[:3], held_out=long, max_length=150).rows == 4
     with pytest.raises(DatasetRefused, match="1 of 1 held_out rows are too long: the base model's context window"):
         check(held_out=[("word " * 2100, "answer")], max_length=150)
-
-
-def test_held_out_answers_that_no_arm_can_give_are_refused_and_counted(check: Check, tiny_model: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    needed = [len(render_row(tokenizer, "Be brief.", *row).answer_ids) - 1 for row in SOUND[:3]]
-    assert check(answers=(max(needed), 0.0)).rows == 33
-    with pytest.raises(DatasetRefused) as refusal:
-        check(answers=(max(needed) - 1, 0.3))
-    assert f"1 of 3 held-out answers (row 1003) need up to {max(needed)} tokens" in str(refusal.value)
-    assert f"set arms.max_new_tokens to {max(needed)}, or raise arms.longer_answers (0.3)" in str(refusal.value)
-    assert check(answers=(max(needed) - 1, 0.34)).rows == 33
 
 
 def test_problems_of_several_kinds_are_told_at_once(check: Check) -> None:
@@ -206,6 +197,20 @@ def test_another_template_is_seen_by_the_golden_rows_with_both_texts(
     assert "20 of 20 golden rows" in str(fault.value)
     assert old in sealed
     assert shows in now
+
+
+def test_rows_with_a_context_are_measured_sealed_and_handed_to_training_below_their_passages(
+    check: Check, tiny_model: Path, workdir: WorkDirectory
+) -> None:
+    alone = check().longest_tokens
+    passages = (Passage("a", "Texas borders four states. " * 8), Passage("b", "Elsewhere " * 20))
+    shown = check(context=PromptContext(passages=passages, top_k=1))
+    assert shown.longest_tokens > alone + 20
+    learned = pl.read_parquet(workdir.out / "train.parquet")
+    assert learned.height == 30 and learned["prompt"].str.contains("Texas borders four states").all()
+    golden = json.loads((workdir.out / "golden.json").read_text())["rows"]
+    assert all("Texas borders four states" in row["prompt"] for row in golden)
+    verify_golden(workdir.out, AutoTokenizer.from_pretrained(tiny_model))
 
 
 def test_the_sample_shows_what_is_learned_and_what_is_only_read(check: Check, workdir: WorkDirectory) -> None:
