@@ -52,6 +52,8 @@ def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
     and how the rows were split.
     """
     settings = {f"arm.{arm}": settings_of(arm, config.arms, data).model_dump_json() for arm in config.arms.trained}
+    if config.data.has_own_sides:  # the rows said their side, and no rule can tell it again
+        return settings
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
     return settings | {"split": split.model_dump_json()}
 

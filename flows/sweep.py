@@ -127,7 +127,7 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     if config.decision.slices:
-        read_slices(config.decision.slices, data, sources.data.rows)  # refused before a trial is paid for
+        read_slices(config.decision.slices, data, sources.data.every_row)  # refused before a trial is paid for
     base = fetch_base(sources.base)
     trials = []
     for point in points:

@@ -14,12 +14,19 @@ import pandera.polars as pa
 import polars as pl
 from pandera.polars import PolarsData
 
-# Everything below space but tab, line feed and carriage return; delete; the C1 block; the two byte-order marks.
-CONTROL_CHARACTERS = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x9F\\x{FEFF}\\x{FFFE}]"
+# Everything below space but tab, line feed and carriage return; delete; the C1 block; byte-order marks; the space of no
+# width and its like, overrides and isolates of the writing direction, tag characters. Joiners stay, as emoji and
+# some scripts are written with them, and so do the marks of direction that right-to-left texts need.
+CONTROL_CHARACTERS = (
+    "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x9F\\x{FEFF}\\x{FFFE}\\x{200B}\\x{2060}-\\x{2064}\\x{202A}-\\x{202E}"
+    "\\x{2066}-\\x{2069}\\x{E0000}-\\x{E007F}]"
+)
+# A character that is seen: neither white space nor of no width.
+VISIBLE = "[^\\s\\p{Cf}\\x{034F}\\x{115F}\\x{1160}\\x{3164}\\x{FE00}-\\x{FE0F}]"
 
 
 def _has_text(data: PolarsData) -> pl.LazyFrame:
-    return data.lazyframe.select(pl.col(data.key).str.contains(r"\S").fill_null(False))
+    return data.lazyframe.select(pl.col(data.key).str.contains(VISIBLE).fill_null(False))
 
 
 def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
@@ -49,7 +56,7 @@ class ReadRows(pa.DataFrameModel):
     def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
         """Every earlier turn has at least one visible character."""
         return data.lazyframe.select(
-            pl.col(data.key).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all()
+            pl.col(data.key).list.eval(pl.element().str.contains(VISIBLE).fill_null(False)).list.all()
         )
 
     @pa.check("group", name="missing_group")

@@ -12,18 +12,28 @@ class SourceFile(BaseModel):
     path: str
     digest: str
     suffix: str
+    separator: str | None = Field(None, description="Between the fields of a CSV file; None: told from its lines.")
+    encoding: str | None = Field(None, description="Of a text file; None: UTF-8.")
 
 
 class Sources(BaseModel):
-    """The files that a run reads: rows, documents, the file of its answer contract (JSON Schema or database), and the
+    """The files that a run reads: rows, rows that are held out, answers in a file
+    of their own, documents, the file of its answer contract (JSON Schema or database), and the
     team's own checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rows: tuple[SourceFile, ...]
+    held_out: tuple[SourceFile, ...] = ()
+    completions: tuple[SourceFile, ...] = ()
     corpus: tuple[SourceFile, ...] = ()
     answer: SourceFile | None = None
     checks: SourceFile | None = None
+
+    @property
+    def every_row(self) -> tuple[SourceFile, ...]:
+        """The files of all rows, in the order in which they are read and numbered."""
+        return (*self.rows, *self.held_out)
 
 
 class BaseSource(BaseModel):

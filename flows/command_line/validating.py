@@ -16,17 +16,9 @@ from flows.inputs.sources import RunSources, locate
 from flows.reporting import report_data
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
-from schemas.errors import DatasetRefused
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import (
-    check_leakage,
-    check_rendering,
-    read_slices,
-    validate_data,
-    write_fixed_copy,
-    write_refused_report,
-)
+from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data, write_fixed_copy
 from tasks.decision.foresight import Foresight, foresee
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import current_run
@@ -45,12 +37,10 @@ def validate(arguments: argparse.Namespace) -> int:
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
         if config.decision.slices:
-            read_slices(config.decision.slices, data, sources.data.rows)
+            read_slices(config.decision.slices, data, sources.data.every_row)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)
-    except DatasetRefused as refusal:
-        raise _with_page(refusal, config, sources) from refusal
     finally:
         current_reporter.reset(token)
     gain = foreseen(config, data)
@@ -60,6 +50,7 @@ def validate(arguments: argparse.Namespace) -> int:
             "leakage": leakage.model_dump(mode="json"),
             "rendering": rendering and rendering.model_dump(mode="json"),
             "foresight": gain and gain.as_json(),
+            "columns": json.loads((_opened(data) / "report.json").read_text(encoding="utf-8"))["columns"],
             "report": str(_opened(page) / "report.html"),
         }
         print(json.dumps(answer if mended is None else {**answer, "mended": asdict(mended)}))
@@ -68,19 +59,20 @@ def validate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) -> DatasetRefused:
-    """Return a refusal that also names a page with its rows, where it concerns rows that were read."""
-    call = validate_data.call(config.task, config.data, config.seed, sources.data)
-    page = write_refused_report(
-        config.name, call.store.root / "work" / call.workdir_name, str(refusal).partition(". ")[0]
-    )
-    return refusal if page is None else DatasetRefused(f"{refusal}\n  Examples of each reason: {page}")
-
-
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
     """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
-    return check_rendering(config.task, base, data, config.longest, config.learned_context) if base else None
+    if base is None:
+        return None
+    return check_rendering(
+        config.task,
+        base,
+        data,
+        config.longest,
+        config.learned_context,
+        config.arms.max_new_tokens,
+        config.arms.longer_answers,
+    )
 
 
 def foreseen(config: RunConfig, data: object) -> Foresight | None:

@@ -109,7 +109,12 @@ def _problem(fault: Any) -> tuple[str, str]:
     return name, f"{message[:1].lower()}{message[1:]}{shown if 'Value error' not in fault['msg'] else ''}"
 
 
+MEANT = {"data.test": "data.held_out_source", "data.path": "data.source", "data.files": "data.source"}
+
+
 def _suggestion(location: list[str]) -> str:
+    if meant := MEANT.get(".".join(location)):
+        return f"; did you mean {meant}?"
     known = _known_settings(RunConfig)
     near = difflib.get_close_matches(".".join(location), known, n=1, cutoff=0.6)
     by_last_name = [name for name in known if name.split(".")[-1] == location[-1]]

@@ -62,4 +62,11 @@ class ArmsConfig(Section):
     max_new_tokens: int = Field(
         128, ge=1, le=8192, description="Tokens after which an answer is cut off; such answers are counted."
     )
+    longer_answers: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of the held-out answers that may need more than max_new_tokens, so that no arm gives them; "
+        "above it the rows are refused.",
+    )
     limit: int | None = Field(None, ge=1, description="Measure on the first N held-out rows only (for trying out).")

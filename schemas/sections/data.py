@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+from datetime import datetime
 from typing import Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from schemas.addresses import BELONG, faults_of
+from schemas.addresses import BELONG, faults_of, kind_of
 from schemas.sections.section import NOT_IN_KEY, Section
 
 Action = Literal["refuse", "drop", "note", "mask"]
@@ -20,8 +22,16 @@ Unreadable = Literal[
     "wrong_roles",
     "empty_turn",
     "missing_group",
+    "missing_time",
     "empty_prompt",
     "empty_answer",
+    "tools",
+    "preference",
+    "reasoning_content",
+    "media",
+    "unread_context",
+    "weighted",
+    "not_learned",
 ]
 Doubtful = Literal[
     "control_characters",
@@ -50,6 +60,11 @@ Doubtful = Literal[
     "duplicate_id",
     "other_language",
     "own_check",
+    "reasoning_trace",
+    "unfilled_placeholder",
+    "null_answer",
+    "constant_answer",
+    "unlearnable_label",
 ]
 
 
@@ -92,13 +107,52 @@ class DataConfig(Section):
         description="Configuration of the dataset on the hub, where it has several.",
         json_schema_extra=NOT_IN_KEY,
     )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Between the fields of CSV files; told from their lines when left out.",
+    )
+    encoding: str | None = Field(
+        None, min_length=1, description="Of text files, such as cp1252 or utf-16; UTF-8 when left out."
+    )
     layout: Literal["detected", "prompt_completion", "messages", "alpaca", "sharegpt"] = Field(
         "detected",
-        description="How a row holds its request and answer; detected from the first rows of each file when left out.",
+        description="How a row holds its request and answer (docs/rows.md); detected from the first rows of each file "
+        "when left out.",
     )
-    prompt: str = Field("prompt", min_length=1, description="Column that holds the request (layout prompt_completion).")
-    completion: str = Field(
-        "completion", min_length=1, description="Column that holds the expected answer (layout prompt_completion)."
+    prompt: str | None = Field(
+        None, min_length=1, description="Column that holds the request; told by its name when left out."
+    )
+    completion: str | None = Field(
+        None, min_length=1, description="Column that holds the expected answer; told by its name when left out."
+    )
+    completion_source: str | None = Field(
+        None,
+        min_length=1,
+        description="Text file whose lines are the answers, line by line, where the rows have none; relative to the "
+        "config file. The source may then be a text file too, each line of it a request.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    input: str | None = Field(
+        None, min_length=1, description="Column whose text stands below the request, such as a passage."
+    )
+    system: str | None = Field(None, min_length=1, description="Column that holds a row's own system message.")
+    system_in_request: bool = Field(
+        False,
+        description="A row's own system message stands above its (first) request, in training and in every arm; "
+        "otherwise a row whose message differs from task.instruction is refused.",
+    )
+    history: str | None = Field(None, min_length=1, description="Column that holds the turns before the request.")
+    messages: str | None = Field(None, min_length=1, description="Column that holds the turns of a conversation.")
+    roles: dict[str, Literal["user", "assistant", "system", "tool"]] = Field(
+        default_factory=dict, description="Further names of speakers in conversations -> role."
+    )
+    labels: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Names of the classes, from class 0 on, where answers are numbers of classes."
+    )
+    ignore: tuple[str, ...] = Field(
+        (), description="Columns, and keys of messages, that are left out on purpose, whatever they say."
     )
     group: str | None = Field(
         None,
@@ -109,6 +163,19 @@ class DataConfig(Section):
         None, min_length=1, description="Column with the id of a row; a row with the id of an earlier one is refused."
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="Share of the groups that is held out for measuring.")
+    held_out_source: str | None = Field(
+        None,
+        min_length=1,
+        description="Files of rows that are held out as they are (path or glob, as in source); every row of source is "
+        "then a train row, and a group that stands in both is taken out of the train rows.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    held_out_after: str | None = Field(
+        None,
+        description="Date or time (ISO 8601): rows from then on are held out, the earlier ones train rows; goes with "
+        "`time`.",
+    )
+    time: str | None = Field(None, min_length=1, description="Column with a row's date or time, for held_out_after.")
     refuse_above: float = Field(
         0.01, ge=0, le=1, description="Share of refused rows above which the whole dataset is refused."
     )
@@ -145,6 +212,11 @@ class DataConfig(Section):
         json_schema_extra=NOT_IN_KEY,
     )
 
+    @property
+    def has_own_sides(self) -> bool:
+        """Whether the rows themselves say which are held out, and no draw does."""
+        return self.held_out_source is not None or self.held_out_after is not None
+
     @model_validator(mode="after")
     def source_is_whole(self) -> DataConfig:
         """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
@@ -153,6 +225,52 @@ class DataConfig(Section):
         faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
         if faults:
             raise ValueError("; ".join(faults))
+        return self
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def source_is_one_path(cls, source: object) -> object:
+        """Refuse a list of files in words."""
+        if isinstance(source, list | tuple):
+            raise ValueError("is one path or one glob for all files, such as rows/*.jsonl, and no list")
+        return source
+
+    @field_validator("encoding")
+    @classmethod
+    def encoding_is_known(cls, encoding: str | None) -> str | None:
+        """Refuse an encoding that Python does not know."""
+        try:
+            codecs.lookup(encoding or "utf-8")
+        except LookupError:
+            raise ValueError("is no encoding that Python knows; such as utf-8, utf-16, cp1252, latin-1") from None
+        return encoding
+
+    @field_validator("held_out_after", mode="before")
+    @classmethod
+    def held_out_after_is_a_time(cls, moment: object) -> object:
+        """Refuse what is no date or time; YAML makes a date of one without quotes."""
+        try:
+            return None if moment is None else datetime.fromisoformat(str(moment)).isoformat()
+        except ValueError:
+            raise ValueError("held_out_after is no date or time, such as 2026-01-31") from None
+
+    @model_validator(mode="after")
+    def ignored_columns_are_not_read(self) -> DataConfig:
+        """Refuse a column that is to be read and left out."""
+        read = (self.prompt, self.completion, self.input, self.system, self.history, self.messages, self.group, self.id)
+        both = sorted(set(self.ignore) & set(filter(None, read)))
+        if both:
+            raise ValueError(f"ignore names {', '.join(both)}, which another setting reads; take it out of one")
+        if (self.time is None) != (self.held_out_after is None):
+            raise ValueError("time and held_out_after go together: the column with the time, and the time to split at")
+        if self.held_out_source and self.time:
+            raise ValueError("held_out_source and held_out_after both say what is held out; leave one out")
+        if self.completion_source and (self.held_out_source or kind_of(self.source) != "files"):
+            raise ValueError("completion_source goes with one file of rows and no held_out_source; leave one out")
+        if self.messages and (self.prompt or self.completion):
+            raise ValueError(
+                "messages names a column of conversations, so prompt and completion name none; leave them out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,16 @@ class ChoiceAnswer(Section):
     format: Literal["choice"]
     labels: tuple[str, ...] = Field(min_length=2, description="All labels; an answer is one of them.")
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def labels_are_texts(cls, labels: object) -> object:
+        """Take numbers as text; refuse true and false, which YAML makes of yes, no, on and off."""
+        if not isinstance(labels, list | tuple):
+            return labels
+        if any(isinstance(label, bool) for label in labels):
+            raise ValueError("has true or false, which YAML makes of yes and no too; quote it, such as 'yes'")
+        return tuple(str(label) if isinstance(label, int | float) else label for label in labels)
+
     @field_validator("labels")
     @classmethod
     def labels_are_distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-import string
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.answers.contract import DATABASE, Check, contract_of
+from tasks.answers.scripts import folded, words_of
 
 if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 Measure = Callable[[str, str], float]
 
 FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def without_fence(text: str) -> str:
 
 
 def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
-    """Return 1 if both are equal after Unicode NFC normalisation, with any run of white space as one space.
+    """Return 1 if both are equal in their characters' plain forms, with any run of white space as one space.
 
     Case matters in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ only in
     case.
@@ -95,7 +92,7 @@ def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
 
 
 def _spaced(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(folded(text).split())
 
 
 def json_fields(output: str, gold: str) -> float:
@@ -119,17 +116,13 @@ def json_fields(output: str, gold: str) -> float:
 
 def token_f1(output: str, gold: str) -> float:
     """Return the F1 of the common words as in SQuAD: lower case, no punctuation, no articles (Rajpurkar et al. 2016,
-    4.1).
+    4.1); in scripts without spaces each character is a word.
     """
-    given, wanted = _words(output), _words(gold)
+    given, wanted = words_of(output), words_of(gold)
     if not given or not wanted:
         return float(given == wanted)
     common = sum((Counter(given) & Counter(wanted)).values())
     return 2 * common / (len(given) + len(wanted))
-
-
-def _words(text: str) -> list[str]:
-    return ARTICLES.sub(" ", text.lower().translate(WITHOUT_PUNCTUATION)).split()
 
 
 def _sql_execution(file: Path) -> Measure:

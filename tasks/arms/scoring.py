@@ -127,8 +127,14 @@ def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
 
 
 def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
-    """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit."""
-    rows = polars.read_parquet(data / "held_out.parquet").sort("row_id")
+    """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit, with the
+    further answers that are right (`also`, or null).
+    """
+    rows = polars.read_parquet(data / "held_out.parquet")
+    file = data / "also_right.parquet"
+    also = polars.read_parquet(file) if file.exists() else None
+    none = polars.lit(None, dtype=polars.List(polars.String)).alias("also")
+    rows = (rows.with_columns(none) if also is None else rows.join(also, on="row_id", how="left")).sort("row_id")
     return rows if limit is None else rows.head(limit)
 
 
@@ -162,7 +168,11 @@ def scored(
     evidence: polars.DataFrame,
 ) -> polars.DataFrame:
     """Return answers.parquet's table: one line per held-out row."""
-    marks = [scorer.score(answer.text, gold) for answer, gold in zip(answers, rows["completion"], strict=True)]
+    golds = [(gold, *(also or ())) for gold, also in rows.select("completion", "also").iter_rows()]
+    marks = [
+        max((scorer.score(answer.text, gold) for gold in right), key=lambda mark: mark.score)
+        for answer, right in zip(answers, golds, strict=True)
+    ]
     return rows.select(
         "row_id",
         "group",

@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 
 # What tasks.data.reading.records reads; repeated here, because that module imports what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-ROWS = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+ROWS = (*LINES, ".parquet", ".arrow", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
+
+
+STEPS = {
+    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV UTF-8.",
+    (".txt", ".text", ""): "If each line is a JSON object, name it .jsonl.",
+    (".zip", ".tar", ".7z", ".rar"): "Unpack it first; of packed files, .gz and .zst are read.",
+}
+
+
+def _step(name: str) -> str:
+    step = next((step for kinds, step in STEPS.items() if Path(name).suffix.lower() in kinds), "")
+    return f" {step}" if step else ""
 
 
 @dataclass
@@ -44,7 +56,8 @@ class Search:
             return ()
         wrong = [Path(file.path).name for file in found if kinds and file.suffix not in kinds]
         self.problems += [
-            f"{setting}: {name} is not a supported kind of file; supported are: {', '.join(kinds)}." for name in wrong
+            f"{setting}: {name} is not a supported kind of file; supported are: {', '.join(kinds)}.{_step(name)}"
+            for name in wrong
         ]
         return found
 
@@ -72,17 +85,23 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     rows = _rows(config.data, search, password)
     corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
+    held_out = (
+        search.files("data.held_out_source", config.data.held_out_source, ROWS) if config.data.held_out_source else ()
+    )
+    form = {"separator": config.data.separator, "encoding": config.data.encoding}
+    rows, held_out = (tuple(file.model_copy(update=form) for file in files) for files in (rows, held_out))
     checks = (
         search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
     )
+    completions = _completions(config.data, search)
     if rows and config.decision.slices:
         from tasks.data.reading.slices import missing_columns
 
-        search.problems += missing_columns(config.decision.slices, rows)
+        search.problems += missing_columns(config.decision.slices, (*rows, *held_out))
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)
-    return Sources(rows=rows, corpus=corpus, answer=answer, checks=checks)
+    return Sources(rows=rows, held_out=held_out, completions=completions, corpus=corpus, answer=answer, checks=checks)
 
 
 def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[SourceFile, ...]:
@@ -95,7 +114,16 @@ def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[Sourc
         from tasks.data.reading.hub import fetch_dataset
 
         return (fetch_dataset(data, search.store),)
-    return search.files("data.source", data.source, ROWS)
+    saved = search.folder / Path(data.source).expanduser()
+    pattern = f"{data.source}/*.arrow" if (saved / "state.json").is_file() else data.source  # datasets' save_to_disk
+    return search.files("data.source", pattern, () if data.completion_source else ROWS)
+
+
+def _completions(data: DataConfig, search: Search) -> tuple[SourceFile, ...]:
+    if data.completion_source is None:
+        return ()
+    found = search.one_file("data.completion_source", data.completion_source)
+    return (found,) if found else ()
 
 
 def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:

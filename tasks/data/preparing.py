@@ -12,19 +12,21 @@ import polars as pl
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
-from tasks.data.checking.contract import broken_answers, broken_rows
-from tasks.data.checking.heuristics import suspicious_rows
+from tasks.data.checking.contract import broken_answers, broken_rows, further_answers
+from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
+from tasks.data.layouts.ledger import Ledger
 from tasks.data.overlap import duplicates
 from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.overlap.near_rows import near_rows, paired, twins_on_both_sides
 from tasks.data.overlap.ties import tie, untied
 from tasks.data.reading.corpus import read_corpus
-from tasks.data.reading.frames import read_rows
+from tasks.data.reading.fetching import as_line
+from tasks.data.reading.frames import Reading, read_rows
 from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, tied_groups, write_sides
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changes_between, last_time
@@ -55,19 +57,25 @@ def prepare_data(
     _check_unchanged(sources, workdir)
     _copy_contract(task, sources, workdir.out)
     corpus = read_corpus(sources.corpus) if sources.corpus else None
+    ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, workdir)
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir)
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused, train = sieve.refused, workdir.out / "train.parquet"
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
+    held = sieve.rows.filter("is_held_out").select("row_id")
+    also = pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left")
+    if also.height:
+        _write(also, workdir.out / "also_right.parquet")
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
+    report |= ledger.as_json
     _write_json(report, workdir.out / "report.json")
-    _report(sieve, report, workdir)
+    _report(sieve, report, data, workdir)
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
@@ -79,7 +87,13 @@ def prepare_data(
 
 
 def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
-    for file in (*sources.rows, *sources.corpus, *filter(None, (sources.answer, sources.checks))):
+    for file in (
+        *sources.rows,
+        *sources.held_out,
+        *sources.completions,
+        *sources.corpus,
+        *filter(None, (sources.answer, sources.checks)),
+    ):
         if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} was changed or removed after the run began. Run again.")
 
@@ -90,13 +104,19 @@ def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
 
 
 def _sifted(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
+    task: TaskConfig,
+    data: DataConfig,
+    seed: int,
+    sources: Sources,
+    spool: Spool,
+    ledger: Ledger,
+    workdir: WorkDirectory,
 ) -> Sieve:
     """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
     texts are in the spool.
     """
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, workdir)
+    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     pairs = _tied(sieve, data, spool, workdir)
@@ -109,6 +129,9 @@ def _sifted(
     sieve.sift(pl.concat([duplicates.in_held_out(sieve.rows), near]))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     _refuse_emptied(whole, sieve)
+    sieve.sift(duplicates.constant_answers(sieve.rows))
+    if task.answer.format == "choice":
+        sieve.sift(duplicates.unlearnable_labels(sieve.rows))
     _write(twins_on_both_sides(sieve.rows, pairs), workdir.out / "twins.parquet")
     return sieve
 
@@ -124,7 +147,11 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
         lambda done, total: reporter.advance(done, total, "rows compared"),
     )
     own = rows["grouped"].to_numpy()
-    ties = tie(own, rows["is_held_out"].to_numpy(), pairs) if data.tie_near_duplicates else untied(rows.height)
+    ties = (
+        tie(own, rows["is_held_out"].to_numpy(), pairs)
+        if data.tie_near_duplicates and not data.has_own_sides
+        else untied(rows.height)
+    )
     led = rows.select("grouped", "is_held_out", leader="place")[ties.leaders]
     sieve.rows = rows.with_columns(
         led["grouped"], led["is_held_out"], leader=pl.when(led["grouped"] != rows["grouped"]).then(led["leader"])
@@ -133,20 +160,31 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 
 def _sifted_alone(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, workdir: WorkDirectory
+    task: TaskConfig,
+    data: DataConfig,
+    seed: int,
+    sources: Sources,
+    spool: Spool,
+    ledger: Ledger,
+    workdir: WorkDirectory,
 ) -> Sieve:
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
     own = read_own_checks(Path(sources.checks.path), data.group is not None) if sources.checks else None
-    for piece in read_rows(sources.rows, data, own):
+    for piece in read_rows(sources.every_row, Reading(data, ledger, own, sources.completions)):
         layouts[piece.layout] = None
-        sieve = Sieve(piece.rows, actions, piece.rows.height)
+        is_test = pl.lit(piece.file >= len(sources.rows))
+        rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
+        sieve = Sieve(rows, actions, rows.height)
         _sift_rows(sieve, task, data, check, workdir)
+        whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
         whole.read, whole.found = whole.read + sieve.read, whole.found + sieve.found
     whole.rows = pl.concat(left)
     workdir.reporter.say(f"data: {dataset_name(sources.rows)}: {whole.read} rows, layout {' and '.join(layouts)}")
+    for line in ledger.in_words:
+        workdir.reporter.say(f"data: {line}")
     return whole
 
 
@@ -164,7 +202,7 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
         *(["id"] if data.id else []),
         pl.col("prompt_language", "completion_language").cast(pl.Categorical),
         grouped=pl.col("group").hash(seed=4),
-        is_held_out=held_out_of(rows["group"], seed, data.held_out),
+        is_held_out=pl.col("held") if data.has_own_sides else held_out_of(rows["group"], seed, data.held_out),
         place=places,
         prompt_characters=pl.col("prompt").str.len_chars(),
         completion_characters=pl.col("completion").str.len_chars(),
@@ -181,6 +219,7 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
+    sieve.sift(reasoning_traces(sieve.rows))
     sieve.sift(duplicates.extra_keys(sieve.rows))
     sieve.sift(
         broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))
@@ -219,7 +258,7 @@ def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _report(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> None:
+def _report(sieve: Sieve, report: dict[str, Any], data: DataConfig, workdir: WorkDirectory) -> None:
     rows = report["rows"]
     workdir.reporter.say(
         f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "
@@ -242,7 +281,7 @@ def _report(sieve: Sieve, report: dict[str, Any], workdir: WorkDirectory) -> Non
             f"data: {rows['train']} train rows; with fewer than {ADVISED} a tuned model often learns only the form of "
             "the answers"
         )
-    for line in unbalanced(report["labels"]["balance"]) if report["labels"] else []:
+    for line in unbalanced(report["labels"]["balance"]) if report["labels"] and not data.has_own_sides else []:
         workdir.reporter.say(f"data: labels: {line}")
     before = last_time(workdir.store)
     if before is not None:

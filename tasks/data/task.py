@@ -13,6 +13,7 @@ from schemas.artifacts import (
     SlicesArtifact,
 )
 from schemas.champion import LearnedRowsArtifact
+from schemas.errors import DatasetRefused
 from schemas.sources import BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
@@ -41,7 +42,17 @@ def validate_data(
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do."""
     from tasks.data.preparing import prepare_data
 
-    return prepare_data(task, data, seed, sources, workdir)
+    try:
+        return prepare_data(task, data, seed, sources, workdir)
+    except DatasetRefused as refusal:
+        from tasks.data.checking.refusing import dataset_name
+        from tasks.data.reporting.report_page import write_refused_page
+
+        refused = workdir.folder / "refused.parquet"
+        if not refused.exists():
+            raise
+        page = write_refused_page(dataset_name(sources.rows), refused, str(refusal).partition(". ")[0])
+        raise DatasetRefused(f"{refusal}\n  Examples of each reason: {page}") from refusal
 
 
 @stage(libraries=("polars", "orjson"))
@@ -81,22 +92,26 @@ def check_rendering(
     data: DataArtifact,
     max_length: int | None,
     retrieval: RetrievalConfig | None = None,
+    max_new_tokens: int | None = None,
+    longer_answers: float = 1.0,
     *,
     workdir: WorkDirectory,
 ) -> RenderingArtifact:
     """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned.
 
     `max_length` is None if nothing is trained; with `retrieval` (training.context) rows show what is retrieved for
-    them.
+    them. More than the share `longer_answers` of held-out answers over `max_new_tokens` is refused too.
     """
     from tasks.data.checking.rendered import check_rows
+    from tasks.data.checking.row_limits import Limits
     from tasks.inference.prompts.retrieval_index import retrieved_from
 
     folder, context = workdir.open(data), None
     if retrieval is not None:
         words = retrieval.passage_words if data.documents else None
         context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
-    return check_rows(workdir.open(base), folder, task.instruction, max_length, workdir, context)
+    limits = Limits(0, max_length, max_new_tokens, longer_answers)
+    return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
 
 @stage(libraries=("polars", "numpy", "rensa"))
@@ -158,16 +173,6 @@ def write_data_report(
         (leakage, workdir.open(leakage)) if leakage else None,
     )
     return DataReportArtifact(headline=write_data_pages(facts, folder, workdir.out))
-
-
-def write_refused_report(name: str, workdir: Path, headline: str) -> Path | None:
-    """Write a page on a refused dataset into its stage's work directory, and return its path; None if there is no
-    refused.parquet.
-    """
-    from tasks.data.reporting.report_page import write_refused_page
-
-    refused = workdir / "refused.parquet"
-    return write_refused_page(name, refused, headline) if refused.exists() else None
 
 
 def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:

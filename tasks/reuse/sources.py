@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from schemas.errors import ConfigRefused
@@ -27,13 +28,26 @@ def source_files(setting: str, pattern: str, folder: Path, store: ArtifactStore)
         ConfigRefused: no file matches; the message names the setting and the folder that was searched.
     """
     base = Path(pattern).expanduser()
+    if (folder / base).is_file():  # whose name may hold what a glob takes for signs of its own, such as "[final]"
+        return (source_file(folder / base, store),)
     root, relative = (
         (Path(base.anchor), str(base.relative_to(base.anchor))) if base.is_absolute() else (folder, str(base))
     )
     found = sorted(path for path in root.glob(relative) if path.is_file())
     if not found:
         raise ConfigRefused(
-            f"{setting}: no file matches {pattern!r} in {folder.absolute()}. Name a file or a glob relative to the "
-            "config file."
+            f"{setting}: no file matches '{pattern}' in {folder.absolute()}. {_instead(pattern, folder / base, folder)}"
         )
     return tuple(source_file(path, store) for path in found)
+
+
+def _instead(pattern: str, path: Path, folder: Path) -> str:
+    """Return what to name instead of a pattern that no file matches."""
+    if path.is_dir():
+        kinds = Counter(suffix_of(file) for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        known = ", or ".join(f"{pattern.rstrip('/')}/*{kind}" for kind, _ in kinds.most_common(3))
+        return f"It is a folder; name files in it{f': {known}' if known else ''}."
+    slashed = pattern.replace("\\", "/")
+    if slashed != pattern and (folder / slashed).is_file():
+        return f"Write it with slashes: {slashed}."
+    return "Name a file or a glob relative to the config file."

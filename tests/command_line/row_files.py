@@ -55,6 +55,11 @@ FORM = [
     json.dumps({"part": topic, "kind": LABELS[n % 3], "shop": n if n % 4 else None}) for n, topic in enumerate(TOPICS)
 ]
 CASES = {
+    "conversations by another name": Case(
+        "chats.jsonl",
+        as_lines([{"dialog": talk("role", [("user", ask), ("assistant", say)])} for ask, say in PAIRS]),
+        {"data.layout": "messages", "data.messages": "dialog"},
+    ),
     "CSV with semicolons and a mark": Case(
         "tickets.csv",
         b"\xef\xbb\xbf"

@@ -109,9 +109,9 @@ QUESTIONS = {
         [{"prompt": ask, "completion": "SELECT a FROM b"} for ask in ASKED],
         "(--database FILE; or --answer text to compare them as text)",
     ),
-    "conversations by another name": (
-        [{"dialog": talk("role", [("user", a), ("assistant", b)])} for a, b in PAIRS],
-        "Rename it and run init again",
+    "conversations of speakers that nobody knows": (
+        [{"dialog": talk("role", [("captain", a), ("mate", b)])} for a, b in PAIRS],
+        "role 'captain' is not known",
     ),
 }
 

@@ -30,7 +30,7 @@ def small_config(base: Path) -> dict[str, Any]:
         "task": {"instruction": "Answer with one word.", "metric": "token_f1"},
         "data": {"source": "rows.jsonl", "group": "group", "held_out": 0.3},
         "base": {"model": str(base)},
-        "arms": {"few_shot": {"shots": 2}, "retrieval": {"top_k": 1}, "max_new_tokens": 4},
+        "arms": {"few_shot": {"shots": 2}, "retrieval": {"top_k": 1}, "max_new_tokens": 4, "longer_answers": 1},
         "training": {"method": "lora", "rank": 4, "epochs": 1, "tokens_per_step": 256, "learning_rate": 0.01},
         "benchmark": {"tasks": ["general_mini"], "limit": 6, **NEUTRAL},
         "decision": {"target": 0.9},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.command_line.main import main
+from tests.flows.conftest import tuneworthy
 
 Break = Callable[[Path], list[str]]
 
@@ -65,7 +66,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "empty rows file": (rows(""), 3, "rows.jsonl"),
     "malformed line": (rows(GOOD * 2 + "{broken\n" + GOOD), 3, "3"),
     "wrong encoding": (rows(GOOD.encode() + "{'é'}".encode("latin-1")), 3, "wrong_encoding"),
-    "missing column": (rows('{"question": "a", "completion": "b", "group": "g"}\n' * 3), 3, "prompt"),
+    "missing column": (rows('{"line": "a", "completion": "b", "group": "g"}\n' * 3), 3, "prompt"),
     "empty answer": (rows(GOOD + '{"prompt": "c d", "completion": "", "group": "g2"}\n'), 3, "empty_answer"),
     "one group only": (
         rows("".join(f'{{"prompt": "p {n}", "completion": "c", "group": "g"}}\n' for n in range(9))),
@@ -87,6 +88,17 @@ def test_wrong_input_is_refused_in_words(
     assert "Traceback" not in heard.err
     assert json.loads(heard.out)["exit_code"] == code
     assert not (tmp_path / "store" / "records" / "validate_data").exists()
+
+
+@pytest.mark.slow
+def test_a_refusal_inside_a_run_is_told_once_with_its_page_and_without_a_traceback(small: Path, tmp_path: Path) -> None:
+    (small.parent / "rows.jsonl").write_text('{"prompt": "a", "completion": "b", "tools": ["t"], "group": "g"}\n' * 3)
+    ended = tuneworthy("run", small, "--json", store=tmp_path / "store")
+    assert ended.returncode == 3
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("Dataset rows") == 1
+    assert "Examples of each reason: " in ended.stderr
+    assert json.loads(ended.stdout)["error"] == "DatasetRefused"
 
 
 def test_a_slice_column_of_one_value_per_row_is_refused_by_validate(

@@ -48,7 +48,7 @@ def first_night(tmp_path_factory: pytest.TempPathFactory, migrated_database: Pat
             "decision": {"target": 0.3, "worth": 0.2},
         }
         config |= {
-            "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
+            "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4, "longer_answers": 1},
             "data": {"source": "rows.jsonl", "held_out": 0.3},
         }
         asked = {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0, "require": "not_lost"}

@@ -28,28 +28,9 @@ from tasks.reuse.planning import planning
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
+from tests.flows.other_values import EDITS
 from tests.tiny_model import write_tiny_model
 
-# Settings whose other value has to exist, or to fit others.
-EDITS: dict[str, Any] = {
-    "task.answer": {"format": "text", "max_characters": 99},
-    "data.source": "other.jsonl",
-    "data.corpus": "documents/*.md",
-    "data.checks_file": "checks.yaml",
-    **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
-    "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
-    "base.model": "other model",
-    "training.targets": ["q_proj"],
-    "data.checks": {"refusal": "drop"},
-    "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
-    "base.revision": None,  # of hub ids only
-    "benchmark.tasks": ["general_mini_grammar"],
-    **{"benchmark.neutral": "neutral/texts.jsonl", "decision.slices": ["group"]},
-    "decision.max_cost": None,
-    "costs": {"currency": "EUR", "machine_hour": 2},
-    "stages": {"train_adapter": {"retries": 1}},
-    "folder": None,  # where the files are; each run here has one
-}
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 

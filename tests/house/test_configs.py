@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.inputs.config_file import read_config
-from tools import config_reference
+from tools import config_reference, rows_reference
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -24,6 +24,10 @@ def test_a_shipped_config_is_read(path: Path) -> None:
 
 def test_the_page_of_settings_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert config_reference.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_page_of_rows_is_what_the_golden_files_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rows_reference.main(["--check"]) == 0, capsys.readouterr().err
 
 
 def test_the_page_of_settings_tells_value_default_and_bounds() -> None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from schemas.rows import ReadRows
 from tasks.answers.contract import Check
-from tasks.data.checking.sieve import FINDING
+from tasks.data.checking.sieve import FINDING, Sieve
 
 # A row that fails several checks is listed under the first of these.
 ORDER = ("empty_prompt", "empty_answer", "empty_turn", "missing_group", "control_characters")
@@ -68,6 +68,19 @@ def broken_answers(
         .join(found, on="completion", how="inner", maintain_order="left")
         .select(list(FINDING))
     )
+
+
+def further_answers(sieve: Sieve, check: Check) -> pl.DataFrame:
+    """Return row_id and `also` of the rows with more than one right answer; those that break the contract are left out,
+    and so are all of a row in which something was masked.
+    """
+    masked = [found.filter(action="mask").select("row_id") for found in sieve.found]
+    rows = sieve.rows.select("row_id", "also").filter(pl.col("also").list.len() > 0)
+    rows = rows.join(
+        pl.concat([rows.select("row_id").clear(), *masked]), on="row_id", how="anti", maintain_order="left"
+    )
+    sound = [(row, [answer for answer in also if check(answer) is None]) for row, also in rows.iter_rows()]
+    return pl.DataFrame(sound, schema=rows.schema, orient="row").filter(pl.col("also").list.len() > 0)
 
 
 def _breaches(answers: pl.Series, check: Check, advance: Callable[[int, int], None]) -> Iterator[tuple[str, str, str]]:

@@ -23,13 +23,13 @@ from schemas.errors import DatasetRefused
 from schemas.rows import CONTROL_CHARACTERS
 from tasks.answers.contract import Breach
 from tasks.data.checking.heuristics import PLACEHOLDER
-from tasks.data.reading.records import read_records
+from tasks.data.reading.records import Form, read_records
 from tasks.data.text.redaction import redacted
 
 if TYPE_CHECKING:
     from schemas.sources import SourceFile
 
-CONTROL = re.compile(CONTROL_CHARACTERS.replace("\\x{FEFF}", "\ufeff").replace("\\x{FFFE}", "\ufffe"))
+CONTROL = re.compile(re.sub(r"\\x\{(\w+)\}", lambda code: chr(int(code[1], 16)), CONTROL_CHARACTERS))
 NO_INPUT = re.compile(PLACEHOLDER)
 # Only wrong decodings are repaired; quotes, ligatures and character widths are the author's choice.
 ENCODING_ONLY = ftfy.TextFixerConfig(
@@ -157,7 +157,10 @@ def _visible(text: str, start: int) -> str:
 def _records(files: Iterable[SourceFile]) -> Iterator[tuple[str, int, dict[str, Any] | Breach]]:
     for file in files:
         path = Path(file.path)
-        yield from ((path.name, number, record) for number, record in read_records(path, file.suffix))
+        yield from (
+            (path.name, number, record)
+            for number, record in read_records(path, file.suffix, Form(file.separator, file.encoding))
+        )
 
 
 def _fixed(record: dict[str, Any]) -> tuple[dict[str, Any], list[Edit]]:

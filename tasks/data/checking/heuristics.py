@@ -33,6 +33,16 @@ REFUSAL = (
     r"I('m| am) (not able|unable) to|I (cannot|can't|won't) "
     r"(provide|assist|help|fulfil|complete|answer|create|generate|write))"
 )
+# "{{name}}", "[CUSTOMER NAME]", "<INSERT DATE>", "[Your Company]", "TODO": what a template leaves where nobody filled
+# it in. One word in brackets, such as "[EMAIL]", is what personal data was masked with.
+UNFILLED = (
+    r"\{\{\s*[A-Za-z_][\w .-]*\}\}|\[(?:[A-Z]+[ _])+(?:NAME|DATE|TIME|NUMBER|ADDRESS|EMAIL|PHONE|TITLE|HERE)\]|"
+    r"<(?:INSERT|YOUR|ENTER|ADD)[ _][A-Z _]+>|\[(?:INSERT|YOUR|ENTER|Insert|Your|Enter)[ _][\w _]+\]|"
+    r"^\s*(?:TODO|FIXME|TBD)\b|\bTODO: ?(?i:write|fill|add|insert|answer)\b|(?i:lorem ipsum)"
+)
+# How programs write that there is no value; "none" and "n/a" may be answers.
+NULL_ANSWER = r"^\s*(null|NULL|nan|NaN|NAN|undefined|nil|#N/A|<NA>|NaT)\s*$"
+TRACE = r"(?i)^\s*(<\|?(think|thinking|thought|reasoning|scratchpad)\|?>|<\|channel\|>analysis)"
 ENDED = r"""[\p{P}\p{S}]\s*$"""
 
 
@@ -53,6 +63,16 @@ def suspicious_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.D
     if is_text:
         words = pl.col("completion").str.count_matches(r"\s+") + 1
         heuristics += [
+            (
+                "unfilled_placeholder",
+                pl.col("completion").str.contains(UNFILLED),
+                "the answer has a mark to be filled in",
+            ),
+            (
+                "null_answer",
+                pl.col("completion").str.contains(NULL_ANSWER),
+                "the answer is a program's word for no value",
+            ),
             ("speaks_as_ai", pl.col("completion").str.contains(SPEAKS_AS_AI), "the answer refers to itself as an AI"),
             ("refusal", pl.col("completion").str.contains(REFUSAL), "the answer begins like a refusal"),
             (
@@ -64,6 +84,12 @@ def suspicious_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.D
     found = [_found(rows, reason, broken, detail) for reason, broken, detail in heuristics]
     found += [_own_system_message(rows, instruction), damaged_encoding(rows)]
     return pl.concat([*found, _repeated_prompt(rows)] if is_text else found)
+
+
+def reasoning_traces(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose answer begins with a reasoning trace."""
+    detail = "the answer begins with a reasoning trace, which would be learned and scored as part of it"
+    return _found(rows, "reasoning_trace", pl.col("completion").str.contains(TRACE), detail)
 
 
 def _own_system_message(rows: pl.DataFrame, instruction: str) -> pl.DataFrame:

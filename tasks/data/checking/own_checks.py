@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from schemas.errors import ConfigRefused
 from tasks.answers.contract import Breach
 from tasks.data.checking.sieve import FINDING
 
+# "3,5" as half of Europe's programs write it; "1,234" may be a thousand, and is no number here.
+DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d+),(\d{1,2}|\d{4,})(?=\s*$)")
 CANONICAL = ("prompt", "completion", "group")
 KINDS: dict[str, type[pl.DataType]] = {
     "String": pl.String,
@@ -142,7 +145,7 @@ def _fitted(value: object, kind: str) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        number = float(value)
+        number = float(DECIMAL_COMMA.sub(r"\1.\2", value) if isinstance(value, str) else value)
         return number if kind == "Float64" else int(value) if number.is_integer() and abs(number) < 2**63 else None
     except (ValueError, OverflowError):
         return None

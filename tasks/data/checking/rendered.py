@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import polars as pl
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.checking.refusing import row_numbers
+from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.prompt_builder import PromptContext
@@ -24,32 +25,22 @@ from tasks.inference.prompts.retrieval_index import with_retrieved
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
-SIDES = ("train", "held_out")
 COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens")
 LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64)}
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
-NAMED = 12
 EVERY = 500  # rows between two progress reports
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits on a row's tokens: the base's context window, and training.max_length if anything is to be trained."""
-
-    window: int
-    max_length: int | None
-
-    def of(self, side: str) -> int:
-        """Return a side's limit; held-out rows are never trained on, so only the context window limits them."""
-        return min(self.window, self.max_length or self.window) if side == "train" else self.window
-
-
 def check_rows(
-    base: Path, data: Path, instruction: str, max_length: int | None, workdir: WorkDirectory,
+    base: Path,
+    data: Path,
+    instruction: str,
+    limits: Limits,
+    workdir: WorkDirectory,
     context: PromptContext | None = None,
-) -> RenderingArtifact:  # fmt: skip
+) -> RenderingArtifact:
     """Render every train and held-out row, below what is retrieved for it where there is a `context`, write the
     RenderingArtifact's files, and return its facts.
 
@@ -60,13 +51,13 @@ def check_rows(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
-    limits = Limits(window_of(base, tokenizer), max_length)
+    limits = replace(limits, window=window_of(base, tokenizer))
     rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
     if context is not None:
         rows = with_retrieved(rows, context)
         rows.filter(pl.col("side") == "train").drop("side").write_parquet(workdir.out / "train.parquet")
     lengths, problems = _measured(rows, tokenizer, instruction, workdir)
-    problems += _too_long(lengths, limits)
+    problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
         step = f"The lengths of all rows in tokens: {workdir.folder / 'lengths.parquet'}."
@@ -136,46 +127,6 @@ def _control_tokens(tokenizer: Any) -> frozenset[int]:
     return frozenset(tokenizer.all_special_ids) | {
         token for token, added in tokenizer.added_tokens_decoder.items() if added.special
     }
-
-
-def _too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
-    """Return a message for each side with rows over its limit: the rows, and the answer tokens that truncation would
-    lose.
-    """
-    return list(filter(None, (_too_long_on(side, lengths.filter(pl.col("side") == side), limits) for side in SIDES)))
-
-
-def _too_long_on(side: str, lengths: pl.DataFrame, limits: Limits) -> str:
-    limit, tokens = limits.of(side), pl.col("prompt_tokens") + pl.col("answer_tokens")
-    long = (
-        lengths.with_columns(tokens=tokens)
-        .filter(pl.col("tokens") > limit)
-        .sort("tokens", "row_id", descending=[True, False])
-    )
-    if long.is_empty():
-        return ""
-    longest = int(long["tokens"][0])
-    allowed = (
-        f"the base model's context window is {limit}"
-        if limit == limits.window
-        else f"training.max_length allows {limit}"
-    )
-    mend = (
-        f"set training.max_length to {longest}"
-        if longest <= limits.window
-        else "name a base model with a longer context window"
-    )
-    lost = pl.min_horizontal("answer_tokens", pl.col("tokens") - limit).alias("lost")
-    first = long.head(NAMED).select("row_id", "tokens", lost, "answer_tokens").iter_rows()
-    named = [
-        f"row {row} ({count} tokens, {gone} of {answer} answer tokens would be lost)"
-        for row, count, gone, answer in first
-    ]
-    rest = f", +{long.height - NAMED}" if long.height > NAMED else ""
-    return (
-        f"{long.height} of {lengths.height} {side} rows are too long: {allowed} tokens: {', '.join(named)}{rest}. "
-        f"Nothing is truncated: shorten them, or {mend}."
-    )
 
 
 def _write(

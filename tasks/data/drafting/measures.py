@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 
 from tasks.data.drafting.guesses import Guess, Notes
-from tasks.data.reading.layouts import Turns
+from tasks.data.layouts.conversations import Turns
 
 PROSE, DENSE = 3, 2  # bytes a token: text in Latin letters (about 4 in fact), and code, labels or other scripts
 LETTERS = 0.9  # share of letters and spaces from which a text is prose; digits and signs are a token each

@@ -6,26 +6,13 @@ from dataclasses import dataclass
 
 from tasks.data.drafting.columns import Column
 from tasks.data.drafting.guesses import Guess, Notes, Wishes, quoted
+from tasks.data.layouts.known_names import ANSWERS, LABELS, REQUESTS, words
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-REQUESTS = _words(
-    "prompt instruction question query input request text utterance problem sentence ticket message email body review "
-    "comment description document nl frage anfrage eingabe pregunta entrada demande domanda вопрос 質問 问题"
-)
-ANSWERS = _words(
-    "completion answer response output target reply solution sql cypher gold summary translation antwort ausgabe "
-    "respuesta salida réponse risposta ответ 回答 答案"
-)
-LABELS = _words("label category intent class clas sentiment topic tag kategorie categoria étiquette")
-GROUPS = _words(
+GROUPS = words(
     "group template session conversation dialogue dialog thread scenario cluster customer user author article passage "
     "document doc gruppe vorlage sitzung"
 )
-TELLING = _words("instruction system task")  # names of a column that says the same to every request
+TELLING = words("instruction system task")  # names of a column that says the same to every request
 IDS = frozenset({"id", "uid", "uuid", "guid"})
 PROMPT = "The column with the request."
 COMPLETION = "The column with the answer wanted: what is learned, and what answers are compared with."

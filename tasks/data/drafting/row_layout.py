@@ -13,7 +13,9 @@ from tasks.data.drafting.columns import Column
 from tasks.data.drafting.guesses import Guess, Notes, Wishes, quoted
 from tasks.data.drafting.roles import COMPLETION, PROMPT, constant_instruction, find_roles
 from tasks.data.drafting.sampling import WAY_OUT, Sample
-from tasks.data.reading.layouts import COLUMNS, Turns, columns_of, converter, detected
+from tasks.data.layouts.conversations import Turns
+from tasks.data.layouts.converting import UNREAD, Converter
+from tasks.data.layouts.layouts import Layout, detected, named_layout
 
 ONE_MESSAGE = 0.95  # share of the rows with one system message that makes it the task's
 TWO_COLUMNS = Guess("data.layout", "prompt_completion", effect="How a row holds request and answer.")
@@ -29,21 +31,14 @@ class Reading:
         rows: those that can be read so and have an answer.
         unread: why the others cannot -> how many.
         instruction: what the rows bring as one, or None.
+        columns: those that are read.
     """
 
     guesses: list[Guess]
     rows: list[Turns]
     unread: Counter[str]
     instruction: Guess | None
-
-    @property
-    def columns(self) -> set[str]:
-        """The columns that are read as request or answer."""
-        layout = next(guess.value for guess in self.guesses if guess.setting == "data.layout")
-        if layout != "prompt_completion":
-            return {*COLUMNS[layout], "input", "system"}
-        named = {str(guess.value) for guess in self.guesses if guess.setting in ("data.prompt", "data.completion")}
-        return named or {"prompt", "completion"}
+    columns: set[str]
 
 
 def read_rows(sample: Sample, columns: list[Column], wishes: Wishes, notes: Notes) -> Reading | None:
@@ -51,19 +46,20 @@ def read_rows(sample: Sample, columns: list[Column], wishes: Wishes, notes: Note
     found = _layout(sample, columns, wishes, notes)
     if found is None:
         return None
-    guesses, data = found
-    convert = converter(data.layout, data)
+    guesses, data, layout = found
+    convert = Converter(layout, data)
     read = [convert(record) for record in sample.records]
     rows = [row for row in read if _is_whole(row)]
     unread = Counter(row.detail if isinstance(row, Breach) else "has no answer" for row in read if not _is_whole(row))
     if 2 * len(rows) < len(read):
         told = "; ".join(f"{count:,} rows: {detail}" for detail, count in unread.most_common(3))
         notes.questions.append(
-            f"The rows look like the layout {data.layout}, but most cannot be read: {told}. {WAY_OUT}"
+            f"The rows look like the layout {layout.in_words}, but most cannot be read: {told}. {WAY_OUT}"
         )
         return None
     guesses += _own_messages(rows, wishes, notes)
-    return Reading(guesses, rows, unread, _one_message(rows) or _one_column(sample, columns, data))
+    used = {name for record in sample.records for name, use in convert.uses(record).items() if use != UNREAD}
+    return Reading(guesses, rows, unread, _one_message(rows) or _one_column(sample, columns, layout), used)
 
 
 def _is_whole(row: Turns | Breach) -> TypeGuard[Turns]:
@@ -72,25 +68,22 @@ def _is_whole(row: Turns | Breach) -> TypeGuard[Turns]:
 
 def _layout(
     sample: Sample, columns: list[Column], wishes: Wishes, notes: Notes
-) -> tuple[list[Guess], DataConfig] | None:
+) -> tuple[list[Guess], DataConfig, Layout] | None:
     is_named = wishes.prompt is not None or wishes.completion is not None
-    layout = "prompt_completion" if is_named else detected(sample.records, DataConfig(source="rows"))
-    needed = list(columns_of(layout, DataConfig(source="rows")).values())
-    if layout == "alpaca" and _has_one_instruction(columns):
+    data = DataConfig(source="rows")
+    layout = detected(sample.records, data)
+    if layout.name == "alpaca" and _has_one_instruction(columns):
         return _two_columns(
             Guess("data.prompt", "input", "the instruction is the same in every row, so it is the task's", PROMPT),
             Guess("data.completion", "output", "by its name", COMPLETION),
         )
-    if not is_named and set(needed) <= {column.name for column in columns}:
-        guess = Guess("data.layout", layout, f"by its columns {quoted(needed)}", TWO_COLUMNS.effect)
-        return [guess], DataConfig(source="rows", layout=layout)
-    talks = [column.name for column in columns if column.kind == "conversation"]
-    if talks and not is_named:
-        notes.questions.append(
-            f"{quoted(talks)} holds conversations; they are read from a column named messages (role, content) or "
-            "conversations (from, value). Rename it and run init again."
-        )
-        return None
+    needed = list(layout.columns.values())
+    names = {column.name for column in columns}
+    is_told = layout.name != "prompt_completion" or needed == ["prompt", "completion"]
+    if not is_named and is_told and set(needed) <= names:
+        guess = Guess("data.layout", layout.name, f"by its columns {quoted(needed)}", TWO_COLUMNS.effect)
+        named = [] if layout.is_own else [Guess("data.messages", needed[0], "it holds conversations")]
+        return [guess, *named], data, layout
     roles = find_roles(columns, wishes, notes)
     return None if roles is None else _two_columns(roles.prompt, roles.completion)
 
@@ -100,9 +93,9 @@ def _has_one_instruction(columns: list[Column]) -> bool:
     return "input" in found and found["input"].filled > ONE_MESSAGE and found["instruction"].distinct == 1
 
 
-def _two_columns(prompt: Guess, completion: Guess) -> tuple[list[Guess], DataConfig]:
+def _two_columns(prompt: Guess, completion: Guess) -> tuple[list[Guess], DataConfig, Layout]:
     data = DataConfig(source="rows", layout="prompt_completion", prompt=prompt.value, completion=completion.value)
-    return [TWO_COLUMNS, prompt, completion], data
+    return [TWO_COLUMNS, prompt, completion], data, named_layout("prompt_completion", data)
 
 
 def _messages(rows: Sequence[Turns]) -> Counter[str]:
@@ -136,8 +129,8 @@ def _one_message(rows: Sequence[Turns]) -> Guess | None:
     return Guess("task.instruction", text, f"the system message of {count:,} rows", effect)
 
 
-def _one_column(sample: Sample, columns: list[Column], data: DataConfig) -> Guess | None:
-    column = constant_instruction(columns, [data.prompt, data.completion])
+def _one_column(sample: Sample, columns: list[Column], layout: Layout) -> Guess | None:
+    column = constant_instruction(columns, [*layout.columns.values()])
     if column is None:
         return None
     return Guess("task.instruction", sample.records[0][column], f"column {column!r} says it in every row")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 from schemas.artifacts import LeakageArtifact
 from schemas.errors import DatasetRefused
@@ -24,7 +23,7 @@ from tasks.data.checking.refusing import row_numbers
 from tasks.data.overlap.containment import Index
 from tasks.data.overlap.leakage import twins_left
 from tasks.data.overlap.templates import without_values
-from tasks.data.reading.records import READ, Record, read_records
+from tasks.data.reading.records import READ, read_records
 from tasks.data.reading.spool import frames_in
 from tasks.data.text.normalisation import normalised
 from tasks.data.text.shingles import CHUNK, shingles_of, template_of
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from schemas.sources import BenchmarkSources
     from tasks.reuse.progress import Reporter
 
-ARROW = ".arrow"
 Cached = Mapping[str, Sequence[SourceFile]]  # hub dataset -> its files in this machine's cache
 LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Float64, "kind": pl.String}
 
@@ -103,7 +101,7 @@ def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.Dat
     named = [*zip(benchmark.files, _names(benchmark.files), strict=True)]
     named += [(file, _cached_name(name, Path(file.path))) for name, files in sorted(cached.items()) for file in files]
     for file, name in named:
-        if file.suffix in (*READ, ARROW):
+        if file.suffix in READ:
             try:
                 frames.append(
                     pl.DataFrame(
@@ -129,21 +127,8 @@ def _cached_name(hub_set: str, path: Path) -> str:
     return f"hub:{hub_set}/{path.parents[2].name}/{path.name}"
 
 
-def _arrow_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file as the datasets library caches them.
-
-    Raises:
-        DatasetRefused: it is not an Arrow file.
-    """
-    try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as batches:
-            yield from enumerate((record for batch in batches for record in batch.to_pylist()), 1)
-    except (pa.ArrowException, OSError) as fault:
-        raise DatasetRefused(f"{path.name} cannot be read as Arrow: {str(fault).splitlines()[0][:200]}.") from fault
-
-
 def _texts(path: Path, suffix: str, name: str) -> Iterator[tuple[str, int, str]]:
-    for number, record in _arrow_records(path) if suffix == ARROW else read_records(path, suffix):
+    for number, record in read_records(path, suffix):
         if not isinstance(record, Breach):
             yield from ((name, number, text) for text in _strings(record))
 

@@ -55,6 +55,21 @@ def conflicting_answers(rows: pl.DataFrame) -> pl.DataFrame:
     return _pointing(found, "conflicting_answers", "gives another answer to the request of row {}")
 
 
+def constant_answers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the first row if all rows have one answer."""
+    same = rows.head(1) if rows.height > 1 and rows["answered"].n_unique() == 1 else rows.clear()
+    detail = pl.lit(f"all {rows.height} rows have this one answer")
+    return same.select("row_id", reason=pl.lit("constant_answer"), detail=detail).select(list(FINDING))
+
+
+def unlearnable_labels(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the held-out rows whose label no train row has, so that nothing can learn it."""
+    learned = rows.filter(~pl.col("is_held_out"))["answered"]
+    lone = rows.filter(pl.col("is_held_out") & ~pl.col("answered").is_in(learned.implode()))
+    detail = pl.lit("no train row has its label, so that a tuned model can hardly give it")
+    return lone.select("row_id", reason=pl.lit("unlearnable_label"), detail=detail).select(list(FINDING))
+
+
 def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every train row whose request is also in the held-out set."""
     again = rows_repeating(rows.select("row_id", "asked", "is_held_out"), "asked")
@@ -62,7 +77,22 @@ def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
         again.filter("is_held_out").select("asked", other="row_id").unique("asked", keep="first", maintain_order=True)
     )
     found = again.filter(~pl.col("is_held_out")).join(asked, on="asked", how="inner", maintain_order="left")
-    return _pointing(found, "in_held_out", "has the request of held-out row {}")
+    group = pl.col("grouped").filter("is_held_out")  # on both sides only where the rows themselves say their side
+    both = rows.filter(~pl.col("is_held_out") & pl.col("grouped").is_in(rows.select(group)["grouped"].implode()))
+    tied = both.join(
+        rows.filter("is_held_out")
+        .select("grouped", other="row_id")
+        .unique("grouped", keep="first", maintain_order=True),
+        on="grouped",
+        how="inner",
+        maintain_order="left",
+    )
+    return pl.concat(
+        [
+            _pointing(found, "in_held_out", "has the request of held-out row {}"),
+            _pointing(tied, "in_held_out", "has the group of held-out row {}"),
+        ]
+    )
 
 
 def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ taken for the end.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -33,7 +34,7 @@ class Decompressed(io.RawIOBase):
             OSError: the file is damaged or truncated.
         """
         try:
-            while not self._left:
+            while not self._left:  # an empty chunk is no end
                 self._left = memoryview(next(self._chunks))
         except StopIteration:
             return 0
@@ -53,6 +54,23 @@ def open_decompressed(path: Path, suffix: str) -> io.BufferedReader:
     if suffix.endswith(".zst"):
         return io.BufferedReader(Decompressed(_zstandard_chunks(stream)), BLOCK)
     return stream
+
+
+def recoded(stream: BinaryIO, encoding: str) -> io.BufferedReader:
+    """Return a text file in any encoding as UTF-8 without a byte-order mark."""
+    return io.BufferedReader(Decompressed(_recoded_chunks(stream, encoding)), BLOCK)
+
+
+def _recoded_chunks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    decoder, is_first = codecs.getincrementaldecoder(encoding)(), True
+    try:
+        while block := stream.read(BLOCK):
+            text = decoder.decode(block)
+            yield (text.removeprefix("\ufeff") if is_first else text).encode()
+            is_first = False
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as fault:
+        raise OSError(f"it is not in data.encoding {encoding}: {fault}") from fault
 
 
 def _gzip_chunks(stream: BinaryIO) -> Iterator[bytes]:

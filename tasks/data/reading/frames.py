@@ -6,7 +6,8 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from datetime import UTC, datetime
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,8 +15,12 @@ import polars as pl
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.reading.layouts import OPTIONAL, Convert, columns_of, converter, detected
-from tasks.data.reading.records import Record, read_records
+from tasks.data.layouts.conversations import LOSS, is_conversation
+from tasks.data.layouts.converting import UNREAD, Converter
+from tasks.data.layouts.known_names import ANSWERS, REQUESTS
+from tasks.data.layouts.layouts import detected, one_named
+from tasks.data.layouts.ledger import Ledger
+from tasks.data.reading.records import Form, Record, read_records
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
@@ -38,6 +43,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "own": pl.String,
     "extra": pl.String,
     "id": pl.UInt64,
+    "held": pl.Boolean,
+    "also": pl.List(pl.String),
 }
 
 
@@ -54,56 +61,104 @@ class RecordChecks(Protocol):
 
 @dataclass(frozen=True)
 class ReadPiece:
-    """Some of a file's rows with SCHEMA's columns, and their layout."""
+    """Some of a file's rows with SCHEMA's columns, their layout, and the number of the file."""
 
     rows: pl.DataFrame
     layout: str
+    file: int
 
 
-def read_rows(files: Iterable[SourceFile], data: DataConfig, own: RecordChecks | None = None) -> Iterator[ReadPiece]:
+@dataclass(frozen=True)
+class Reading:
+    """How rows are read: the config's section, the team's own checks, and the ledger of what became of every column."""
+
+    data: DataConfig
+    ledger: Ledger
+    own: RecordChecks | None = None
+    answers: tuple[SourceFile, ...] = ()
+
+    @property
+    def others(self) -> dict[str, str]:
+        """Column -> setting, for every column that is read beside request and answer."""
+        named = {"group": self.data.group, "id": self.data.id, "time": self.data.time}
+        own = {column: f"own check {setting}" for setting, column in (self.own.needed if self.own else {}).items()}
+        return {column: name for name, column in named.items() if column} | own
+
+
+def read_rows(files: Iterable[SourceFile], how: Reading) -> Iterator[ReadPiece]:
     """Yield every row of the files, CHUNK at a time and at least one piece per file.
 
     `reason` and `detail` say why a row cannot be read, `own` which of the team's own checks it fails, `extra` which
-    unusual keys it has; `id` is the fingerprint of data.id. Rows are numbered across all files; in a single file the
-    number is the record's own (tasks/data/reading/records.py).
+    unusual keys it has; `id` is the fingerprint of data.id, `held` whether it comes after data.held_out_after,
+    `also` further right answers. Rows are
+    numbered across all files; in a single file the number is the record's own (tasks/data/reading/records.py).
 
     Raises:
         DatasetRefused: a file cannot be read at all, lacks a column in every row, or has no rows.
     """
     before = 0
-    for file in files:
+    for number, file in enumerate(files):
         last = before
-        for piece in _read_file(Path(file.path), file.suffix, data, own, before):
+        for piece in _read_file(number, file, how, before):
             last = int(piece.rows["row_id"][-1])
             yield piece
         before = last
+    how.ledger.refuse_unknown()
 
 
-def _read_file(path: Path, suffix: str, data: DataConfig, own: RecordChecks | None, before: int) -> Iterator[ReadPiece]:
-    records = read_records(path, suffix)
+def _records(file: SourceFile, how: Reading) -> Iterator[Record]:
+    data = how.data
+    form = Form(file.separator, file.encoding, bool(how.answers), how.ledger.blank)
+    records = read_records(Path(file.path), file.suffix, form)
+    return _answered(records, file, how.answers[0], form, data.completion or "completion") if how.answers else records
+
+
+def _answered(
+    records: Iterator[Record], file: SourceFile, answers: SourceFile, form: Form, column: str
+) -> Iterator[Record]:
+    """Yield the records with their answers, which a file of their own has line by line."""
+    lines = read_records(Path(answers.path), ".lines", form)
+    for record, line in zip_longest(records, lines):
+        if record is None or line is None:
+            longer, other = (file, answers) if line is None else (answers, file)
+            raise DatasetRefused(
+                f"{Path(longer.path).name} has more lines than {Path(other.path).name}, so answers cannot be told "
+                "line by line. Make them of one length."
+            )
+        number, content = record
+        yield number, content if isinstance(content, Breach) else {**content, column: line[1]["prompt"]}  # type: ignore[index]
+
+
+def _read_file(file_number: int, file: SourceFile, how: Reading, before: int) -> Iterator[ReadPiece]:
+    path, data, own = Path(file.path), how.data, how.own
+    records = _records(file, how)
     first = list(islice(records, JUDGED))
-    layout = (
-        data.layout
-        if data.layout != "detected"
-        else detected([record for _, record in first if isinstance(record, dict)], data)
-    )
-    columns = columns_of(layout, data) | _named(data) | (own.needed if own else {})
-    usual = _usual_keys([record for _, record in first if isinstance(record, dict)]) | {*columns.values(), *OPTIONAL}
-    convert = converter(layout, data)
-    every, seen, is_empty = chain(first, records), set[str](), not first
+    judged = [record for _, record in first if isinstance(record, dict)]
+    convert = Converter(detected(judged, data), data)
+    columns = convert.settings | _named(data) | (own.needed if own else {})
+    usual = _usual_keys(judged) | set(columns.values())
+    every, seen, lost, is_empty = chain(first, records), dict[str, object](), False, not first
     while chunk := list(islice(every, CHUNK)):
-        seen.update(*(record.keys() for _, record in chunk if isinstance(record, dict)))
         records_of = [record for _, record in chunk]
-        frame = _frame(chunk, path.name, convert, data.group, before)
+        for record in records_of:
+            if isinstance(record, dict) and not record.keys() <= seen.keys():
+                seen = record | seen
+        frame = _frame(chunk, path.name, convert, data, before)
+        lost = lost or frame["reason"].is_in([*LOSS]).any()
+        how.ledger.note(records_of, convert, how.others)
+        how.ledger.earlier_answers += int(frame["history"].list.len().sum()) // 2
         frame = frame.with_columns(own.failures(frame, records_of)) if own else frame
-        yield ReadPiece(frame.with_columns(_extra_keys(records_of, usual), _ids(records_of, data.id)), layout)
+        frame = frame.with_columns(_extra_keys(records_of, usual, convert), _ids(records_of, data.id))
+        yield ReadPiece(frame, convert.layout.in_words, file_number)
     if is_empty:
         raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {listed(columns.values())}.")
-    _refuse_missing(path, columns, seen)
+    if not lost:
+        _refuse_missing(path, columns, seen)
 
 
 def _named(data: DataConfig) -> dict[str, str]:
-    return {f"data.{role}": column for role, column in (("group", data.group), ("id", data.id)) if column}
+    named = (("group", data.group), ("id", data.id), ("time", data.time))
+    return {f"data.{role}": column for role, column in named if column}
 
 
 def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
@@ -111,9 +166,12 @@ def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
     return {key for key, count in counts.items() if count * 2 >= len(records)}
 
 
-def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str]) -> pl.Series:
+def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str], convert: Converter) -> pl.Series:
+    """Return the keys of each record that most records lack and nothing reads."""
     extra = [
-        None if isinstance(record, Breach) or record.keys() <= usual else listed(sorted(record.keys() - usual))
+        None
+        if isinstance(record, Breach) or record.keys() <= usual
+        else listed(sorted(name for name in record.keys() - usual if convert.uses(record)[name] == UNREAD)) or None
         for record in records
     ]
     return pl.Series("extra", extra, dtype=pl.String)
@@ -130,16 +188,26 @@ def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Serie
     return names.to_frame().select(pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash(seed=3)))["id"]
 
 
-def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:
+def _refuse_missing(path: Path, columns: dict[str, str], seen: dict[str, object]) -> None:
     missing = [(role, column) for role, column in columns.items() if column not in seen]
     if missing and seen:
         lines = [f"{path.name} has no column {column!r} ({role}){nearest(column, seen)}" for role, column in missing]
+        talks = [name for name, value in seen.items() if is_conversation(value)]
+        turns = f" {talks[0]!r} holds turns of a conversation: name it in data.messages." if talks else ""
+        asked, answered = one_named(seen, REQUESTS), one_named(seen, ANSWERS)
+        if asked and not answered and not talks:
+            turns = f" {asked!r} is a request without its answer, from which nothing can be learned or measured."
+        elif answered and not asked and not talks:
+            turns = f" {answered!r} is an answer without its request."
+        text = " It holds request and answer in one text: write them as two columns." if list(seen) == ["text"] else ""
         raise DatasetRefused(
-            "\n".join([*lines, f"  Its columns: {listed(sorted(seen))}. Name the right one in the config."])
+            "\n".join(
+                [*lines, f"  Its columns: {listed(sorted(seen))}. Name the right one in the config.{turns}{text}"]
+            )
         )
 
 
-def nearest(column: str, seen: set[str]) -> str:
+def nearest(column: str, seen: Iterable[str]) -> str:
     """Return a question that names the most similar of the columns, or the end of a sentence."""
     near = difflib.get_close_matches(column.lower(), [name.lower() for name in seen], n=1, cutoff=0.5)
     meant = next((name for name in sorted(seen) if near and name.lower() == near[0]), None)
@@ -152,10 +220,8 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:20]) + (f", +{len(every) - 20}" if len(every) > 20 else "")
 
 
-def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, before: int) -> pl.DataFrame:
-    rows = [
-        (before + number, file, number, *_row(record, convert, group), None, None, None) for number, record in chunk
-    ]
+def _frame(chunk: list[Record], file: str, convert: Converter, data: DataConfig, before: int) -> pl.DataFrame:
+    rows = [(before + number, file, number, *_row(record, convert, data)) for number, record in chunk]
     columns = zip(*rows, strict=True)
     frame = pl.DataFrame(
         [pl.Series(name, values, dtype=kind) for (name, kind), values in zip(SCHEMA.items(), columns, strict=True)]
@@ -166,12 +232,33 @@ def _frame(chunk: list[Record], file: str, convert: Convert, group: str | None, 
     )
 
 
-def _row(record: dict[str, Any] | Breach, convert: Convert, group: str | None) -> tuple[Any, ...]:
+def _row(record: dict[str, Any] | Breach, convert: Converter, data: DataConfig) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, None, turns.reason, turns.detail
-    named = _group(record.get(group)) if group and isinstance(record, dict) else None
-    return turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system, None, None
+        return None, None, None, None, None, None, turns.reason, turns.detail, None, None, None, None, None
+    named = _group(record.get(data.group)) if data.group and isinstance(record, dict) else None
+    held = is_after(record.get(data.time), data.held_out_after) if data.time and isinstance(record, dict) else None
+    broken: tuple[str | None, str | None] = (None, None)
+    if data.time and held is None:
+        broken = ("missing_time", f"{data.time!r} is no date or time, such as 2026-01-31")
+    texts = turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system
+    return *texts, *broken, None, None, None, held, turns.also or None
+
+
+def is_after(value: object, limit: str | None) -> bool | None:
+    """Return whether a date or time (ISO 8601, or seconds since 1970) is at or after another; None if it is none."""
+    found, bound = _moment(value), _moment(limit)
+    return None if found is None or bound is None else found >= bound
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdecimal() and len(value) > 8):
+            return datetime.fromtimestamp(float(value), UTC)
+        moment = datetime.fromisoformat(str(value).strip())
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _group(value: object) -> str | None:

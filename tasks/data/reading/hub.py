@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.addresses import HUB
 from schemas.errors import ConfigRefused, DatasetMissing
 from tasks.data.reading.fetching import as_line, fetched_before, kept_rows
+from tasks.data.reading.tables import as_text, class_names
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
@@ -58,7 +59,8 @@ def _lines(data: DataConfig, name: str) -> Iterator[bytes]:
     if not all(str(data.revision) in file["filename"] for file in rows.cache_files):
         raise DatasetMissing(_missing(data, name, "the cache holds another commit"))
     for batch in rows.with_format("arrow").iter(batch_size=CHUNK):
-        yield from map(as_line, batch.to_pylist())
+        names = class_names(batch.schema.metadata or {})
+        yield from (as_line(row) for _, row in as_text(enumerate(batch.to_pylist()), names))
 
 
 def _missing(data: DataConfig, name: str, fault: str) -> str:

@@ -1,5 +1,5 @@
-"""Files as numbered records: JSON Lines, a JSON array, CSV, Parquet. A record that cannot be read becomes a Breach;
-none is lost.
+"""Files as numbered records: JSON Lines, JSON, CSV, Parquet, Arrow, lines of text. A record that cannot be read becomes
+a Breach; none is lost.
 
 A record's number is where a person finds it: the line of a JSONL file, the row below the header of a CSV file, the
 position in other files.
@@ -8,10 +8,11 @@ position in other files.
 from __future__ import annotations
 
 import codecs
-import csv
 import io
-import sys
+import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,13 +20,16 @@ import orjson
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.reading.decompression import open_decompressed
+from tasks.data.layouts.wrapped import rows_of, unwrapped
+from tasks.data.reading.csv_files import csv_records
+from tasks.data.reading.decompression import open_decompressed, recoded
+from tasks.data.reading.tables import arrow_records, parquet_records
 
 Record = tuple[int, dict[str, Any] | Breach]
 
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-READ = (*LINES, ".parquet", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
-SLICE = 500_000  # rows of a Parquet file in memory at once
+READ = (*LINES, ".parquet", ".arrow", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+NESTED = (dict, list)
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -34,37 +38,68 @@ OTHER_ENCODINGS = {
 }
 
 
-def read_records(path: Path, suffix: str) -> Iterator[Record]:
+@dataclass(frozen=True)
+class Form:
+    """How files are to be read where their content does not say it, and what was passed over.
+
+    `separator` is that of CSV files, `encoding` that of text (UTF-8 if None); `is_text` says that each line of any file
+    is a request.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    is_text: bool = False
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+
+def read_records(path: Path, suffix: str, form: Form | None = None) -> Iterator[Record]:
     """Yield every record of a file with its number; `suffix` is the file's, such as ".jsonl" or ".csv.gz".
 
     Raises:
         DatasetRefused: the file cannot be read at all: another encoding, damaged compression, an open quote.
     """
-    if suffix == ".parquet":
-        yield from _parquet_records(path)
+    form = form or Form()
+    if suffix in (".parquet", ".arrow"):
+        records = parquet_records(path) if suffix == ".parquet" else arrow_records(path)
+        yield from ((number, _checked(record)) for number, record in records)
         return
     try:
-        with open_decompressed(path, suffix) as stream:
-            start = stream.peek(4)
-            for mark, encoding in OTHER_ENCODINGS.items():
-                if start.startswith(mark):
-                    raise DatasetRefused(f"{path.name} is in {encoding}, as its first bytes show. Save it as UTF-8.")
-            mark_bytes = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+        with open_decompressed(path, suffix) as opened:
+            stream = _as_utf8(opened, path, form.encoding)
+            mark_bytes = len(codecs.BOM_UTF8) if stream.peek(4).startswith(codecs.BOM_UTF8) else 0
             stream.read(mark_bytes)
-            yield from _records_in(stream, path, suffix.split(".")[1], mark_bytes)
+            kind = suffix.split(".")[1] if not form.is_text or suffix in READ else "lines"
+            yield from _records_in(stream, path, kind, mark_bytes, form)
     except OSError as fault:
         raise DatasetRefused(f"{path.name} cannot be read: {fault}.") from fault
 
 
-def _records_in(stream: IO[bytes], path: Path, kind: str, offset: int) -> Iterator[Record]:
+def _as_utf8(stream: io.BufferedReader, path: Path, encoding: str | None) -> io.BufferedReader:
+    if encoding is not None:
+        return recoded(stream, encoding)
+    start = stream.peek(4)
+    for mark, found in OTHER_ENCODINGS.items():
+        if start.startswith(mark):
+            raise DatasetRefused(
+                f"{path.name} is in {found}, as its first bytes show. Save it as UTF-8, or set data.encoding: "
+                f"{found.lower()}."
+            )
+    return stream
+
+
+def _records_in(stream: IO[bytes], path: Path, kind: str, offset: int, form: Form) -> Iterator[Record]:
     if kind in ("csv", "tsv"):
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         try:
-            yield from _csv_records(text, path, "\t" if kind == "tsv" else None)
+            separator = form.separator or ("\t" if kind == "tsv" else None)
+            yield from csv_records(text, path.name, separator, form.passed_over)
         finally:
             text.detach()
     elif kind == "json":
-        yield from _array_records(stream, path)
+        yield from _json_records(stream, path)
+    elif kind == "lines":
+        lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stream)
+        yield from ((number, {"prompt": line}) for number, line in enumerate(lines, 1))
     else:
         yield from _jsonl_records(stream, offset)
 
@@ -88,7 +123,37 @@ def _json_record(line: bytes, offset: int) -> dict[str, Any] | Breach:
                 f"byte 0x{line[broken.start]:02X} at offset {offset + broken.start} of the file is not UTF-8",
             )
         return Breach("malformed_row", f"not JSON: {fault.msg} (character {fault.pos + 1})")
-    return value if isinstance(value, dict) else Breach("malformed_row", f"a JSON {_json_kind(value)}, not an object")
+    return Breach("malformed_row", twice) if (twice := _key_twice(line, value)) else _checked(value)
+
+
+def _checked(value: object) -> dict[str, Any] | Breach:
+    value = unwrapped(value)
+    several = " (name the file .json if it is one array of rows)" if isinstance(value, list) else ""
+    wrong = f"a JSON {_json_kind(value)}, not an object{several}"
+    return value if isinstance(value, dict) else Breach("malformed_row", wrong)
+
+
+def _key_twice(text: bytes, value: object) -> str:
+    """Return that an object has a key twice, of which JSON's readers keep the last; "" if none has.
+
+    Colons behind a quote are counted first: only where there are more of them than keys is the text read again.
+    """
+    if text.count(b'":') + text.count(b'" :') - text.count(b'\\":') == _keys_in(value):
+        return ""
+    twice = list[str]()
+
+    def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=noted)
+    return f"key {twice[0]!r} appears twice, and only one of them can be read" if twice else ""
+
+
+def _keys_in(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_keys_in(inner) for inner in value.values() if inner.__class__ in NESTED)
+    return sum(map(_keys_in, value)) if isinstance(value, list) else 0
 
 
 def _json_kind(value: object) -> str:
@@ -96,79 +161,26 @@ def _json_kind(value: object) -> str:
     return kinds.get(type(value), "number")
 
 
-def _array_records(stream: IO[bytes], path: Path) -> Iterator[Record]:
+def _json_records(stream: IO[bytes], path: Path) -> Iterator[Record]:
     text = stream.read()
     try:
-        values = orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as fault:
+        first = text.lstrip().partition(b"\n")[0]
+        if isinstance(_json_record(first, 0), dict):  # JSON Lines by another name
+            yield from _jsonl_records(io.BytesIO(text), 0)
+            return
         where = f"line {fault.lineno}, column {fault.colno}"
         raise DatasetRefused(
             f"{path.name} is not JSON: {fault.msg} ({where}). Name it .jsonl if each line is an object."
         ) from fault
-    if not isinstance(values, list):
+    if twice := _key_twice(text, value):
+        raise DatasetRefused(f"{path.name}: {twice}. Rename or remove one.")
+    rows = rows_of(value)
+    if rows is None:
+        named = f" with the keys {', '.join(list(value)[:10])}" if isinstance(value, dict) else ""
         raise DatasetRefused(
-            f"{path.name} is a JSON {_json_kind(values)}; a .json file of rows is an array of objects."
+            f"{path.name} is a JSON {_json_kind(value)}{named}; a .json file of rows is an array of objects, or an "
+            "object with one such array."
         )
-    for number, value in enumerate(values, 1):
-        yield (
-            number,
-            value if isinstance(value, dict) else Breach("malformed_row", f"a JSON {_json_kind(value)}, not an object"),
-        )
-
-
-def _csv_records(text: io.TextIOWrapper, path: Path, delimiter: str | None) -> Iterator[Record]:
-    csv.field_size_limit(sys.maxsize)
-    head = text.readline()
-    reader = csv.reader(_chain(head, text), delimiter=delimiter or max(",;\t", key=head.count), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as fault:
-        raise DatasetRefused(f"{path.name}: its header cannot be read: {fault}.") from fault
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DatasetRefused(
-            f"{path.name}: column {', '.join(map(repr, twice))} appears more than once in the header. Rename one."
-        )
-    number = 0
-    while True:
-        try:
-            fields = next(reader, None)
-        except csv.Error as fault:
-            number += 1
-            if "unexpected end" in str(fault):
-                raise DatasetRefused(
-                    f"{path.name}: row {number} opens a quote that is never closed, so no row after it can be read. "
-                    "Close it."
-                ) from fault
-            yield number, Breach("malformed_row", f"not CSV: {fault}")
-            continue
-        if fields is None:
-            return
-        if fields:
-            number += 1
-            yield number, _csv_record(header, fields)
-
-
-def _chain(head: str, rest: Iterator[str]) -> Iterator[str]:
-    yield head
-    yield from rest
-
-
-def _csv_record(header: list[str], fields: list[str]) -> dict[str, Any] | Breach:
-    if len(fields) != len(header):
-        return Breach("malformed_row", f"{len(fields)} fields, but the header has {len(header)}")
-    if any(not field.isascii() and any("\udc80" <= letter <= "\udcff" for letter in field) for field in fields):
-        return Breach("wrong_encoding", "a byte of this row is not UTF-8")
-    return dict(zip(header, fields, strict=True))
-
-
-def _parquet_records(path: Path) -> Iterator[Record]:
-    import polars as pl
-
-    start = 0
-    try:
-        while not (frame := pl.scan_parquet(path, glob=False).slice(start, SLICE).collect()).is_empty():
-            yield from enumerate(frame.iter_rows(named=True), start + 1)
-            start += SLICE
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as fault:
-        raise DatasetRefused(f"{path.name} cannot be read as Parquet: {str(fault).splitlines()[0][:200]}.") from fault
+    yield from ((number, _checked(row)) for number, row in enumerate(rows, 1))

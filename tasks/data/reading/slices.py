@@ -14,7 +14,7 @@ import polars as pl
 from schemas.artifacts import SlicesArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.data.reading.frames import JUDGED, listed, nearest
-from tasks.data.reading.records import Record, read_records
+from tasks.data.reading.records import Form, Record, read_records
 
 if TYPE_CHECKING:
     from schemas.sources import SourceFile
@@ -65,7 +65,7 @@ def _numbered(files: tuple[SourceFile, ...]) -> Iterator[Record]:
     """Yield every record with its row's number, as tasks.data.reading.frames.read_rows counts."""
     before = last = 0
     for file in files:
-        for number, record in read_records(Path(file.path), file.suffix):
+        for number, record in read_records(Path(file.path), file.suffix, Form(file.separator, file.encoding)):
             last = before + number
             yield last, record
         before = last
@@ -75,7 +75,7 @@ def missing_columns(columns: tuple[str, ...], files: tuple[SourceFile, ...]) -> 
     """Return one sentence for each column that the first records of a file do not have."""
     faults = []
     for file in files:
-        seen = _columns_in(Path(file.path), file.suffix)
+        seen = _columns_in(file)
         faults += [
             f"decision.slices: {Path(file.path).name} has no column {column!r}{nearest(column, seen)} Its columns: "
             f"{listed(sorted(seen))}. Name one of them."
@@ -85,10 +85,10 @@ def missing_columns(columns: tuple[str, ...], files: tuple[SourceFile, ...]) -> 
     return faults
 
 
-def _columns_in(path: Path, suffix: str) -> set[str]:
-    if suffix == ".parquet":
-        return set(pl.read_parquet_schema(path))
-    first = islice(read_records(path, suffix), JUDGED)
+def _columns_in(file: SourceFile) -> set[str]:
+    if file.suffix == ".parquet":
+        return set(pl.read_parquet_schema(file.path))
+    first = islice(read_records(Path(file.path), file.suffix, Form(file.separator, file.encoding)), JUDGED)
     return {name for _, record in first if isinstance(record, dict) for name in record}
 
 

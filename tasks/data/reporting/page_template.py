@@ -103,6 +103,14 @@ TEMPLATE = (
 <p>None: every row was kept, and none was noted.</p>
 {%- endif %}
 
+<h2>Columns</h2>
+<p class="quiet">What became of every column and key of the source, and the share of rows that fill it.{% for what, count in report.passed_over|items %} Passed over: {{ count|number }} {{ what }}.{% endfor %}{% if report.earlier_answers %} {{ report.earlier_answers|number }} earlier answers are context only: of a conversation the last answer is learned.{% endif %}</p>
+<div class="wide" style="max-width: 640px"><table><thead><tr><th>column</th><th style="text-align: left">became</th><th>filled</th></tr></thead><tbody>
+{%- for column in report.columns %}
+<tr><td><code>{{ column.column }}</code></td><td class="text">{{ column.became }}</td><td>{{ column.filled|percent }}</td></tr>
+{%- endfor %}
+</tbody></table></div>
+
 <h2>Row lengths</h2>
 <div class="pair">
 <figure><figcaption>{{ "Tokens" if facts.tokens else "Characters" }} per row <small>{% if facts.tokens %}no row is truncated: rows longer than the limit are refused{% else %}tokens are counted once the base model is in the store{% endif %}</small></figcaption>{{ chart }}</figure>

@@ -10,6 +10,7 @@ import polars as pl
 
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.checking.refusing import first_rows
+from tasks.data.layouts.converting import UNREAD
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changed_rows, changes_between, is_comparable
 from tasks.data.reporting.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
@@ -156,6 +157,9 @@ def advice(facts: DataFacts) -> list[tuple[str, str]]:
         found.append(
             ("unsure", f"With fewer than {ADVISED} train rows a tuned model often learns only the form of the answers.")
         )
+    unread = [column["column"] for column in report["columns"] if column["became"] == UNREAD and column["filled"]]
+    if unread:
+        found.append(("unsure", f"Not read: {', '.join(unread[:LABELS])}; data.ignore says that it is on purpose."))
     found += [
         ("unsure", f"Labels: {line}.")
         for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else [])

@@ -6,9 +6,15 @@ from collections.abc import Callable
 
 import polars as pl
 
+from tasks.answers.scripts import folded
+
 CHUNK = 100_000  # texts changed at once, so that no step makes a second copy of all texts
 
 NON_ASCII = r"[^\x00-\x7F]"
+# Raised and lowered digits, fractions, digits in circles: their form tells requests apart, "5²" from "52".
+_TELLING = r"\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}\x{2070}-\x{209C}\x{2150}-\x{215F}\x{2460}-\x{24FF}\x{2776}-\x{2793}"
+TELLING_FORM = f"[{_TELLING}]"
+PLAIN_FORM = rf"^[^{_TELLING}]*[^\x00-\x7F{_TELLING}][^{_TELLING}]*$"
 UNEVEN = r"\s{2,}|[^\S ]|^\s|\s$"
 SENTENCE = r"[.,;:!?…]+"
 QUOTES = "[\"'`´‘’“”„]+"
@@ -36,7 +42,8 @@ def normalised(texts: pl.Series) -> pl.Series:
 
 
 def _spoken(texts: pl.Series) -> pl.Series:
-    plain = _where(texts, NON_ASCII, lambda some: some.str.normalize("NFKC")).str.to_lowercase()
+    plain = _where(texts, TELLING_FORM, lambda some: some.map_elements(folded, return_dtype=pl.String))
+    plain = _where(plain, PLAIN_FORM, lambda some: some.str.normalize("NFKC")).str.to_lowercase()
     bare = plain
     for mark, instead in MARKS:
         bare = _replaced(bare, mark, instead)

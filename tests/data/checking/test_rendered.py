@@ -19,6 +19,7 @@ from schemas.errors import ConfigRefused, DatasetRefused, TuneworthyError
 from tasks.base.sources import locate_base
 from tasks.base.task import fetch_base
 from tasks.data.checking.rendered import check_rows
+from tasks.data.checking.row_limits import Limits
 from tasks.data.locating import locate_data
 from tasks.data.task import check_rendering, validate_data
 from tasks.inference.prompts.golden import verify_golden
@@ -55,7 +56,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
             pl.DataFrame(columns).with_columns(
                 group=pl.lit("g"), history=pl.lit([], dtype=pl.List(pl.String))
             ).write_parquet(tmp_path / f"{side}.parquet")
-        return check_rows(base, tmp_path, "Be brief.", max_length, workdir, context)
+        return check_rows(base, tmp_path, "Be brief.", Limits(0, max_length), workdir, context)
 
     return rendered
 

@@ -13,7 +13,9 @@ from schemas.errors import DatasetRefused
 from schemas.sections.data import DataConfig
 from tasks.answers.contract import Breach
 from tasks.data.checking.reasons import REASONS
-from tasks.data.reading.layouts import Turns, converter
+from tasks.data.layouts.conversations import Turns
+from tasks.data.layouts.converting import Converter
+from tasks.data.layouts.layouts import named_layout
 from tests.data.conftest import Room, sound_rows
 
 PAIRS = [(f"question {n}?", f"answer {n}") for n in range(60)]
@@ -55,10 +57,11 @@ def test_a_file_without_the_layouts_column_is_refused(room: Room) -> None:
         room.validate(layout="messages")
 
 
-def test_input_and_output_alone_are_not_alpaca(room: Room) -> None:
+def test_input_and_output_alone_are_request_and_answer(room: Room) -> None:
     room.write([{"input": f"text {n}", "output": "short"} for n in range(60)])
-    with pytest.raises(DatasetRefused, match=r"has no column 'prompt'"):
-        room.validate()
+    room.validate()
+    assert room.table("train")["prompt"].str.starts_with("text ").all()
+    assert any("layout prompt_completion (input -> output)" in line for line in room.listener.lines)
 
 
 def test_an_alpaca_input_stands_below_its_instruction(room: Room) -> None:
@@ -94,11 +97,11 @@ def test_an_alpaca_input_stands_below_its_instruction(room: Room) -> None:
         ([message("assistant", "b"), message("user", "a")], "wrong_roles"),
         ([message("user", "a"), message("user", "b"), message("assistant", "c")], "wrong_roles"),
         ([message("user", "a")], "wrong_roles"),
-        ([message("tool", "a"), message("assistant", "b")], "wrong_roles"),
+        ([message("tool", "a"), message("assistant", "b")], "tools"),
         ([message("system", "a")], "wrong_roles"),
         ([], "wrong_roles"),
         ("text", "wrong_roles"),
-        ([message("user", ["a"]), message("assistant", "b")], "not_text"),
+        ([message("user", [1]), message("assistant", "b")], "not_text"),
         (["a", "b"], "not_text"),
         ([message("user", "a"), message("assistant", None)], "empty_answer"),
         ([message("system", "Sing."), message("user", "a"), message("assistant", "b")], "own_system_message"),
@@ -153,7 +156,8 @@ ANYTHING = st.recursive(
     st.sampled_from(list(LAYOUTS)),
 )
 def test_any_record_becomes_texts_or_a_reason(record: dict[str, Any], layout: str) -> None:
-    made = converter(layout, DataConfig(source="x"))(record)
+    data = DataConfig(source="x")
+    made = Converter(named_layout(layout, data), data)(record)
     if isinstance(made, Breach):
         assert made.reason in REASONS
     else:
@@ -162,7 +166,7 @@ def test_any_record_becomes_texts_or_a_reason(record: dict[str, Any], layout: st
 
 
 def test_parquet_columns_of_other_kinds_are_refused_row_by_row(room: Room) -> None:
-    frame = pl.DataFrame({"prompt": [b"bytes", b"x"], "completion": [1.5, None]})
+    frame = pl.DataFrame({"prompt": [b"\xff bytes", b"\xff"], "completion": [[1], None]}, strict=False)
     frame.write_parquet(room.folder / "rows.parquet")
     with pytest.raises(DatasetRefused, match=r"refused: 2 of 2 rows\. not_text 2 \(rows 1, 2\)"):
         room.validate(source="rows.parquet")

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from schemas.errors import ConfigRefused, DatasetRefused
 from schemas.sections.data import DataConfig
 from schemas.sources import SourceFile
-from tasks.data.reading import records
-from tasks.data.reading.frames import read_rows
+from tasks.data.layouts.ledger import Ledger
+from tasks.data.reading import tables
+from tasks.data.reading.fetching import as_line
+from tasks.data.reading.frames import Reading, read_rows
 from tests.data.conftest import Room, sound_rows
 
 ROWS = [{"prompt": f"frage {n}, «ü»", "completion": f'a "{n}"\nb'} for n in range(60)]
@@ -101,10 +103,10 @@ def test_a_blank_line_is_no_row_but_counts_as_a_line(room: Room) -> None:
             b'{"promt": "x", "completion": "y"}',
             "Its columns: completion, promt. Name the right one in the config.",
         ),
-        ("rows.csv", b"Frage,Antwort\na,b\n", "has no column 'completion' (data.completion)."),
+        ("rows.csv", b"Zeile,Inhalt\na,b\n", "has no column 'completion' (data.completion)."),
         ("rows.csv", b"prompt,prompt,completion\na,b,c\n", "column 'prompt' appears more than once"),
         ("rows.csv", b'prompt,completion\na,b\n"c,d\ne,f\n', "row 2 opens a quote that is never closed"),
-        ("rows.json", b'{"prompt": 1}', "is a JSON object; a .json file of rows is an array"),
+        ("rows.json", b'{"prompt": 1}', "is a JSON object with the keys prompt; a .json file of rows is an array"),
         ("rows.json", b"[1, ", "rows.json is not JSON"),
         ("rows.parquet", b"PAR1 or not", "cannot be read as Parquet"),
         ("rows.jsonl.gz", b"not packed", "rows.jsonl.gz cannot be read"),
@@ -130,7 +132,7 @@ def test_a_file_that_is_of_no_use_is_refused_in_words(room: Room, name: str, con
 
 
 def test_a_parquet_file_of_several_slices_is_read_whole(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "SLICE", 7)
+    monkeypatch.setattr(tables, "SLICE", 7)
     room.write(as_parquet(), "rows.parquet")
     room.validate(source="rows.parquet")
     both = pl.concat([room.table("train"), room.table("held_out")]).sort("row_id")
@@ -257,8 +259,10 @@ def rows_in(room: Room, name: str) -> int:
         return sum(
             bool(line.strip()) for line in (room.folder / name).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         )
+    data = DataConfig(source=name)
     read = read_rows(
-        [SourceFile(path=str(room.folder / name), digest="", suffix=Path(name).suffix)], DataConfig(source=name)
+        [SourceFile(path=str(room.folder / name), digest="", suffix=Path(name).suffix)],
+        Reading(data, Ledger(data, as_line)),
     )
     return sum(piece.rows.height for piece in read)
 

@@ -145,7 +145,7 @@ def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> N
     room.write([*sound_rows(30), {"prompt": "", "completion": "x"}])
     with pytest.raises(DatasetRefused):
         room.validate(refuse_above=0)
-    assert sorted(path.name for path in room.workdir.folder.iterdir()) == ["out", "refused.parquet"]
+    assert sorted(path.name for path in room.workdir.folder.iterdir()) == ["out", "refused.html", "refused.parquet"]
 
 
 @settings(deadline=None)
