@@ -16,13 +16,13 @@ from __future__ import annotations
 import functools
 import inspect
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-import schemas.artifacts
 from schemas.artifacts import Artifact
 from tasks.reuse.current_store import current_store
 from tasks.reuse.keys import Ingredients, changed_ingredients, digest_of, flatten, library_versions, source_digests
@@ -68,7 +68,7 @@ class Stage(Generic[A]):
     def returns(self) -> type[A]:
         """The artifact class that the function is annotated to return."""
         hint = self.function.__annotations__["return"]
-        return cast("type[A]", getattr(schemas.artifacts, hint) if isinstance(hint, str) else hint)
+        return cast("type[A]", getattr(sys.modules[self.function.__module__], hint) if isinstance(hint, str) else hint)
 
     def __call__(self, *args: Any, subject: str = "", **kwargs: Any) -> A:
         """Return the stage's artifact: recorded, or made now. `subject` is a label for people that distinguishes two
