@@ -135,7 +135,7 @@ class ArmArtifact(Artifact):
     """One arm measured: answers.parquet with one row per held-out row.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
-        (ended by itself).
+        (ended by itself), strict_score and lenient_score (`score` is one of them).
     """
 
     kind: ClassVar[str] = "arm"
@@ -147,6 +147,9 @@ class ArmArtifact(Artifact):
     prompt_tokens: float
     output_tokens: float
     seconds_per_row: float
+    reading: str = Field("strict", description="The reading of answers that the score is about.")
+    strict_score: float | None = Field(None, description="Answers read as a program would; None where unknown.")
+    lenient_score: float | None = Field(None, description="Answers read past the words around them.")
 
 
 class ChampionArtifact(Artifact):

@@ -59,6 +59,14 @@ class ArmReport(Report):
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
+    reading: str = Field("strict", description="The reading of answers that the score and the gain are about.")
+    strict_score: float | None = Field(None, description="With answers read as a program would.")
+    lenient_score: float | None = Field(None, description="With answers read past the words around them.")
+    other_gain: float | None = Field(
+        None, description="The gain of a tuned arm over the best untrained one with all answers read the other way."
+    )
+    other_gain_low: float | None = None
+    other_gain_high: float | None = None
 
 
 class ChampionReport(Report):

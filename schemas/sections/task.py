@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from schemas.sections.section import NOT_IN_KEY, Section
 
 Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
+Reading = Literal["strict", "lenient"]
 
 
 class TextAnswer(Section):
@@ -71,6 +72,11 @@ class TaskConfig(Section):
         default_factory=TextAnswer, description="The contract: training and model answers alike must meet it."
     )
     metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
+    reading: Reading = Field(
+        "strict",
+        description="The reading of answers that decides: strict, as a program would, with nothing but white space "
+        "around the answer; or lenient, the first object, label, query or match of the pattern in it. Both are shown.",
+    )
 
     @model_validator(mode="after")
     def metric_fits_format(self) -> TaskConfig:

@@ -1,8 +1,8 @@
 """The score of one answer, from 0 to 1, and whether it meets the contract.
 
-The two are separate on purpose. The score says whether the content is right: `json_fields` and `sql_execution` ignore
-one code fence around the answer, `exact` and `token_f1` ignore differences in white space, so that an untrained arm is
-not judged by its form. `is_valid` says whether a program could use the answer as it is (tasks/answers/contract.py).
+Every answer is read both ways: strictly, as a program would, where only white space around it is ignored, and leniently
+(tasks/answers/lenient.py), past the words around it. `task.reading` names the reading that the score and the contract
+(tasks/answers/contract.py) are about; the other one tells what is only a matter of form.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.answers.contract import DATABASE, Check, contract_of
+from tasks.answers.lenient import Read, lenient_reader
 
 if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
@@ -25,73 +26,65 @@ if TYPE_CHECKING:
 
 Measure = Callable[[str, str], float]
 
-FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The score of one answer, from 0 to 1, and whether it meets the contract."""
+    """The score of one answer and whether it meets the contract, in the reading of the config; and both readings."""
 
     score: float
     is_valid: bool
+    strict: float
+    lenient: float
 
 
 class Scorer:
     """Scores answers by one metric and checks them by one contract."""
 
-    def __init__(self, measure: Measure, check: Check) -> None:
+    def __init__(self, measure: Measure, check: Check, read: Read, *, is_lenient: bool) -> None:
         self._measure = measure
         self._check = check
+        self._read = read
+        self._is_lenient = is_lenient
 
     @classmethod
     def for_task(cls, task: TaskConfig, folder: Path) -> Scorer:
         """Return the scorer of a task.
 
         Args:
-            task: its metric and its contract.
+            task: its metric, its contract and its reading.
             folder: the opened DataArtifact, with answer.sqlite or answer.schema.json if the task has one.
 
         Raises:
             ConfigRefused: the contract cannot be used.
             TuneworthyError: the contract's file is not in the folder.
         """
-        return cls(_measure_of(task, folder), contract_of(task, folder))
+        check, read = contract_of(task, folder), lenient_reader(task.answer)
+        return cls(_measure_of(task, folder), check, read, is_lenient=task.reading == "lenient")
 
     def score(self, output: str, gold: str) -> Scored:
-        """Score a model's answer against the reference answer."""
-        return Scored(self._measure(output, gold), self._check(output) is None)
+        """Score a model's answer against the reference answer; the lenient score is never the lower one."""
+        strict, is_valid = self._measure(output, gold), self._check(output) is None
+        read = output if is_valid and strict == 1 else self._read(output)
+        lenient = strict if read == output else max(strict, self._measure(read, gold))
+        if self._is_lenient:
+            return Scored(lenient, is_valid or self._check(read) is None, strict, lenient)
+        return Scored(strict, is_valid, strict, lenient)
 
 
 def _measure_of(task: TaskConfig, folder: Path) -> Measure:
     if task.metric == "sql_execution":
         return _sql_execution(folder / DATABASE)
-    if task.metric == "json_fields":
-        return json_fields
-    if task.metric == "token_f1":
-        return token_f1
-    labels = task.answer.labels if task.answer.format == "choice" else ()
-    folds_case = bool(labels) and len({_spaced(label).casefold() for label in labels}) == len(
-        {_spaced(label) for label in labels}
-    )
-    return functools.partial(exact, folds_case=folds_case)
+    return {"json_fields": json_fields, "token_f1": token_f1}.get(task.metric, exact)
 
 
-def without_fence(text: str) -> str:
-    """Return the content of the code fence if the whole text is one, otherwise the text."""
-    found = FENCE.fullmatch(text)
-    return found[1] if found else text
-
-
-def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
-    """Return 1 if both are equal after Unicode NFC normalisation, with any run of white space as one space.
-
-    Case matters in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ only in
-    case.
+def exact(output: str, gold: str) -> float:
+    """Return 1 if both are equal after Unicode NFC normalisation, with any run of white space as one space; case counts
+    (``ls -l`` is not ``ls -L``).
     """
-    one, other = _spaced(output), _spaced(gold)
-    return float(one.casefold() == other.casefold() if folds_case else one == other)
+    return float(_spaced(output) == _spaced(gold))
 
 
 def _spaced(text: str) -> str:
@@ -106,7 +99,7 @@ def json_fields(output: str, gold: str) -> float:
     from tasks.answers.objects import NotAnObject, is_same, leaves, read_object
 
     try:
-        given, wanted = (dict(leaves(read_object(text))) for text in (without_fence(output), gold))
+        given, wanted = (dict(leaves(read_object(text))) for text in (output, gold))
     except (NotAnObject, RecursionError):
         return 0.0
     fields = given.keys() | wanted.keys()
@@ -151,7 +144,7 @@ def _sql_execution(file: Path) -> Measure:
     wanted_result = functools.lru_cache(maxsize=1024)(result)
 
     def measure(output: str, gold: str) -> float:
-        given, wanted = result(without_fence(output)), wanted_result(gold)
+        given, wanted = result(output), wanted_result(gold)
         if not given or not wanted:
             return 0.0
         return float(given == wanted if is_ordered(gold) else Counter(given) == Counter(wanted))

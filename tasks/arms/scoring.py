@@ -104,7 +104,7 @@ def measure_arm(
     seconds = (time.monotonic() - started) / rows.height
     table = scored(rows, prompts, answers, Scorer.for_task(task, data))
     table.write_parquet(out / "answers.parquet")
-    return arm_artifact(arm, table, seconds)
+    return arm_artifact(arm, table, seconds, task.reading)
 
 
 def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext | None:
@@ -165,14 +165,14 @@ def scored(
         polars.Series("prompt_tokens", [len(prompt) for prompt in prompts], dtype=polars.Int64),
         polars.Series("output_tokens", [len(answer.ids) for answer in answers], dtype=polars.Int64),
         polars.Series("is_stopped", [answer.is_stopped for answer in answers], dtype=polars.Boolean),
+        polars.Series("strict_score", [mark.strict for mark in marks], dtype=polars.Float64),
+        polars.Series("lenient_score", [mark.lenient for mark in marks], dtype=polars.Float64),
     ).sort("row_id")
 
 
-def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
+def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: float, reading: str) -> ArmArtifact:
     """Return the arm's means over its rows."""
-    means = {
-        column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")
-    }
+    means = {column: _mean(table[column]) for column in table.columns if column not in ("row_id", "group", "output")}
     return ArmArtifact(
         arm=arm.name,
         rows=table.height,
@@ -182,6 +182,9 @@ def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: flo
         prompt_tokens=means["prompt_tokens"],
         output_tokens=means["output_tokens"],
         seconds_per_row=seconds_per_row,
+        reading=reading,
+        strict_score=means["strict_score"],
+        lenient_score=means["lenient_score"],
     )
 
 

@@ -88,10 +88,13 @@ def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_ro
         "prompt_tokens",
         "output_tokens",
         "is_stopped",
+        "strict_score",
+        "lenient_score",
     ]
     assert table["output_tokens"].max() <= 6  # type: ignore[operator]
     assert made.rows == 3
-    assert made.score == pytest.approx(table["score"].mean())
+    assert made.score == made.strict_score == pytest.approx(table["score"].mean())
+    assert made.lenient_score == pytest.approx(table["lenient_score"].mean())
     assert made.stopped_rate == pytest.approx(table["is_stopped"].mean())
 
 

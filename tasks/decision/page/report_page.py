@@ -11,7 +11,7 @@ from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page.page_template import TEMPLATE
 from tasks.decision.page.samples import Sample
-from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
+from tasks.decision.verdict.wording import GAIN_NAMES, both_readings, gate_sentences
 from tasks.pages.page import own, rendered
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
@@ -104,6 +104,7 @@ _FILTERS: dict[str, Any] = {
     "three": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:g}",
     "signed": signed,
+    "readings": both_readings,
     "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
     "confidence": lambda value: f"{100 * value:g}%",

@@ -20,7 +20,7 @@ from schemas.artifacts import (
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.samples import read_samples
-from tasks.decision.verdict.wording import signed_spread
+from tasks.decision.verdict.wording import both_readings, signed_spread
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def _champion_lines(verdict: Verdict) -> list[str]:
         f"{champion.prompt_tokens:.0f}",
         f"{champion.output_tokens:.0f}",
         f"{champion.lead:+.3f}",
+        "",
     )
     return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in champion.reasons), ""]
 
@@ -119,8 +120,8 @@ def summary(name: str, verdict: Verdict) -> str:
     lines += [verdict.recommendation, "", *(line for caveat in verdict.caveats for line in (caveat, ""))]
     lines += [
         f"| arm | rows | groups | score | {verdict.confidence:.0%} interval | valid | tokens in / row | "
-        "tokens out / row | gain |",
-        "|---|---:|---:|---:|---|---:|---:|---:|---:|",
+        "tokens out / row | gain | strict / lenient |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for arm in verdict.arms:
         gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
@@ -134,6 +135,7 @@ def summary(name: str, verdict: Verdict) -> str:
             f"{arm.prompt_tokens:.0f}",
             f"{arm.output_tokens:.0f}",
             gain,
+            both_readings(arm),
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += _champion_lines(verdict)

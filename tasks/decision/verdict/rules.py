@@ -17,7 +17,7 @@ from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
-from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentences, headline
+from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, form_sentence, gate_sentences, headline
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
@@ -213,4 +213,5 @@ def chosen(arms: Sequence[Candidate]) -> Candidate:
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
     lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
     lines += [arm_sentence(arm, decision) for arm in arms]
+    lines += filter(None, map(form_sentence, arms))
     return (*lines, *(gate_sentences(gate, decision.confidence) if gate else ()))

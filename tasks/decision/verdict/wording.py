@@ -25,6 +25,7 @@ ADVICE = {
     "none_good_enough": "No arm is good enough.",
     "undecided": "The held-out rows do not settle it.",
 }
+SMALLEST_FORM = 0.0005  # a difference between the two readings that three digits would not show
 EARNED = ("finetune", "finetune+retrieval")
 GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
@@ -127,6 +128,28 @@ def _lag(arm: ArmReport, decision: DecisionConfig) -> str:
         "unclear": f"not shown to be not worse than {arm.rival} by {decision.worth:g}",
     }[arm.keeps_up]
     return f"{told}, {arm.lag:+.3f} ({signed_spread(arm.lag_low or 0.0, arm.lag_high or 0.0)})"
+
+
+def both_readings(arm: ArmReport) -> str:
+    """Return an arm's scores in both readings, such as "0.210 / 0.840"; "" where they are unknown."""
+    if arm.strict_score is None or arm.lenient_score is None:
+        return ""
+    return f"{arm.strict_score:.3f} / {arm.lenient_score:.3f}"
+
+
+def form_sentence(arm: ArmReport) -> str:
+    """Return how much of a tuned arm's gain is only a matter of form; "" where both readings of answers agree."""
+    if arm.gain is None or arm.other_gain is None or abs(arm.gain - arm.other_gain) < SMALLEST_FORM:
+        return ""
+    strict, lenient = (arm.other_gain, arm.gain) if arm.reading == "lenient" else (arm.gain, arm.other_gain)
+    other = "strictly" if arm.reading == "lenient" else "leniently, past the words around them"
+    interval = signed_spread(arm.other_gain_low or 0.0, arm.other_gain_high or 0.0)
+    form = strict - lenient
+    told = f"{form:.3f} of what it gains strictly is form only" if form > 0 else "none of its gain is form only"
+    return (
+        f"with all answers read {other}, {arm.arm} gains {arm.other_gain:+.3f} ({interval}) instead of "
+        f"{arm.gain:+.3f}: {told}."
+    )
 
 
 def few_groups_sentence(groups: int, confidence: float) -> str:
