@@ -37,8 +37,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from simulated import Floats, Setting, draw_arms, repaired  # noqa: E402 - found on the path above
 
-from schemas.artifacts import ArmArtifact, BenchmarkArtifact, BenchmarkTask, LossStanding  # noqa: E402
-from schemas.gate import GateReport  # noqa: E402
+from schemas.artifacts import ArmArtifact, BenchmarkArtifact  # noqa: E402
+from schemas.findings.gate import GateReport  # noqa: E402
+from schemas.findings.loss import BenchmarkTask, LossStanding  # noqa: E402
 from schemas.sections.decision import DecisionConfig  # noqa: E402
 from tasks.benchmark.forgetting import POOLED, is_settled, standings  # noqa: E402
 from tasks.decision.verdict.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402

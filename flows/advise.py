@@ -9,14 +9,21 @@ from flows.finetune import finetune
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
-from schemas.artifacts import AdapterArtifact, AdviceArtifact, ArmArtifact, DataArtifact, ModelArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    AdviceArtifact,
+    ArmArtifact,
+    DataArtifact,
+    ModelArtifact,
+    ReplayTextsArtifact,
+)
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
 from tasks.base.task import fetch_base
 from tasks.data.task import check_rendering, take_share, validate_data
 from tasks.decision.task import decide, write_advice
 from tasks.reuse.planning import enter_run
-from tasks.training.task import train_adapter
+from tasks.training.task import gather_replay, train_adapter
 
 SHARES = (0.25, 0.5, 1.0)
 CURVED = "tuned"
@@ -44,19 +51,26 @@ def advise(config: RunConfig) -> AdviceArtifact:
         raise ConfigRefused(
             "training.where: a learning curve is trained here; leave it out (--set training.where=null)."
         )
+    replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, share, part, base, data) for share, part in shares.items()}
+    curve = {share: learned_from(config, share, part, base, data, replay) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, curve["1"][0])
     return write_advice(decision, page, untrained + trained, shares, tuned, curve["1"][0])
 
 
 def learned_from(
-    config: RunConfig, share: str, part: DataArtifact, base: ModelArtifact, data: DataArtifact
+    config: RunConfig,
+    share: str,
+    part: DataArtifact,
+    base: ModelArtifact,
+    data: DataArtifact,
+    replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ArmArtifact]:
     """Fit on a part of the train rows, and measure the tuned arm on the same held-out rows as ever."""
     rendering = check_rendering(config.task, base, part, config.training.max_length)
     with live_in_mlflow(config.name):
-        adapter = train_adapter(config.training, rendering, base, part, config.seed, subject=f"{float(share):.0%}")
+        subject = f"{float(share):.0%}"
+        adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)
     (arm,) = score_arms(config.task, config.arms, config.seed, (CURVED,), base, data, adapter)
     return adapter, arm

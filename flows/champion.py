@@ -17,6 +17,7 @@ from schemas.artifacts import (
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
+    SlicesArtifact,
     VerdictArtifact,
 )
 from schemas.champion import Champion, RegistryLookup, SplitRule
@@ -74,6 +75,7 @@ def compare_with_champion(
     verdict: VerdictArtifact,
     arms: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None,
+    slices: SlicesArtifact | None = None,
 ) -> Compared:
     """Measure the champion on today's held-out rows and compare, or say why that is impossible."""
     champion = rival(look, adapter)
@@ -104,7 +106,8 @@ def compare_with_champion(
         problem = scored.problem
     if problem:
         return Compared(why_not=f"{who} was not measured: {first_line(problem)}")
-    return Compared(compare_champion(config.decision, champion.version, arm.name, scored, learned, verdict, arms))
+    how = config.decision, champion.version, arm.name
+    return Compared(compare_champion(*how, scored, learned, verdict, arms, slices))
 
 
 def rival(look: RegistryLookup, adapter: AdapterArtifact | None) -> Champion | None:

@@ -20,10 +20,10 @@ from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
-from tasks.data.task import check_leakage, check_rendering, validate_data
+from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data
 from tasks.decision.task import decide
 from tasks.reuse.planning import enter_run
-from tasks.training.task import train_adapter
+from tasks.training.task import gather_replay, train_adapter
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
@@ -36,6 +36,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     sources = locate(config)
     champion = look_for_champion(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
+    slices = read_slices(config.decision.slices, data, sources.data.rows) if config.decision.slices else None
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
     leakage = check_leakage(data, sources.benchmark, sources.cached_items)
@@ -43,17 +44,18 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(decision, None, untrained, None, data, subject="untrained")
+    first = decide(decision, None, untrained, None, data, slices=slices, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
     benchmark_files = gather_benchmark(sources.benchmark)
-    send_training(config, rendering, base, data, benchmark_files)
+    replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
+    send_training(config, rendering, base, data, benchmark_files, replay)
     with live_in_mlflow(config.name):
-        adapter = train_adapter(config.training, rendering, base, data, config.seed)
+        adapter = train_adapter(config.training, rendering, base, data, config.seed, replay)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
     benchmark = benchmark_adapter(
         config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage)
-    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion)
+    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage, slices)
+    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion, slices)

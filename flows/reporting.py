@@ -20,6 +20,7 @@ from schemas.artifacts import (
     ModelArtifact,
     RenderingArtifact,
     ReportArtifact,
+    SlicesArtifact,
     VerdictArtifact,
 )
 from schemas.champion import RegistryLookup
@@ -67,6 +68,7 @@ def report(
     adapter: AdapterArtifact | None = None,
     benchmark: BenchmarkArtifact | None = None,
     look: RegistryLookup | None = None,
+    slices: SlicesArtifact | None = None,
 ) -> ReportArtifact:
     """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
     when the verdict promotes it.
@@ -86,9 +88,10 @@ def report(
                 adapter,
                 benchmark,
                 look.model_copy(update={"is_remembered": False}),
+                slices,
             )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
-    compared = compare_with_champion(config, look, base, data, verdict, arms, adapter) if look else Compared()
+    compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
     against = compared.comparison, compared.why_not
     page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, *against)
     if current_plan.get() is None:

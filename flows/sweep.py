@@ -24,10 +24,10 @@ from schemas.errors import ConfigRefused
 from schemas.sections.section import NOT_IN_KEY
 from schemas.sections.training import TrainingConfig
 from tasks.base.task import fetch_base
-from tasks.data.task import check_rendering, validate_data
+from tasks.data.task import check_rendering, read_slices, validate_data
 from tasks.reuse.planning import enter_run
 from tasks.reuse.prefect_tasks import publish_table
-from tasks.training.task import train_adapter
+from tasks.training.task import gather_replay, train_adapter
 
 Point = dict[str, Any]
 FEW = 3  # trials that are all fitted to their end
@@ -126,13 +126,16 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     """Fit each combination for its epochs divided by `share`, and return those with a loss, the lowest first."""
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
+    if config.decision.slices:
+        read_slices(config.decision.slices, data, sources.data.rows)  # refused before a trial is paid for
     base = fetch_base(sources.base)
     trials = []
     for point in points:
         training = with_settings(config, point).training
         training = training.model_copy(update={"epochs": max(training.epochs / share, min(training.epochs, 1.0))})
         rendering = check_rendering(config.task, base, data, training.max_length)
-        adapter = train_adapter(training, rendering, base, data, config.seed, subject=in_words(point))
+        replay = gather_replay(sources.benchmark.neutral) if training.replay else None
+        adapter = train_adapter(training, rendering, base, data, config.seed, replay, subject=in_words(point))
         if isinstance(adapter, AdapterArtifact):  # not Pending
             loss = adapter.validation_loss
             trials.append(Trial(point, training.epochs, math.inf if loss is None else loss, adapter.seconds))

@@ -28,7 +28,7 @@ def train(order: TrainOrder) -> AdapterArtifact:
     require_shared_store()
     enter_run(order.run, order.stages)
     with live_in_mlflow(order.run):
-        adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed)
+        adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed, order.replay)
     score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
     benchmark_adapter(order.asking, order.base, adapter, order.seed, order.benchmark)
     return adapter

@@ -6,11 +6,11 @@ folder and fills the digest in. Only the digest enters the key of a later stage.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LossStanding = Literal["kept", "inconclusive", "lost"]
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 
 
 class Artifact(BaseModel):
@@ -51,6 +51,13 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+
+
+class SlicesArtifact(Artifact):
+    """The held-out rows' values in the columns of `decision.slices`: slices.parquet (column, row_id, value as text)."""
+
+    kind: ClassVar[str] = "slices"
+    columns: tuple[str, ...]
 
 
 class LeakageArtifact(Artifact):
@@ -129,6 +136,7 @@ class AdapterArtifact(Artifact):
     train_loss: float
     validation_loss: float | None
     seconds: float
+    replay: float = Field(0.0, description="Share of the examples that neutral texts took the place of.")
 
 
 class ArmArtifact(Artifact):
@@ -187,7 +195,7 @@ class ScoredChampionArtifact(ArmArtifact):
 
 class ComparisonArtifact(Artifact):
     """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
-    `schemas.reports.ChampionReport`.
+    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
     """
 
     kind: ClassVar[str] = "comparison"
@@ -204,29 +212,17 @@ class BenchmarkFilesArtifact(Artifact):
     names: tuple[str, ...]
 
 
-class BenchmarkTask(BaseModel):
-    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
-    interval.
-    """
+class ReplayTextsArtifact(Artifact):
+    """Neutral texts that training may learn and no benchmark measures: texts.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    task: str
-    items: int
-    clusters: int = Field(description="Groups of items that the interval rests on: topics, or the items themselves.")
-    base: float
-    tuned: float
-    difference: float
-    low: float
-    high: float
-    standing: LossStanding = Field(
-        description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
-        "the benchmark's level, after Holm's correction. Else inconclusive."
-    )
+    kind: ClassVar[str] = "replay_texts"
+    texts: int
 
 
 class BenchmarkArtifact(Artifact):
     """Base and tuned on the same benchmark items: items.parquet (task, item, base, tuned: accuracy 0/1) and tasks.json
-    (BenchmarkTask rows, the pooled one last).
+    (BenchmarkTask rows, the pooled one last); neutral.parquet where neutral texts were measured (text, its place from
+    0; base, tuned: nats a token).
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -236,6 +232,7 @@ class BenchmarkArtifact(Artifact):
     level: float = Field(description="One-sided error of every claim at the last look.")
     looks: tuple[int, ...] = Field(description="Items that both models had answered at each look.")
     all_items: int = Field(description="Items that there are.")
+    neutral: NeutralLoss | None = Field(None, description="What neutral text tells; None where none was measured.")
     chat: tuple[str, ...] = Field((), description="Tasks that were asked through the base's chat template.")
 
     @property
@@ -255,14 +252,19 @@ class VerdictArtifact(Artifact):
 
 
 class ReportArtifact(Artifact):
-    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md."""
+    """The report on the verdict for people: report.html (self-contained), verdict.json, summary.md, and flips.parquet.
+
+    Columns of flips.parquet, one row for each held-out row and pair of arms, lost ones first: before, after (arms),
+    row_id, group, kind (lost, won, changed: same score with another answer, same), before_score, after_score, prompt
+    (with the turns before it), reference, before_output, after_output.
+    """
 
     kind: ClassVar[str] = "report"
     headline: str
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
 
     kind: ClassVar[str] = "advice"
     next_step: str

@@ -41,12 +41,14 @@ class RegistryConfig(Section):
 
 StageName = Literal[
     "validate_data",
+    "read_slices",
     "fetch_base",
     "check_rendering",
     "score_arm",
     "check_leakage",
     "write_data_report",
     "gather_benchmark",
+    "gather_replay",
     "train_adapter",
     "benchmark_adapter",
     "fetch_champion",
@@ -107,6 +109,16 @@ class RunConfig(Section):
         description="Folder that relative paths start from; the config file's own when read from a file.",
         json_schema_extra=NOT_IN_KEY,
     )
+
+    @model_validator(mode="after")
+    def replay_needs_texts(self) -> RunConfig:
+        """Refuse training.replay where there are no neutral texts."""
+        if self.training.replay and self.benchmark.neutral is None:
+            raise ValueError(
+                "training.replay: it mixes in texts of benchmark.neutral, which is null; name a file there, leave it "
+                "out to use the shipped one, or set training.replay to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def shots_need_passages(self) -> RunConfig:

@@ -16,6 +16,8 @@ TuneworthyError
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
 └── TrainingStopped      exit 1   training cannot go on (not a number, interrupted)
 
+No error, but an exit code of its own: 6, where `tuneworthy diff` finds that the later verdict is worse.
+
 A message says what, where, what was received and allowed, and the next step. Each class is built from one string,
 because Prefect restores a JSON-serialised exception as ``Class(message)``.
 """

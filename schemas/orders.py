@@ -6,7 +6,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
+from schemas.artifacts import (
+    BenchmarkFilesArtifact,
+    DataArtifact,
+    ModelArtifact,
+    RenderingArtifact,
+    ReplayTextsArtifact,
+)
 from schemas.config import StageLimits, StageName
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.benchmark import Asking
@@ -29,6 +35,7 @@ class TrainOrder(BaseModel):
     arms: ArmsConfig
     benchmark: BenchmarkFilesArtifact
     asking: Asking
+    replay: ReplayTextsArtifact | None = None
     seed: int
     stages: dict[StageName, StageLimits] = Field(
         default_factory=dict, description="Retries and time limits, as in the run that ordered it."

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.gate import GateReport
-from schemas.report import Report
+from schemas.findings.gate import GateReport
+from schemas.findings.report import Report
 
 VerdictName = Literal[
     "prompt",
@@ -47,6 +47,14 @@ class ArmReport(Report):
     gain_low: float | None = None
     gain_high: float | None = None
     gain_standing: GainStanding | None = Field(None, description="The gain against `worth`.")
+    gain_over: str | None = Field(None, description="The best untrained arm.")
+    won: int | None = Field(None, description="Rows on which it scores more than that arm.")
+    lost: int | None = Field(None, description="Rows on which it scores less.")
+    by_chance: float | None = Field(
+        None,
+        description="How often chance alone would make won and lost rows so uneven: sign flips over groups, exact and "
+        "two-sided; None where there are too many rows to count it out.",
+    )
     rival: str | None = Field(
         None,
         description="The arm that it is hardest to keep up with, of those that it could be used in place of: for an "
@@ -56,6 +64,7 @@ class ArmReport(Report):
     lag: float | None = Field(None, description="This arm minus its rival.")
     lag_low: float | None = None
     lag_high: float | None = None
+    answers: str = Field("", description="Digest of the artifact that holds its answers, row by row.")
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
@@ -97,8 +106,11 @@ class ChampionReport(Report):
     difference: float | None = Field(None, description="Challenger minus champion, paired row by row.")
     difference_low: float | None = None
     difference_high: float | None = None
-    outcome: Literal["better", "not_worse", "unclear", "worse", "no_challenger"] = Field(
-        description="The challenger against the champion."
+    won: int | None = Field(None, description="Rows on which the challenger scores more than the champion.")
+    lost: int | None = Field(None, description="Rows on which it scores less.")
+    outcome: Literal["better", "not_worse", "unclear", "worse", "worse_on_a_slice", "no_challenger"] = Field(
+        description="The challenger against the champion; worse_on_a_slice: better or not worse on all rows, but "
+        "worse on those of a slice."
     )
     reasons: tuple[str, ...]
 
@@ -131,9 +143,37 @@ class ScoreWithoutTwins(Report):
     high: float
 
 
+class SliceArm(Report):
+    """One arm's mean score on a slice, with its interval."""
+
+    arm: str
+    score: float
+    low: float
+    high: float
+
+
+class SliceReport(Report):
+    """The held-out rows with one value of a column of `decision.slices`."""
+
+    column: str
+    value: str
+    rows: int
+    groups: int = Field(description="Groups of rows that the intervals rest on; below 8 nothing is claimed.")
+    arms: tuple[SliceArm, ...]
+    gain: float | None = Field(
+        None, description="Tuned arm minus best untrained arm (Verdict.compared); None where nothing was trained."
+    )
+    gain_low: float | None = None
+    gain_high: float | None = None
+    has_lost: bool = Field(
+        False, description="The gain is below 0 at confidence, corrected by Holm over the slices with enough groups."
+    )
+
+
 class Verdict(Report):
     """The answer to "is this worth tuning, and did the tuning earn its place?", with every number behind it."""
 
+    schema_version: Literal[1] = Field(1, description="Grows when fields change their meaning.")
     verdict: VerdictName
     arm: str = Field(
         description="The arm that the verdict and its headline are about: the winner, the untrained arm to use, or the "
@@ -178,6 +218,11 @@ class Verdict(Report):
         "only when the verdict also names it and the gate is open."
     )
     tuned_arm: str | None = Field(None, description="The tuned arm that earned its place.")
+    held_back: str = Field(
+        "", description="Why the adapter is registered as challenger and never becomes champion; empty: nothing does."
+    )
+    slices: tuple[SliceReport, ...] = ()
+    data: str = Field("", description="Digest of the rows.")
     champion: ChampionReport | None = Field(
         None, description="The registry's champion on the same rows; the verdict does not depend on it."
     )
@@ -189,6 +234,15 @@ class Verdict(Report):
     def named(self) -> ArmReport:
         """The arm that the verdict is about."""
         return next(one for one in self.arms if one.arm == self.arm)
+
+    @property
+    def compared(self) -> tuple[str, str] | None:
+        """The best untrained arm and the tuned arm that earned its place, else the best tuned one; None without one."""
+        tuned = [one for one in self.arms if one.gain_over]
+        after = next((one for one in tuned if one.arm == self.tuned_arm), None) or max(
+            tuned, key=lambda one: one.score, default=None
+        )
+        return (str(after.gain_over), after.arm) if after else None
 
     @property
     def sample(self) -> str:

@@ -47,3 +47,4 @@ class BenchmarkSources(BaseModel):
         (), description="Tasks and groups of lm-eval's own library that the names refer to."
     )
     hub: dict[str, str] = Field(default_factory=dict, description="Dataset on the hub -> version.")
+    neutral: SourceFile | None = Field(None, description="Neutral texts, as JSON lines.")

@@ -28,7 +28,7 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.config import RegistryConfig
-from schemas.gate import GateReport
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from schemas.sections.arms import RetrievalConfig
 from schemas.sections.benchmark import Require

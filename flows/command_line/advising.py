@@ -10,7 +10,7 @@ from flows.advise import advise
 from flows.command_line.commands import one_at_a_time, planned, run_flow
 from flows.command_line.terminal import seconds_in_words
 from flows.inputs.config_file import read_config
-from schemas.advice import Advice
+from schemas.findings.advice import Advice
 from tasks.reuse.current_store import current_store
 
 

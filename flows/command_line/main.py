@@ -31,7 +31,7 @@ can still win, measure it on the same rows, see what was forgotten, decide with 
 EPILOG = """\b
 exit codes: 0 done (any verdict) · 2 config refused · 3 data refused
             4 adapter refused by its gate · 5 something the machine lacks
-            1 anything else"""
+            6 the later verdict is worse (diff) · 1 anything else"""
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/demo.yaml.")]
 Settings = Annotated[
@@ -224,6 +224,19 @@ def rollback(
 ) -> Call:
     """Make the champion before this one champion again."""
     return Call("rollback", "rollback", Namespace(config=config, set=settings or [], json=is_json, to=to))
+
+
+@app.command()
+def diff(
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="The earlier verdict: verdict.json, a report's folder, a run, a digest.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="The later one.")],
+    is_json: AsJson = False,
+    is_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown for a pull request.")] = False,
+) -> Call:
+    """Say what moved between two verdicts, and why."""
+    return Call("results", "diff", Namespace(before=before, after=after, json=is_json, markdown=is_markdown))
 
 
 @app.command()

@@ -1,19 +1,28 @@
 """The outcome of a run, read back from the store: the same for a run that did everything and for one that did
-nothing.
+nothing. And `tuneworthy diff`: what moved between two of them.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.console import Console
+
+from flows.command_line.terminal import plain_table
+from flows.diff import compared
 from schemas.artifacts import ArmArtifact, Artifact, DataReportArtifact, RegisteredVersion, ReportArtifact
+from schemas.findings.diff import ArmMove, VerdictDiff
 from schemas.reports import Verdict
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import Plan
 
+WORSE = 6  # exit code
+COLUMNS = ("before", "after", "change", "interval", "groups", "rows")  # of a diff
 A = TypeVar("A", bound=Artifact)
 SPARED_BY_AN_UNTRAINED_ARM = (
     "train_adapter",
@@ -104,3 +113,77 @@ def spared_stages(plan: Plan) -> list[str]:
     """Return the stages that a plan does not reach, because an untrained arm is good enough."""
     reached = {stage.label for stage in plan.stages}
     return [] if "train_adapter" in reached else [label for label in SPARED_BY_AN_UNTRAINED_ARM if label not in reached]
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Print how the later verdict differs; the exit code is 6 where the arm that it names is worse at confidence."""
+    found = compared(arguments.before, arguments.after, current_store())
+    if arguments.json:
+        print(json.dumps(found.model_dump(mode="json") | {"is_worse": found.is_worse}))
+    elif arguments.markdown:
+        print(as_markdown(found))
+    else:
+        _show(found)
+    return WORSE if found.is_worse else 0
+
+
+def outcome_sentence(found: VerdictDiff) -> str:
+    """Return the outcome in one sentence."""
+    named = found.named
+    arms = named.after_arm if named.before_arm == named.after_arm else f"{named.before_arm} -> {named.after_arm}"
+    how = {"worse": "worse", "better": "better", "unclear": "not shown to be better or worse"}[named.standing]
+    told = f"the arm that is named ({arms}) is {how} at {100 * found.confidence:g}% confidence"
+    return f"{told}: {named.difference:+.3f} ({named.low:+.3f} to {named.high:+.3f})."
+
+
+def _lines(found: VerdictDiff) -> list[str]:
+    """Return what differs beside the scores."""
+    pairs = (("verdict", *found.verdicts), ("gate", *found.gates))
+    lines = [f"{name}: {was if was == now else f'{was} -> {now}'}" for name, was, now in pairs]
+    lines += [f"{name}: {was} -> {now}" for name, was, now in found.settings]
+    return [*lines, *(f"why: {reason}" for reason in found.why)]
+
+
+def _cells(move: ArmMove) -> tuple[str, ...]:
+    return (
+        move.after_arm if move.before_arm == move.after_arm else "named",
+        f"{move.before:.3f}",
+        f"{move.after:.3f}",
+        f"{move.difference:+.3f}",
+        f"{move.low:+.3f} to {move.high:+.3f}",
+        str(move.groups),
+        "same" if move.is_paired else "other",
+    )
+
+
+def _moves(found: VerdictDiff) -> list[ArmMove]:
+    is_new = found.named.before_arm != found.named.after_arm
+    return [*found.arms, *([found.named] if is_new else [])]
+
+
+def as_markdown(found: VerdictDiff) -> str:
+    """Return the difference as Markdown for a pull request."""
+    rows = [("arm", *COLUMNS), ("---", *["---:"] * len(COLUMNS)), *map(_cells, _moves(found))]
+    table = [f"| {' | '.join(cells)} |" for cells in rows]
+    return "\n".join(
+        [
+            f"### {found.before} -> {found.after}",
+            "",
+            outcome_sentence(found),
+            "",
+            *table,
+            "",
+            *(f"- {line}" for line in _lines(found)),
+        ]
+    )
+
+
+def _show(found: VerdictDiff) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = plain_table(f"{found.before} -> {found.after}", "arm", COLUMNS)
+    for move in _moves(found):
+        table.add_row(*_cells(move))
+    console.print(table)
+    console.print(outcome_sentence(found), style="bold")
+    for line in _lines(found):
+        console.print(line, markup=False)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.reuse.planning import Plan, PlannedStage
 from tasks.reuse.progress import Reporter
@@ -160,7 +161,7 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     arm.
     """
     names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
-    table = _table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
+    table = plain_table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
     for arm in verdict.arms:
         table.add_row(*_arm_cells(arm, seconds.get(arm.arm)))
     if verdict.champion:
@@ -181,7 +182,7 @@ def champion_lines(verdict: Verdict) -> list[str]:
     return [f"champion: {verdict.champion_note}."] if verdict.champion_note else []
 
 
-def _table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
+def plain_table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
     """Return an empty table that fits 80 columns: one column of names, the others of numbers."""
     table = Table(
         title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
@@ -232,15 +233,14 @@ def gate_table(verdict: Verdict) -> Table | None:
     if verdict.gate is None:
         return None
     names = ("items", "base", "tuned", "change", f"{verdict.confidence:.0%} interval")
-    table = _table(escape(verdict.gate.in_words), "benchmark", names)
-    for task in verdict.gate.shown:
+    table = plain_table(escape(verdict.gate.in_words), "benchmark", names)
+    shown = verdict.gate.shown
+    lines: list[tuple[str, int, BenchmarkTask | NeutralLoss]] = [(one.task, one.items, one) for one in shown]
+    if neutral := verdict.gate.neutral:
+        lines.append(("neutral text, nats a token (more is worse)", neutral.texts, neutral))
+    for name, items, task in lines:
         change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(
-            task.task,
-            str(task.items),
-            f"{task.base:.3f}",
-            f"{task.tuned:.3f}",
-            change,
-            f"{task.low:+.3f} to {task.high:+.3f}",
+            name, str(items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}"
         )
     return table

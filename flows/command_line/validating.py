@@ -19,7 +19,14 @@ from schemas.config import RunConfig
 from schemas.errors import DatasetRefused
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, validate_data, write_fixed_copy, write_refused_report
+from tasks.data.task import (
+    check_leakage,
+    check_rendering,
+    read_slices,
+    validate_data,
+    write_fixed_copy,
+    write_refused_report,
+)
 from tasks.decision.foresight import Foresight, foresee
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import current_run
@@ -37,6 +44,8 @@ def validate(arguments: argparse.Namespace) -> int:
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data)
+        if config.decision.slices:
+            read_slices(config.decision.slices, data, sources.data.rows)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)
         rendering = _rendering(config, sources, data)
         page = report_data(config, data, rendering, leakage)

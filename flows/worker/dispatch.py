@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
-    from schemas.artifacts import BenchmarkFilesArtifact, DataArtifact, ModelArtifact, RenderingArtifact
+    from schemas.artifacts import (
+        BenchmarkFilesArtifact,
+        DataArtifact,
+        ModelArtifact,
+        RenderingArtifact,
+        ReplayTextsArtifact,
+    )
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SECONDS_BEFORE_ANOTHER_TRY = 2.0  # doubled with each try, and up to half as much again by chance
@@ -38,6 +44,7 @@ def send_training(
     base: ModelArtifact,
     data: DataArtifact,
     benchmark: BenchmarkFilesArtifact,
+    replay: ReplayTextsArtifact | None = None,
 ) -> None:
     """Have the deployment that `training.where` names fit the adapter, and wait for it; do nothing where none is named
     or needed.
@@ -52,7 +59,7 @@ def send_training(
     """
     if config.training.where is None or current_plan.get() is not None or isinstance(rendering, Pending):
         return
-    call = train_adapter.call(config.training, rendering, base, data, config.seed)
+    call = train_adapter.call(config.training, rendering, base, data, config.seed, replay)
     if call.recorded() is not None:
         return
     settings = {
@@ -64,7 +71,8 @@ def send_training(
         "stages": config.stages,
     }
     asking = config.benchmark.asking(config.decision.confidence)
-    order = TrainOrder(**settings, asking=asking, rendering=rendering, base=base, data=data, benchmark=benchmark)
+    made = {"rendering": rendering, "base": base, "data": data, "benchmark": benchmark, "replay": replay}
+    order = TrainOrder(**settings, asking=asking, **made)
     retries = config.stages.get("train_adapter", StageLimits()).retries
     for tried in range(retries + 1):
         try:

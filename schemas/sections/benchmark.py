@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.sections.section import Section
+from schemas.sections.section import NOT_IN_KEY, Section
 
 Require = Literal["kept", "not_lost"]
 ChatTemplate = Literal["auto", "on", "off"]
@@ -19,6 +19,7 @@ class Asking(Section):
     chat_template: ChatTemplate
     margin: float
     confidence: float
+    neutral_margin: float
 
 
 class BenchmarkConfig(Section):
@@ -41,6 +42,21 @@ class BenchmarkConfig(Section):
         "decision.confidence, and no task lost more as measured; an adapter of which that is not shown is registered "
         "as challenger. not_lost: it is enough that no loss is shown.",
     )
+    neutral: str | None = Field(
+        "neutral/texts.jsonl",
+        min_length=1,
+        description="Texts on which the loss of base and tuned model is compared, a sharper sense than right and "
+        "wrong: a file of JSON lines with a `text`, beside the config or under configs/benchmarks. A third of them, by "
+        "content, is set aside for training.replay; the rest, at least 8, are measured. null measures none.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    neutral_margin: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Loss on neutral text that may be added, in nats a token: it is kept, lost or inconclusive as a "
+        "task is.",
+    )
     limit: int | None = Field(None, ge=1, description="Use the first N items of each task only (for trying out).")
     chat_template: ChatTemplate = Field(
         "auto",
@@ -51,4 +67,10 @@ class BenchmarkConfig(Section):
 
     def asking(self, confidence: float) -> Asking:
         """Return how the items are asked, for decisions at this confidence."""
-        return Asking(limit=self.limit, chat_template=self.chat_template, margin=self.margin, confidence=confidence)
+        return Asking(
+            limit=self.limit,
+            chat_template=self.chat_template,
+            margin=self.margin,
+            confidence=confidence,
+            neutral_margin=self.neutral_margin,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.sections.section import Section
 from schemas.sections.task import Answer
@@ -31,6 +31,21 @@ class DecisionConfig(Section):
         "good enough. Without it 0.95 where the contract is json, choice, sql or a pattern, else nothing.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
+    slices: tuple[str, ...] = Field(
+        (),
+        max_length=10,
+        description="Columns of the rows, such as a language or a channel: every arm is also scored on the rows of "
+        "each value (at most 20 a column), and an adapter that loses on one of them, at `confidence`, is registered as "
+        "challenger and never becomes champion.",
+    )
+
+    @field_validator("slices")
+    @classmethod
+    def columns_are_distinct(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse columns without a name, or the same one twice."""
+        if not all(slices) or len(set(slices)) < len(slices):
+            raise ValueError("has an empty name, or the same column twice")
+        return slices
 
     def for_answers(self, answer: Answer) -> DecisionConfig:
         """Return these settings with `valid` filled in for a task with this answer contract."""

@@ -59,6 +59,14 @@ class TrainingConfig(Section):
     validation: float = Field(
         0.1, ge=0, lt=0.5, description="Share of the train groups that picks the best adapter; 0 keeps the last."
     )
+    replay: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of each epoch's examples that neutral texts take the place of, so that less is forgotten; "
+        "the steps stay as many. They are those texts of benchmark.neutral that are set aside and never measured, "
+        "learned whole. They share no prompt with the rows, so a common prompt is computed anew for every row.",
+    )
     patience: int = Field(
         2, ge=1, le=1000, description="Epochs without a better validation loss before training stops."
     )

@@ -16,6 +16,7 @@ from schemas.sections.benchmark import Asking
 from tasks.benchmark.forgetting import Answered, Compared, clusters_of, compare_tasks, is_settled, items_table
 from tasks.benchmark.harness import Harness, Items
 from tasks.benchmark.measuring import Places, Questions, portions_of, shares_of
+from tasks.benchmark.neutral import compare_losses
 from tasks.benchmark.sight import sight_line
 from tasks.inference.loading import AdapterFolder
 from tasks.reuse.progress import Reporter
@@ -44,9 +45,9 @@ class Looked:
 
 
 def ask_until_clear(
-    harness: Harness, base: Path, adapter: AdapterFolder, asking: Asking, reporter: Reporter
-) -> tuple[BenchmarkArtifact, pl.DataFrame]:
-    """Return what was forgotten, and every item that was asked.
+    harness: Harness, base: Path, adapter: AdapterFolder, asking: Asking, reporter: Reporter, texts: Sequence[str] = ()
+) -> tuple[BenchmarkArtifact, dict[str, pl.DataFrame]]:
+    """Return what was forgotten, and tables by name: every item that was asked, and every neutral text.
 
     Args:
         harness: the loaded tasks.
@@ -54,6 +55,7 @@ def ask_until_clear(
         adapter: of the tuned model.
         asking: margin, confidence and how items are asked.
         reporter: hears what the benchmark can see, every request, and when it became clear.
+        texts: neutral texts to measure the loss on.
     """
     clusters = {name: clusters_of(topics) for name, topics in harness.topics().items()}
     total = sum(map(len, clusters.values()))
@@ -62,7 +64,7 @@ def ask_until_clear(
     reporter.say(sight_line(clusters, asking.margin, asking.confidence))
     empty = dict.fromkeys(clusters, Answered())
     looked = Looked(clusters, harness.groups, asking.margin, empty, {name: [] for name in clusters})
-    questions = Questions(harness, portions, asking.chat_template, reporter)
+    questions = Questions(harness, portions, asking.chat_template, reporter, texts)
     with closing(questions.answers(base, adapter)) as answers:
         for portion, level in zip(portions, levels_of(shares, (1.0 - asking.confidence) / 2.0), strict=True):
             tasks, pooled = looked.look(portion, *next(answers), level)
@@ -72,4 +74,10 @@ def ask_until_clear(
         reporter.say(f"benchmark: clear after {looked.looks[-1]:,} of {total:,} items")
     chat, looks = tuple(sorted(harness.through_template(asking.chat_template))), tuple(looked.looks)
     facts = {"margin": asking.margin, "level": level, "looks": looks, "all_items": total, "chat": chat}
-    return BenchmarkArtifact(tasks=tasks, pooled=pooled, **facts), items_table(looked.answered, looked.places)
+    tables = {"items": items_table(looked.answered, looked.places)}
+    neutral = None
+    if texts:
+        before, after = questions.losses["base"], questions.losses["tuned"]
+        neutral = compare_losses(before, after, margin=asking.neutral_margin, confidence=asking.confidence)
+        tables["neutral"] = pl.DataFrame({"text": range(len(texts)), "base": before, "tuned": after})
+    return BenchmarkArtifact(tasks=tasks, pooled=pooled, neutral=neutral, **facts), tables

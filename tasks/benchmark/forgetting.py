@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from schemas.artifacts import BenchmarkTask, LossStanding
+from schemas.findings.loss import BenchmarkTask, LossStanding
 from tasks.intervals import differences_of, interval_of, p_above, p_below
 from tasks.statistics.clusters import FEWEST_GROUPS
 from tasks.statistics.families import holm

@@ -71,7 +71,7 @@ class Harness:
         """
         asked = places or {name: list(range(len(topics))) for name, topics in self.topics().items()}
         through, found = self.through_template(chat), Items()
-        with _quiet():
+        with quiet():
             lm = TreeLM(model, tokenizer, advance)
             for names, is_chat in ((asked.keys() - through, False), (asked.keys() & through, True)):
                 if names:
@@ -106,7 +106,7 @@ def load_harness(sources: BenchmarkSources, folder: Path, *, limit: int | None, 
 
     datasets.disable_progress_bars()
     # Some tasks' code prints as soon as it is imported; stdout may be read by a program.
-    with _quiet(), contextlib.redirect_stdout(sys.stderr):
+    with quiet(), contextlib.redirect_stdout(sys.stderr):
         loaded = _load(sources, folder)
     groups = {
         name: tuple(task.task_name for task in group.get_all_tasks())
@@ -182,7 +182,7 @@ def _item_scores(task: Any, samples: list[dict[str, Any]]) -> list[float]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep lm-eval's progress bars and log lines off the terminal: the run shows its own progress."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:

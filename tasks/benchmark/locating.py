@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import ConfigRefused, MachineLacks
 from schemas.sources import BenchmarkSources, SourceFile
+from tasks.benchmark.neutral import locate_neutral
 from tasks.benchmark.packaged import cached_files, hub_version, task_library
 from tasks.benchmark.task_files import YAML, TaskFile, library_root, read_task_file
 from tasks.reuse.sources import source_file
@@ -46,7 +47,8 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
         store: remembers digests of unchanged files.
 
     Raises:
-        ConfigRefused: a name is unknown (the nearest ones are named), or a task file cannot be used.
+        ConfigRefused: a name is unknown (the nearest ones are named), or a task file or the neutral texts cannot be
+            used.
         MachineLacks: a task's data set is neither cached here nor available from the hub.
     """
     search = Search()
@@ -63,6 +65,7 @@ def locate_benchmarks(benchmark: BenchmarkConfig, folder: Path, store: ArtifactS
         files=tuple(source_file(path, store) for path in files),
         packaged=tuple(sorted(search.packaged)),
         hub=hub,
+        neutral=locate_neutral(benchmark.neutral, (folder, SHIPPED), store),
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import math
 import zlib
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schemas.sections.benchmark import ChatTemplate
+from tasks.benchmark.neutral import text_losses
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.reuse.progress import Reporter
 from tasks.statistics.looks import PORTIONS
@@ -65,12 +66,16 @@ class Questions:
         portions: items by task.
         chat: which tasks are asked through the chat template.
         reporter: hears of every request.
+        texts: neutral texts, which are measured with the first portion.
+        losses: of "tuned" and "base" on them, in nats a token, once they are measured.
     """
 
     harness: Harness
     portions: Sequence[Places]
     chat: ChatTemplate
     reporter: Reporter
+    texts: Sequence[str] = ()
+    losses: dict[str, list[float]] = field(default_factory=dict)
 
     def ask(self, one: LoadedModel, which: str, number: int) -> Items:
         """Return a loaded model's accuracy on every item of a portion; the base is asked after the tuned model."""
@@ -82,7 +87,15 @@ class Questions:
             note = f"{which} model, {sum(sizes[:number]) + items:.0f} of {sum(sizes)} items"
             self.reporter.advance(start + items, 2 * sum(sizes), note)
 
+        if number == 0 and self.texts:
+            self.losses[which] = text_losses(one.model, one.tokenizer, self.texts, self._advance_texts(which, start))
         return self.harness.measure(one.model, one.tokenizer, advance, self.portions[number], self.chat)
+
+    def _advance_texts(self, which: str, start: int) -> Callable[[int, int], None]:
+        items = sum(len(own) for places in self.portions for own in places.values())
+        return lambda done, total: self.reporter.advance(
+            start, 2 * items, f"{which} model, {done} of {total} neutral texts"
+        )
 
     def answers(self, base: Path, adapter: AdapterFolder) -> Generator[tuple[Items, Items]]:
         """Yield, portion by portion, every item's accuracy of the base as it came and of the tuned model as it was

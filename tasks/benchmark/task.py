@@ -28,19 +28,27 @@ def benchmark_adapter(
     workdir: WorkDirectory,
 ) -> BenchmarkArtifact:
     """Measure base and tuned model on the same benchmark items in one process, in growing portions until every answer
-    is clear; keep every item, and the paired difference of every task and of all items pooled.
+    is clear, and on all neutral texts; keep every item, and the paired difference of every task, of all items pooled
+    and of the texts.
     """
     import json
+    from pathlib import Path
 
     from tasks.benchmark.asking import ask_until_clear
     from tasks.benchmark.gathering import gathered
     from tasks.benchmark.harness import load_harness
     from tasks.inference.loading import AdapterFolder
+    from tasks.neutral import measured_texts, read_texts
 
-    harness = load_harness(gathered(workdir.open(files)), workdir.folder / "tasks", limit=asking.limit, seed=seed)
+    sources = gathered(workdir.open(files))
+    texts = measured_texts(read_texts(Path(sources.neutral.path))) if sources.neutral else []
+    harness = load_harness(sources, workdir.folder / "tasks", limit=asking.limit, seed=seed)
     fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method)
-    found, items = ask_until_clear(harness, workdir.open(base), fitted, asking, workdir.reporter)
-    items.write_parquet(workdir.out / "items.parquet")
+    found, tables = ask_until_clear(harness, workdir.open(base), fitted, asking, workdir.reporter, texts)
+    if found.neutral:
+        found = found.model_copy(update={"neutral": found.neutral.model_copy(update={"replay": adapter.replay})})
+    for name, table in tables.items():
+        table.write_parquet(workdir.out / f"{name}.parquet")
     rows = [task.model_dump() for task in found.shown]
     (workdir.out / "tasks.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return found

@@ -75,6 +75,10 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     checks = (
         search.one_file("data.checks_file", config.data.checks_file) if config.data.checks_file is not None else None
     )
+    if rows and config.decision.slices:
+        from tasks.data.reading.slices import missing_columns
+
+        search.problems += missing_columns(config.decision.slices, rows)
     if search.problems:
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)

@@ -11,6 +11,7 @@ from schemas.artifacts import (
     LearnedRowsArtifact,
     ModelArtifact,
     RenderingArtifact,
+    SlicesArtifact,
 )
 from schemas.sources import BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
@@ -40,6 +41,18 @@ def validate_data(
     from tasks.data.preparing import prepare_data
 
     return prepare_data(task, data, seed, sources, workdir)
+
+
+@stage(libraries=("polars", "orjson"))
+def read_slices(
+    columns: tuple[str, ...], data: DataArtifact, sources: tuple[SourceFile, ...], *, workdir: WorkDirectory
+) -> SlicesArtifact:
+    """Read the columns that slice the held-out rows; a separate stage, so that another slice does not cause the rows to
+    be split, or an adapter to be trained, again.
+    """
+    from tasks.data.reading.slices import write_slices
+
+    return write_slices(columns, workdir.open(data), sources, workdir)
 
 
 @stage(libraries=("polars", "orjson", "numpy", "pyarrow"))

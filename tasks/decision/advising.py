@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from schemas.advice import Advice, CurvePoint, ErrorKind, Errors, NextStep, Trend
+from schemas.findings.advice import Advice, CurvePoint, ErrorKind, Errors, NextStep, Trend
 from schemas.reports import Verdict
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.intervals import mean_interval, paired_interval

@@ -18,6 +18,7 @@ from schemas.artifacts import (
     ModelArtifact,
     ReportArtifact,
     ScoredChampionArtifact,
+    SlicesArtifact,
     VerdictArtifact,
 )
 from tasks.reuse.stage import WorkDirectory, stage
@@ -35,6 +36,7 @@ def decide(
     benchmark: BenchmarkArtifact | None,
     data: DataArtifact | None = None,
     leakage: LeakageArtifact | None = None,
+    slices: SlicesArtifact | None = None,
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
@@ -42,17 +44,22 @@ def decide(
     every number.
 
     Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
-    they are without the held-out rows among them.
+    they are without the held-out rows among them. Where `slices` are named, it has every arm's scores on each, and an
+    adapter that loses on one is held back.
     """
     from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
     from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.rules import judge
+    from tasks.decision.verdict.slices import sliced, slices_of
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
     measured = read_scores(opened)
     judged = judge(compare_arms(measured, decision), benchmark, decision, require)
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
     verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
+    verdict = verdict.model_copy(update={"data": data.digest if data else ""})
+    if slices is not None:
+        verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 
@@ -66,6 +73,7 @@ def compare_champion(
     learned: LearnedRowsArtifact,
     verdict: VerdictArtifact,
     arms: tuple[ArmArtifact, ...],
+    slices: SlicesArtifact | None = None,
     *,
     workdir: WorkDirectory,
 ) -> ComparisonArtifact:
@@ -73,18 +81,22 @@ def compare_champion(
     that it did not learn.
     """
     from schemas.reports import Verdict
-    from tasks.decision.champion import compare_with_champion
-    from tasks.decision.verdict.comparison import read_scores
+    from tasks.decision.champion import compare_with_champion, write_unseen_answers
+    from tasks.decision.verdict.comparison import read_scores, rows_in
+    from tasks.decision.verdict.slices import slices_of
 
     measured = read_scores([(arm, workdir.open(arm)) for arm in arms])
     whole = Verdict.model_validate_json((workdir.open(verdict) / "verdict.json").read_text(encoding="utf-8"))
     rows = workdir.open(learned) / "learned.parquet"
-    found = compare_with_champion(version, asks, (scored, workdir.open(scored)), measured, rows, whole, decision)
+    own = workdir.open(scored)
+    parts = slices_of(workdir.open(slices), rows_in(own)) if slices else None
+    found = compare_with_champion(version, asks, (scored, own), measured, rows, whole, decision, parts)
+    write_unseen_answers(own, rows, workdir.out)
     (workdir.out / "champion.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
     return ComparisonArtifact(version=version, outcome=found.outcome)
 
 
-@stage(libraries=("matplotlib", "jinja2"))
+@stage(libraries=("matplotlib", "jinja2", "polars"))
 def write_report(
     name: str,
     verdict: VerdictArtifact,

@@ -60,6 +60,8 @@ td code { white-space: normal; }
 .answers p { margin: 0 0 4px; font-size: 0.8rem; }
 .chip { border-radius: 99px; padding: 0 8px; font-weight: 600; white-space: nowrap; }
 @media (max-width: 560px) { th, td { padding: 8px 10px; } .answers div { padding: 8px; } }
+.browse { display: flex; flex-wrap: wrap; gap: 10px 16px; align-items: center; margin: 0 0 14px; max-width: none; }
+.browse .search { display: flex; flex: 1 1 260px; gap: 8px; align-items: center; } .browse select, .browse input, .browse button { font: inherit; padding: 4px 8px; } .browse input { flex: 1; min-width: 0; } .browse [hidden] { display: none; }
 .quiet { color: var(--muted); }
 @media print { body { background: #fff; } .sample, figure { break-inside: avoid; } }
 """

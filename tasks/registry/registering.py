@@ -58,9 +58,9 @@ class Winner:
     def why_short(self) -> str:
         """Why the version may not become champion whatever the comparison says; "" where it won its verdict."""
         if self.verdict.is_held_by_gate and self.verdict.gate:
-            return f"the benchmark cannot tell whether more than {self.verdict.gate.margin:g} was lost"
+            return f"the benchmark cannot tell whether more than {self.verdict.gate.allowed} was lost"
         if self.verdict.verdict.startswith("finetune"):
-            return ""
+            return self.verdict.held_back
         return f"its gain is worth it, but it does not meet the target at {self.verdict.confidence:.0%} confidence"
 
     def carried(self, retrieval: RetrievalConfig) -> Carried:

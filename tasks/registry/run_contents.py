@@ -65,7 +65,8 @@ def verdict_run(
             f"train/{name}": float(getattr(adapter, name))
             for name in ("parameters", "steps", "train_tokens", "seconds")
         }
-    files = tuple(path for path in (page / "report.html", page / "verdict.json") if path.exists())
+    names = ("report.html", "verdict.json", "flips.parquet")
+    files = tuple(page / name for name in names if (page / name).exists())
     return RunContents(params, tags | words, numbers, read_curve(log) if log else [], files)
 
 

@@ -53,6 +53,9 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
             f"benchmark/{_key(task.task)}/{name}": value
             for name, value in task.model_dump(exclude={"task", "standing"}).items()
         }
+    if verdict.gate and verdict.gate.neutral:
+        neutral = verdict.gate.neutral.model_dump(exclude={"standing"})
+        numbers |= {f"benchmark/neutral text/{name}": value for name, value in neutral.items()}
     return {name: float(value) for name, value in numbers.items()}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.reuse.progress import Reporter
+from tasks.training.replay import mix_in, text_rows
 from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
 from tasks.training.step.packing import TrainingDataset, plan_steps
 
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 
 def prepare_dataset(
-    training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, reporter: Reporter
-) -> TrainingDataset:
-    """Return the rows of a train.parquet as tokens, split for validation and ordered in steps.
+    training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, reporter: Reporter,
+    replay: Path | None = None,
+) -> TrainingDataset:  # fmt: skip
+    """Return the rows of a train.parquet as tokens, split for validation and ordered in steps; `replay` is a JSON list
+    of the texts that training.replay mixes in.
 
     Raises:
         DatasetRefused: rows are too long, or have no answer; the message names them.
@@ -33,4 +36,9 @@ def prepare_dataset(
     if training.validation and not validation:
         reporter.say("validation: off, as all train rows are of one group; the last weights count as the best")
     steps = plan_steps([row.tokens for row in learned], training.tokens_per_step, training.epochs, seed)
-    return TrainingDataset(learned, validation, steps, common_prefix(rendered), training.patience)
+    dataset = TrainingDataset(learned, validation, steps, common_prefix(rendered), training.patience)
+    if not training.replay:
+        return dataset
+    mixed = mix_in(dataset, text_rows(replay, tokenizer, training.max_length), training.replay, seed)
+    reporter.say(f"replay: neutral texts take the place of {training.replay:.0%} of the examples of every epoch")
+    return mixed

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 def fit_adapter(
     training: TrainingConfig, instruction: str, base: BaseModel, rows: Path, seed: int, workdir: WorkDirectory,
-    precision: Precision | None = None,
+    precision: Precision | None = None, replay: Path | None = None,
 ) -> Fitted:  # fmt: skip
     """Fit one adapter on a train.parquet; write best/, last/, log.jsonl and facts.json into `workdir.out`.
+
+    `replay` is a JSON list of the texts that training.replay mixes in.
 
     Raises:
         DatasetRefused: rows are too long, or have no answer; the message names them.
@@ -44,8 +46,8 @@ def fit_adapter(
         TrainingStopped: the loss is not finite, SIGTERM arrived, or the checkpoints belong to another fit.
     """
     started = time.monotonic()
-    refuse_other_origin(workdir, origin_of(training, instruction, base.folder, rows, seed))
-    dataset = prepare_dataset(training, instruction, base.folder, rows, seed, workdir.reporter)
+    refuse_other_origin(workdir, origin_of(training, instruction, base.folder, rows, seed, replay))
+    dataset = prepare_dataset(training, instruction, base.folder, rows, seed, workdir.reporter, replay)
     decisions = decide(workdir, base.folder, training, dataset, precision)
     last = newest_whole(workdir.folder)
     if last is None or not is_finished(read_state(last), dataset):

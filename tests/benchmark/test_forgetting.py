@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
+from schemas.artifacts import BenchmarkArtifact
+from schemas.findings.loss import BenchmarkTask
 from schemas.sections.benchmark import BenchmarkConfig
 from tasks.benchmark.forgetting import Answered, clusters_of, compare_tasks, is_settled, items_table
 from tasks.benchmark.harness import load_harness

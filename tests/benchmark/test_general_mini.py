@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "configs" / "benchmarks" / "general_mini"
-CHOICES = {"grammar": 2, "knowledge": 4, "arithmetic": 4, "choices": 2}
-LEAST = {"grammar": 100, "knowledge": 80, "arithmetic": 80, "choices": 80}
+CHOICES = {"grammar": 2, "knowledge": 4, "arithmetic": 4, "choices": 2, "words": 4}
 
 parts = pytest.mark.parametrize("part", CHOICES)
 
@@ -28,9 +27,17 @@ def mean(lengths: list[int]) -> float:
 
 
 @parts
-def test_a_part_has_enough_items(part: str) -> None:
-    """Fewer would not show a loss of a few points."""
-    assert len(items(part)) >= LEAST[part]
+def test_the_parts_are_of_similar_size(part: str) -> None:
+    """A part with fewer items would not show a loss of a few points; one with more would drown the others."""
+    assert 200 <= len(items(part)) <= 300
+
+
+def test_there_are_a_thousand_items_on_many_topics() -> None:
+    """A topic is a cluster in an interval: there are at least 40, and none holds more than 8% of the items."""
+    topics = Counter(f"{part}/{item['topic']}" for part in CHOICES for item in items(part))
+    assert topics.total() >= 1000
+    assert len(topics) >= 40
+    assert max(topics.values()) <= 0.08 * topics.total()
 
 
 @parts
@@ -85,7 +92,7 @@ def test_a_task_file_reads_its_own_items(part: str) -> None:
     assert task["dataset_kwargs"] == {"data_files": {"test": f"{part}.jsonl"}}
     assert (task["test_split"], task["output_type"]) == ("test", "multiple_choice")
     assert task["metric_list"][0] == {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
-    assert task["metadata"] == {"version": 1.0}
+    assert task["metadata"] == {"version": 2.0}
 
 
 def test_the_group_holds_every_part_weighted_by_size() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from flows.command_line.main import main
 
-COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "rollback", "bootstrap", "doctor", "store"]
+COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "rollback", "diff"]
+COMMANDS += ["bootstrap", "doctor", "store"]
 
 
 def completed(*words: str) -> list[str]:

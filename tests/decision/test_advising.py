@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.advice import Advice
+from schemas.findings.advice import Advice
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.advising import Learned, advise_on, count_errors
 from tests.before_registry import a_verdict

@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, LossStanding
+from schemas.artifacts import BenchmarkArtifact
+from schemas.findings.loss import LossStanding
 from schemas.reports import ArmReport, Verdict
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.verdict.rules import judge

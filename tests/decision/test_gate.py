@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.artifacts import BenchmarkArtifact, LossStanding
+from schemas.artifacts import BenchmarkArtifact
+from schemas.findings.loss import LossStanding
 from schemas.reports import Verdict
 from schemas.sections.benchmark import Require
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.rules import judge
 from tests.decision.measured_arms import DECISION, an_arm
-from tests.decision.measured_benchmark import a_benchmark, a_task
+from tests.decision.measured_benchmark import a_benchmark, a_loss, a_task
 
 POOLED = a_task("kept", "pooled", items=300)
 
@@ -84,3 +85,32 @@ def test_the_gate_counts_its_tasks_by_their_standing_and_names_those_that_are_no
     alone = judge_forgetting(a_benchmark(tasks[0]), "kept")
     assert alone.in_words == "Gate open: kept within a margin of 0.05 on 100 items"
     assert alone.shown == (tasks[0],), "one task is shown once"
+
+
+@pytest.mark.parametrize(
+    ("standing", "difference", "state"),
+    [
+        ("kept", 0.01, "open"),
+        ("inconclusive", 0.09, "open"),
+        ("inconclusive", 0.11, "inconclusive"),
+        ("lost", 0.5, "shut"),
+    ],
+)
+def test_neutral_text_is_a_line_of_the_gate_like_a_task(standing: LossStanding, difference: float, state: str) -> None:
+    gate = judge_forgetting(a_benchmark(a_task("kept"), neutral=a_loss(standing, difference)), "kept")
+    assert gate.state == state
+    assert f"neutral text {standing}, {difference:+.3f} nats a token" in gate.in_words
+    assert gate.doubtful == ("neutral text" if state == "inconclusive" else None)
+
+
+def test_a_loss_on_neutral_text_alone_refuses_the_adapter_and_the_headline_says_where_it_was_lost() -> None:
+    verdict = verdict_on(a_benchmark(a_task("kept"), neutral=a_loss("lost")))
+    assert verdict.is_refused_by_gate
+    assert "it lost more than the margin on neutral text at 95% confidence" in verdict.headline
+    assert any(reason.startswith("loss on 200 neutral texts: 4.000 before, 4.500 after") for reason in verdict.reasons)
+
+
+def test_doubt_about_neutral_text_makes_a_challenger_and_names_nats() -> None:
+    verdict = verdict_on(a_benchmark(a_task("kept"), neutral=a_loss("inconclusive", 0.11)))
+    assert verdict.is_held_by_gate and "whether more than 0.1 nats a token on neutral text was lost" in verdict.headline
+    assert "more neutral texts (benchmark.neutral) would tell" in verdict.recommendation

@@ -8,14 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from schemas.artifacts import DataArtifact
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.reporting import summary
-from tasks.decision.page.samples import Sample, SampleAnswer, read_samples
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.wording import gate_sentences
 from tests.decision.measured_benchmark import a_benchmark, a_task
@@ -23,6 +21,9 @@ from tests.decision.measured_benchmark import a_benchmark, a_task
 DATA = DataArtifact(
     digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0
 )
+
+
+ROWS = '{"arms":["prompt"],"rows":[[17,"g1","a?","yes",[["no",0.0,false]]]],"pairs":[],"total":1}'
 
 
 def an_arm(name: str, score: float, **more: Any) -> ArmReport:
@@ -58,18 +59,12 @@ def a_page(**changes: Any) -> ReportPage:
         promotes=False,
         tuned_arm="tuned",
     )
-    sample = Sample(
-        17,
-        "a < b & c?",
-        "yes",
-        (SampleAnswer("prompt", "<script>alert(1)</script>", 0.0, False), SampleAnswer("tuned", "yes", 1.0, True)),
-    )
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "validation_loss": 1.25}]
     page = {
         "name": "demo",
         "verdict": verdict,
         "data": DATA,
-        "samples": (sample,),
+        "rows": ROWS,
         "log": log,
         "training": ("lora",),
         "digests": {"data": "d" * 64},
@@ -80,7 +75,7 @@ def a_page(**changes: Any) -> ReportPage:
 class Outline(HTMLParser):
     """Collects what a browser would fetch, every id, every reference to one, and tags left open."""
 
-    VOID = ("meta", "link", "img", "br", "use", "path")
+    VOID = ("meta", "link", "img", "br", "use", "path", "input")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -114,17 +109,13 @@ def test_the_page_fetches_nothing_and_every_reference_in_it_leads_somewhere() ->
     assert outline.references <= set(outline.ids)
 
 
-def test_what_rows_models_and_reasons_say_is_shown_as_text_not_run() -> None:
-    text = render_report(a_page())
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)" in text
-    assert "a &lt; b &amp; c?" in text
-    assert "Because of &lt;b&gt;this" in text
+def test_what_reasons_say_is_shown_as_text_not_run() -> None:
+    assert "Because of &lt;b&gt;this" in render_report(a_page())
 
 
 def test_the_verdict_stands_before_every_number_and_the_shut_gate_is_told() -> None:
     text = render_report(a_page())
-    assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("row 17")
+    assert text.index("The gate refuses the adapter") < text.index("0.450") < text.index("[17,")
     assert '<b class="bad">Gate shut</b>: lost beyond a margin of 0.05 on 400 items.' in text
     assert "−0.125" in text
 
@@ -202,30 +193,6 @@ def test_two_processes_write_the_same_bytes() -> None:
             ).stdout
         )
     assert len(made) == 1
-
-
-def test_samples_are_spread_over_the_rows_that_every_arm_answered(tmp_path: Path) -> None:
-    rows = list(range(1, 101))
-    texts = {"prompt": [f"p{row}" for row in rows], "completion": [f"c{row}" for row in rows]}
-    turns = [[], ["before", "then"]] * 50
-    pl.DataFrame({"row_id": rows, "history": turns, **texts}).write_parquet(tmp_path / "held_out.parquet")
-    for arm, first in (("prompt", 1), ("tuned", 51)):
-        kept = rows[first - 1 :]
-        table = {
-            "row_id": kept,
-            "output": [f"{arm}{row}" for row in kept],
-            "score": [0.5] * len(kept),
-            "is_valid": [True] * len(kept),
-        }
-        pl.DataFrame(table).write_parquet(tmp_path / f"{arm}.parquet")
-    found = read_samples(
-        tmp_path / "held_out.parquet", {"prompt": tmp_path / "prompt.parquet", "tuned": tmp_path / "tuned.parquet"}
-    )
-    assert [sample.row_id for sample in found] == list(range(51, 101, 5))
-    assert found[1].prompt == "before\n\nthen\n\np56"
-    assert found[0] == Sample(
-        51, "p51", "c51", (SampleAnswer("prompt", "prompt51", 0.5, True), SampleAnswer("tuned", "tuned51", 0.5, True))
-    )
 
 
 def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_one_is_explained() -> None:

@@ -17,6 +17,8 @@ import yaml
 from tests.made_once import made_once
 
 ROOT = Path(__file__).parents[2]
+# A few texts, and a margin that an adapter of a second's training does not pass.
+NEUTRAL = {"neutral": str(Path(__file__).with_name("neutral.jsonl")), "neutral_margin": 10}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -30,7 +32,7 @@ def small_config(base: Path) -> dict[str, Any]:
         "base": {"model": str(base)},
         "arms": {"few_shot": {"shots": 2}, "retrieval": {"top_k": 1}, "max_new_tokens": 4},
         "training": {"method": "lora", "rank": 4, "epochs": 1, "tokens_per_step": 256, "learning_rate": 0.01},
-        "benchmark": {"tasks": ["general_mini"], "limit": 6},
+        "benchmark": {"tasks": ["general_mini"], "limit": 6, **NEUTRAL},
         "decision": {"target": 0.9},
         "registry": {"model": "small"},
     }
@@ -95,7 +97,9 @@ def finished(
 
     def make(folder: Path) -> None:
         write_rows(folder / "rows.jsonl")
-        (folder / "small.yaml").write_text(yaml.safe_dump(small_config(tiny_model)), encoding="utf-8")
+        config = small_config(tiny_model)
+        config["decision"]["slices"] = ["group"]
+        (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         store = with_tables(folder / "store", migrated_database)
         done = tuneworthy("run", folder / "small.yaml", "--json", store=store)
         (folder / "process.json").write_text(json.dumps(vars(done)), encoding="utf-8")

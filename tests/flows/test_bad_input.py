@@ -25,6 +25,16 @@ def rows(text: str | bytes) -> Break:
     return broken
 
 
+def neutral(text: str) -> Break:
+    """Return a way to break a run: neutral texts of its own."""
+
+    def broken(folder: Path) -> list[str]:
+        (folder / "neutral.jsonl").write_text(text, encoding="utf-8")
+        return ["--set", f"benchmark.neutral={folder / 'neutral.jsonl'}"]
+
+    return broken
+
+
 def override(*settings: str) -> Break:
     """Return a way to break a run: overridden settings."""
     return lambda _: [part for setting in settings for part in ("--set", setting)]
@@ -42,11 +52,14 @@ CASES: dict[str, tuple[Break, int, str]] = {
         2,
         "these examples go before passages, and there are none, as data.corpus is not set",
     ),
+    "slice column that is missing": (override("decision.slices=[gruop]"), 2, "did you mean 'group'? Its columns: "),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
     "hub id without revision": (override("base.model=team/model"), 2, "revision"),
     "unknown benchmark": (override("benchmark.tasks=[general_mni]"), 2, "general_mini"),
+    "empty file of neutral texts": (neutral(""), 2, "has 0 different texts"),
+    "neutral texts that are no JSON": (neutral("once upon a time\n"), 2, "line 1: each line is JSON"),
     "a gate that nobody knows": (override("benchmark.require=never"), 2, "'kept' or 'not_lost'"),
     "a template that nobody knows": (override("benchmark.chat_template=sometimes"), 2, "'auto', 'on' or 'off'"),
     "empty rows file": (rows(""), 3, "rows.jsonl"),
@@ -74,6 +87,14 @@ def test_wrong_input_is_refused_in_words(
     assert "Traceback" not in heard.err
     assert json.loads(heard.out)["exit_code"] == code
     assert not (tmp_path / "store" / "records" / "validate_data").exists()
+
+
+def test_a_slice_column_of_one_value_per_row_is_refused_by_validate(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", str(small), "--set", "decision.slices=[group]"]) == 0
+    assert main(["validate", str(small), "--set", "decision.slices=[prompt]"]) == 2
+    assert "decision.slices: column 'prompt' has another value in every held-out row" in capsys.readouterr().err
 
 
 NO_CONFIGS = [

@@ -27,7 +27,7 @@ from tasks.registry.connection import open_registry
 from tasks.registry.rolling_back import roll_back
 from tasks.reuse.planning import Plan, planning
 from tasks.reuse.store import ArtifactStore
-from tests.flows.conftest import small_config, with_tables, write_rows
+from tests.flows.conftest import NEUTRAL, small_config, with_tables, write_rows
 from tests.made_once import made_once
 from tests.tiny_model import write_tiny_model
 
@@ -51,7 +51,8 @@ def first_night(tmp_path_factory: pytest.TempPathFactory, migrated_database: Pat
             "arms": {"untrained": ["prompt"], "trained": ["tuned"], "max_new_tokens": 4},
             "data": {"source": "rows.jsonl", "held_out": 0.3},
         }
-        config |= {"benchmark": {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0, "require": "not_lost"}}
+        asked = {"tasks": ["general_mini_grammar"], "limit": 6, "margin": 1.0, "require": "not_lost"}
+        config |= {"benchmark": asked | NEUTRAL}
         config["training"] |= {"epochs": 3, "learning_rate": 0.02, "validation": 0}
         (folder / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         with pytest.MonkeyPatch.context() as patch:

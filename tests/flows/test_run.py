@@ -40,7 +40,9 @@ def test_a_run_ends_with_a_verdict_on_all_arms_and_a_benchmark(finished: tuple[P
         "general_mini_grammar",
         "general_mini_choices",
     }
+    assert {part["column"] for part in answer["verdict"]["slices"]} == {"group"}
     assert answer["is_all_hits"] is False
+    assert (Path(answer["report"]).parent / "flips.parquet").is_file()
     assert Path(answer["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
@@ -89,6 +91,7 @@ def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_to
         ("benchmark.margin=0.5", {"benchmark_adapter"}),
         ("benchmark.require=not_lost", {"decide"}),
         ("benchmark.limit=5", {"benchmark_adapter"}),
+        ("benchmark.neutral_margin=0.5", {"benchmark_adapter"}),
         ("data.held_out=0.4", {"validate_data"}),
         ("registry.model=other", set()),
         ("training.checkpoint_minutes=1", set()),

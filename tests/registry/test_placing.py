@@ -45,6 +45,13 @@ def test_a_second_adapter_becomes_champion_only_where_it_is_not_worse_than_the_c
     )
 
 
+def test_an_adapter_that_is_held_back_is_a_challenger_although_there_is_no_champion(made: Made) -> None:
+    lines: list[str] = []
+    with listening(lines):
+        placed = made.register(a_verdict(0.85).model_copy(update={"held_back": "tuned is worse on a slice"}))
+    assert placed.alias == "challenger" and "as challenger: tuned is worse on a slice" in lines[-1]
+
+
 def aliases(made: Made) -> dict[str, str]:
     """Return alias -> version, the index by content left out."""
     with open_registry("", made.store, "") as registry:

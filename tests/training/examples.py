@@ -77,6 +77,7 @@ def fit(
     reporter: Reporter | None = None,
     rows: Path | None = None,
     dtype: Any = None,
+    texts: Path | None = None,
     **settings: Any,
 ) -> Any:
     """Fit in `folder`, in fp32 unless `dtype` says otherwise, and return the result; sealed files are in folder/out."""
@@ -91,8 +92,9 @@ def fit(
     training = TrainingConfig(**(usual | settings))
     workdir = WorkDirectory(folder, ArtifactStore(folder.parent / "store"), reporter or Reporter())
     precision = Precision("cpu", dtype or torch.float32, "test")
+    origin = BaseModel(base, "tiny", "r1")
     return fit_adapter(
-        training, INSTRUCTION, BaseModel(base, "tiny", "r1"), rows or write_rows(folder.parent), 7, workdir, precision
+        training, INSTRUCTION, origin, rows or write_rows(folder.parent), 7, workdir, precision, replay=texts
     )
 
 

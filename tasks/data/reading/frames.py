@@ -98,7 +98,7 @@ def _read_file(path: Path, suffix: str, data: DataConfig, own: RecordChecks | No
         frame = frame.with_columns(own.failures(frame, records_of)) if own else frame
         yield ReadPiece(frame.with_columns(_extra_keys(records_of, usual), _ids(records_of, data.id)), layout)
     if is_empty:
-        raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {_listed(columns.values())}.")
+        raise DatasetRefused(f"{path.name} has no rows. A run needs rows with the columns {listed(columns.values())}.")
     _refuse_missing(path, columns, seen)
 
 
@@ -113,7 +113,7 @@ def _usual_keys(records: list[dict[str, Any]]) -> set[str]:
 
 def _extra_keys(records: list[dict[str, Any] | Breach], usual: set[str]) -> pl.Series:
     extra = [
-        None if isinstance(record, Breach) or record.keys() <= usual else _listed(sorted(record.keys() - usual))
+        None if isinstance(record, Breach) or record.keys() <= usual else listed(sorted(record.keys() - usual))
         for record in records
     ]
     return pl.Series("extra", extra, dtype=pl.String)
@@ -133,19 +133,21 @@ def _ids(records: list[dict[str, Any] | Breach], column: str | None) -> pl.Serie
 def _refuse_missing(path: Path, columns: dict[str, str], seen: set[str]) -> None:
     missing = [(role, column) for role, column in columns.items() if column not in seen]
     if missing and seen:
-        lines = [f"{path.name} has no column {column!r} ({role}){_nearest(column, seen)}" for role, column in missing]
+        lines = [f"{path.name} has no column {column!r} ({role}){nearest(column, seen)}" for role, column in missing]
         raise DatasetRefused(
-            "\n".join([*lines, f"  Its columns: {_listed(sorted(seen))}. Name the right one in the config."])
+            "\n".join([*lines, f"  Its columns: {listed(sorted(seen))}. Name the right one in the config."])
         )
 
 
-def _nearest(column: str, seen: set[str]) -> str:
+def nearest(column: str, seen: set[str]) -> str:
+    """Return a question that names the most similar of the columns, or the end of a sentence."""
     near = difflib.get_close_matches(column.lower(), [name.lower() for name in seen], n=1, cutoff=0.5)
     meant = next((name for name in sorted(seen) if near and name.lower() == near[0]), None)
     return f"; did you mean {meant!r}?" if meant else "."
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return the first twenty names, and how many there are more."""
     every = list(names)
     return ", ".join(every[:20]) + (f", +{len(every) - 20}" if len(every) > 20 else "")
 

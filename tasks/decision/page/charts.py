@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import MaxNLocator
 
-from schemas.gate import GateReport
+from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
 

@@ -1,8 +1,10 @@
 """The verdict report as a Jinja template; a Python module, so that its text enters the key of the reporting stage."""
 
+from tasks.decision.page.browser import BROWSER
 from tasks.pages.page import ending
 
-TEMPLATE = """<!doctype html>
+TEMPLATE = (
+    """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -50,7 +52,7 @@ TEMPLATE = """<!doctype html>
 {%- for arm in verdict.arms %}
 <tr><td>{{ arm.arm }}</td><td>{{ arm.rows }}</td><td>{{ arm.groups }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
 <td><span class="{{ moods[arm.standing] }}">{{ standings[arm.standing] }}</span></td>
-<td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% if arm.gain_standing %}<small class="{{ gain_moods[arm.gain_standing] }}">{{ gain_names[arm.gain_standing] }}</small>{% endif %}{% else %}<span class="quiet">–</span>{% endif %}</td>
+<td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% if arm.won is not none %}<small>won {{ arm.won }} rows, lost {{ arm.lost }}</small>{% endif %}{% if arm.gain_standing %}<small class="{{ gain_moods[arm.gain_standing] }}">{{ gain_names[arm.gain_standing] }}</small>{% endif %}{% else %}<span class="quiet">–</span>{% endif %}</td>
 <td{% if arm.breaks_contract %} class="bad"{% endif %}>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td><td>{{ arm|readings or "–" }}</td></tr>
 {%- endfor %}
 {%- if verdict.champion %}
@@ -91,24 +93,31 @@ TEMPLATE = """<!doctype html>
 <td>{{ task.difference|signed }}<small>{{ task.low|signed }} to {{ task.high|signed }}</small></td>
 <td><span class="{{ loss_moods[task.standing] }}">{{ task.standing }}</span></td></tr>
 {%- endfor %}
+{%- if verdict.gate.neutral %}{% set neutral = verdict.gate.neutral %}
+<tr><td>neutral text<small>nats a token: more is worse</small></td><td>{{ neutral.texts }}</td><td>{{ neutral.texts }}</td><td>{{ neutral.base|three }}</td><td>{{ neutral.tuned|three }}</td>
+<td>{{ neutral.difference|signed }}<small>{{ neutral.low|signed }} to {{ neutral.high|signed }}</small></td>
+<td><span class="{{ loss_moods[neutral.standing] }}">{{ neutral.standing }}</span><small>margin {{ neutral.margin|short }}</small></td></tr>
+{%- endif %}
 </tbody></table></div>
 {%- endif %}
 
-{%- if page.samples %}
-<h2>Answers side by side</h2>
-<p class="quiet">Evenly spaced rows of the held-out set, not picked by their outcome. The number is the row's number in the source.</p>
-{%- for sample in page.samples %}
-<article class="sample">
-<h3>row {{ sample.row_id }}</h3>
-<p>{{ sample.prompt|cut }}</p>
-<div class="answers">
-<div class="gold"><h4><span>reference</span></h4><pre>{{ sample.reference|cut }}</pre></div>
-{%- for answer in sample.answers %}
-<div><h4><span>{{ answer.arm }}</span><span class="chip {{ 'good' if answer.score >= 0.999 else 'bad' if answer.score <= 0.001 else 'unsure' }}">{{ answer.score|two }}</span></h4>{% if not answer.is_valid %}<p class="bad">breaks the answer contract</p>{% endif %}<pre>{{ answer.output|cut or '(no answer)' }}</pre></div>
+{%- if verdict.slices %}
+<h2>Slices</h2>
+<p class="quiet">The same held-out rows by the values of {{ columns }}.{% if verdict.compared %} The change is {{ verdict.compared[1] }} − {{ verdict.compared[0] }}, row by row; <b class="bad">lost</b> means that it is below 0 at {{ verdict.confidence|confidence }} confidence, corrected for the number of slices.{% endif %} With fewer than {{ fewest }} groups nothing is claimed.</p>
+<div class="wide"><table>
+<thead><tr><th>slice</th><th>rows</th><th>groups</th>{% if verdict.compared %}<th>change</th>{% endif %}{% for arm in verdict.arms %}<th>{{ arm.arm }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for slice in verdict.slices %}
+<tr><td>{{ slice.column }} = {{ slice.value|cut(60) }}</td><td>{{ slice.rows }}</td><td>{{ slice.groups }}</td>
+{%- if slice.gain is not none %}<td{% if slice.has_lost %} class="bad"{% endif %}>{{ slice.gain|signed }}<small>{{ slice.gain_low|signed }} to {{ slice.gain_high|signed }}</small><small>{{ "lost" if slice.has_lost else "too few groups to tell" if slice.groups < fewest else "no loss shown" }}</small></td>{% endif %}
+{%- for arm in slice.arms %}<td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>{% endfor %}</tr>
 {%- endfor %}
-</div>
-</article>
-{%- endfor %}
+</tbody></table></div>
+{%- endif %}
+{%- if rows %}
+"""
+    + BROWSER
+    + """
 {%- endif %}
 
 <h2>The rows</h2>
@@ -123,4 +132,6 @@ TEMPLATE = """<!doctype html>
 </tbody></table></div>
 {%- endif %}
 
-""" + ending("page.digests")
+"""
+    + ending("page.digests")
+)

@@ -10,9 +10,10 @@ from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page.page_template import TEMPLATE
-from tasks.decision.page.samples import Sample
-from tasks.decision.verdict.wording import GAIN_NAMES, both_readings, gate_sentences
+from tasks.decision.verdict.readings import both_readings
+from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
+from tasks.statistics.clusters import FEWEST_GROUPS
 
 MOODS = {"good": "good", "unclear": "unsure", "short": "bad"}
 STANDINGS = {"good": "met", "unclear": "inconclusive", "short": "missed"}
@@ -30,7 +31,7 @@ class ReportPage:
         name: the run's name.
         verdict: the decision with its numbers.
         data: row counts and reasons for refusal.
-        samples: rows with every arm's answer.
+        rows: what the browser of answers shows, as JSON (tasks/decision/page/flips.py); "" for none.
         log: the training log, one mapping per step (`step`, `loss` or `validation_loss`); empty without training.
         training: short facts about the training, such as "qlora" or "rank 16".
         digests: artifact -> digest, in display order.
@@ -39,7 +40,7 @@ class ReportPage:
     name: str
     verdict: Verdict
     data: DataArtifact
-    samples: Sequence[Sample] = ()
+    rows: str = ""
     log: Sequence[Mapping[str, Any]] = ()
     training: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -67,15 +68,20 @@ def render_report(page: ReportPage) -> str:
         "reasons": _reasons(page.verdict),
         "loss_moods": LOSS_MOODS,
         "gate_moods": GATE_MOODS,
+        "columns": ", ".join(dict.fromkeys(one.column for one in page.verdict.slices)),
+        "fewest": FEWEST_GROUPS,
+        "rows": own(page.rows),
+        "flips": page.verdict.compared,
     }
     return rendered(TEMPLATE, _FILTERS, page=page, verdict=page.verdict, charts=charts, **words)
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return the verdict's reasons, with one line for all benchmark tasks: the gate's table lists each of them."""
+    """Return the verdict's reasons, with one line for the benchmark: the gate's table lists each of its lines."""
     if verdict.gate is None:
         return list(verdict.reasons)
-    single = set(gate_sentences(verdict.gate, verdict.confidence)[: len(verdict.gate.shown)])
+    lines = len(verdict.gate.shown) + (verdict.gate.neutral is not None)
+    single = set(gate_sentences(verdict.gate, verdict.confidence)[:lines])
     return [*(reason for reason in verdict.reasons if reason not in single), f"{verdict.gate.in_words}."]
 
 
@@ -83,7 +89,8 @@ def _mood(verdict: Verdict) -> str:
     if verdict.is_refused_by_gate or verdict.verdict == "none_good_enough":
         return "bad"
     falls_short = verdict.target is not None and verdict.named.standing != "good"
-    return "unsure" if verdict.verdict == "undecided" or falls_short or verdict.is_held_by_gate else "good"
+    is_held = verdict.is_held_by_gate or verdict.held_back
+    return "unsure" if verdict.verdict == "undecided" or falls_short or is_held else "good"
 
 
 def _facts(verdict: Verdict) -> list[tuple[str, str]]:

@@ -11,16 +11,17 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    BenchmarkTask,
     ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     VerdictArtifact,
 )
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
+from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
-from tasks.decision.page.samples import read_samples
-from tasks.decision.verdict.wording import both_readings, signed_spread
+from tasks.decision.verdict.readings import both_readings
+from tasks.decision.verdict.wording import signed_spread
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Measurements:
 
 
 def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: Path) -> str:
-    """Write report.html, summary.md and verdict.json into `out` and return the headline.
+    """Write report.html, flips.parquet, summary.md and verdict.json into `out` and return the headline.
 
     Args:
         name: the run's name.
@@ -48,11 +49,16 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
     """
     verdict = _with_champion(found, folders)
     answers = {arm.arm: folders[arm.digest] / "answers.parquet" for arm in found.arms}
+    if found.comparison is not None:
+        answers["champion"] = folders[found.comparison.digest] / "answers.parquet"
+    rows = read_rows(folders[found.data.digest] / "held_out.parquet", answers)
+    flips = flips_of(rows, verdict)
+    flips.write_parquet(out / "flips.parquet", compression="zstd", statistics=False)
     page = ReportPage(
         name=name,
         verdict=verdict,
         data=found.data,
-        samples=read_samples(folders[found.data.digest] / "held_out.parquet", answers),
+        rows=browsed(rows, flips, list(answers)),
         log=_log(folders[found.adapter.digest]) if found.adapter else (),
         training=_training_facts(found.adapter) if found.adapter else (),
         digests=_digests(found),
@@ -145,10 +151,13 @@ def summary(name: str, verdict: Verdict) -> str:
             f"| benchmark | items | base | tuned | change | interval | margin {verdict.gate.margin:g} |",
             "|---|---:|---:|---:|---:|---|---|",
         ]
-        lines += [f"| {' | '.join(_gate_cells(task))} |" for task in verdict.gate.shown]
+        lines += [f"| {' | '.join(_gate_cells(task.task, task.items, task))} |" for task in verdict.gate.shown]
+        if neutral := verdict.gate.neutral:
+            told = _gate_cells("neutral text (nats a token: more is worse)", neutral.texts, neutral)
+            lines.append(f"| {' | '.join(told)}, margin {neutral.margin:g} |")
     return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons), ""])
 
 
-def _gate_cells(task: BenchmarkTask) -> tuple[str, ...]:
+def _gate_cells(name: str, items: int, task: BenchmarkTask | NeutralLoss) -> tuple[str, ...]:
     numbers = (f"{task.base:.3f}", f"{task.tuned:.3f}", f"{task.difference:+.3f}", signed_spread(task.low, task.high))
-    return (task.task, str(task.items), *numbers, task.standing)
+    return (name, str(items), *numbers, task.standing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,12 +16,13 @@ from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport, GainStanding, Standing
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
 from tasks.statistics.clusters import Clusters
-from tasks.statistics.families import holm
+from tasks.statistics.families import Changes, changes_of, holm
 from tasks.statistics.tail import Floats
 
 if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
+K = TypeVar("K")
 Kept = NDArray[np.bool_]
 
 COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
@@ -91,8 +92,9 @@ def only_rows(one: ArmScores, kept: Kept) -> ArmScores:
 
 def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmReport]:
     """Return one report per arm, the simplest first."""
-    broken = {one.name for one in arms if breaks_contract(one, decision)}
-    gains = _gains(arms, broken, decision)
+    broken = _broken(arms, decision)
+    rival = untrained_rival(arms, decision)
+    gains = _gains(arms, rival, decision)
     lags = _lags(arms, broken, {name for name, (_, worth) in gains.items() if worth == "not_worth_it"}, decision)
     samples = {one.name: scores_of(one.scores, one.groups) for one in arms}
     scores = {name: interval_of(sample, decision.confidence) for name, sample in samples.items()}
@@ -103,9 +105,14 @@ def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmRep
         against = lag.keeps_up if decision.target is None else standing(scores[name], decision.target, name in met)
         report = arm_report(one.artifact, scores[name], against, gains.get(name))
         facts: dict[str, object] = {"breaks_contract": name in broken, "rival": lag.rival, "keeps_up": lag.keeps_up}
-        facts |= _ends("lag", lag.interval) | _ends("other_gain", others.get(name))
+        facts |= {"answers": one.artifact.digest} | (_flips(rival, one) if name in gains else {})
+        facts |= ends("lag", lag.interval) | ends("other_gain", others.get(name))
         reports.append(report.model_copy(update=facts))
     return reports
+
+
+def _broken(arms: list[ArmScores], decision: DecisionConfig) -> set[str]:
+    return {one.name for one in arms if breaks_contract(one, decision)}
 
 
 def breaks_contract(one: ArmScores, decision: DecisionConfig) -> bool:
@@ -120,18 +127,27 @@ def best_of(arms: Iterable[ArmScores]) -> ArmScores:
     return max(arms, key=lambda one: one.scores.mean())
 
 
-def _gains(
-    arms: list[ArmScores], broken: set[str], decision: DecisionConfig
-) -> dict[str, tuple[Interval, GainStanding]]:
-    """Return each tuned arm's gain over the best untrained arm whose answers a program can use.
+def untrained_rival(arms: list[ArmScores], decision: DecisionConfig) -> ArmScores:
+    """Return what a tuned arm has to gain over: the best untrained arm whose answers a program can use.
 
     Where no untrained arm's can be, those that break the contract count as wrong.
     """
-    untrained = [one for one in arms if one.name not in TRAINED]
+    broken, untrained = _broken(arms, decision), [one for one in arms if one.name not in TRAINED]
     usable = [one for one in untrained if one.name not in broken]
     best = best_of(usable or untrained)
-    before = best.scores if usable else best.scores * best.valid
-    samples = {one.name: differences_of(before, one.scores, one.groups) for one in arms if one.name in TRAINED}
+    return best if usable else replace(best, scores=best.scores * best.valid)
+
+
+def _flips(before: ArmScores, after: ArmScores) -> dict[str, Any]:
+    flips: Changes = changes_of(before.scores, after.scores, after.groups)
+    return {"gain_over": before.name, "won": flips.helped, "lost": flips.hurt, "by_chance": flips.p}
+
+
+def _gains(
+    arms: list[ArmScores], rival: ArmScores, decision: DecisionConfig
+) -> dict[str, tuple[Interval, GainStanding]]:
+    """Return each tuned arm's gain over the best untrained arm."""
+    samples = {one.name: differences_of(rival.scores, one.scores, one.groups) for one in arms if one.name in TRAINED}
     found = against_bound(samples, decision.worth, decision.confidence)
     return {name: (interval, GAINS[stands]) for name, (interval, stands) in found.items()}
 
@@ -139,7 +155,10 @@ def _gains(
 def _other_gains(arms: list[ArmScores], decision: DecisionConfig) -> dict[str, Interval]:
     """Return each tuned arm's gain over the best untrained arm in the reading of answers that does not decide."""
     read = [replace(one, scores=one.other) for one in arms if one.other is not None]
-    return {name: gain for name, (gain, _) in _gains(read, set(), decision).items()} if len(read) == len(arms) else {}
+    if len(read) < len(arms):
+        return {}
+    rival = best_of(one for one in read if one.name not in TRAINED)
+    return {name: gain for name, (gain, _) in _gains(read, rival, decision).items()}
 
 
 @dataclass(frozen=True)
@@ -190,7 +209,7 @@ def against_bound(
     return {name: (found, standing(found, bound, name in claimed)) for name, found in intervals.items()}
 
 
-def claimed_of(chances: Mapping[str, float], confidence: float) -> set[str]:
+def claimed_of(chances: Mapping[K, float], confidence: float) -> set[K]:
     """Return the names of a family whose one-sided p-values hold after Holm's correction."""
     corrected = holm(list(chances.values()))
     return {name for name, p in zip(chances, corrected, strict=True) if p <= (1 - confidence) / 2}
@@ -219,11 +238,12 @@ def arm_report(
         high=score.high,
         standing=stands,
         gain_standing=gain[1] if gain else None,
-        **_ends("gain", gain[0] if gain else None),
+        **ends("gain", gain[0] if gain else None),
     )
 
 
-def _ends(name: str, found: Interval | None) -> dict[str, float | None]:
+def ends(name: str, found: Interval | None) -> dict[str, float | None]:
+    """Return a mean and its interval's ends as fields: `name`, `name`_low and `name`_high."""
     mean, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from schemas.gate import GateReport, GateState
+from schemas.findings.gate import NEUTRAL, GateReport, GateState
 from tasks.statistics.clusters import FEWEST_GROUPS
 from tasks.statistics.power import groups_to_tell_apart
 
 if TYPE_CHECKING:
-    from schemas.artifacts import BenchmarkArtifact, BenchmarkTask
+    from schemas.artifacts import BenchmarkArtifact
+    from schemas.findings.loss import BenchmarkTask
     from schemas.sections.benchmark import Require
 
 
@@ -18,10 +19,11 @@ def judge_forgetting(benchmark: BenchmarkArtifact, require: Require) -> GateRepo
     """Return whether the gate is open.
 
     It is shut where a task or the pooled result is lost. With `require: kept` it is open only where the pooled result
-    is kept and no task's loss as measured is beyond the margin: small losses on many items would hide a large one on
-    few of them.
+    is kept and no loss as measured, of a task or on neutral text, is beyond its margin: small losses on many items
+    would hide a large one on few of them. Neutral text is a claim of its own, outside the tasks' correction.
     """
     state, doubtful = _state(benchmark, require)
+    turns_on = doubtful.task if doubtful else NEUTRAL if state == "inconclusive" else None
     return GateReport(
         state=state,
         require=require,
@@ -30,21 +32,25 @@ def judge_forgetting(benchmark: BenchmarkArtifact, require: Require) -> GateRepo
         pooled=benchmark.pooled,
         looks=benchmark.looks,
         all_items=benchmark.all_items,
-        doubtful=doubtful.task if doubtful else None,
+        neutral=benchmark.neutral,
+        doubtful=turns_on,
         items_needed=_items_needed(doubtful, benchmark) if doubtful else None,
     )
 
 
 def _state(benchmark: BenchmarkArtifact, require: Require) -> tuple[GateState, BenchmarkTask | None]:
-    """Return the gate's state and, where it is inconclusive, the result that it turns on."""
-    if any(one.standing == "lost" for one in benchmark.shown):
+    """Return the gate's state and, where it is inconclusive, the task that it turns on; None for neutral text."""
+    neutral = benchmark.neutral
+    if "lost" in (*(one.standing for one in benchmark.shown), neutral and neutral.standing):
         return "shut", None
     if require == "not_lost":
         return "open", None
     worst = min(benchmark.tasks, key=lambda one: one.difference)
     if benchmark.pooled.standing != "kept":
         return "inconclusive", benchmark.pooled
-    return ("inconclusive", worst) if worst.difference < -benchmark.margin else ("open", None)
+    if worst.difference < -benchmark.margin:
+        return "inconclusive", worst
+    return ("inconclusive" if neutral and neutral.difference > neutral.margin else "open"), None
 
 
 def _items_needed(one: BenchmarkTask, benchmark: BenchmarkArtifact) -> int | None:

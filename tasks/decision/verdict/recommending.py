@@ -14,7 +14,7 @@ from tasks.decision.verdict.wording import at_confidence, count, what_would_tell
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from schemas.gate import GateReport
+    from schemas.findings.gate import GateReport
     from schemas.sections.decision import DecisionConfig
 
 SMALLEST_REGRET = 0.0005  # less is shown as none

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemas.findings.gate import NEUTRAL
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from schemas.artifacts import BenchmarkTask
-    from schemas.gate import GateReport
+    from schemas.findings.gate import GateReport
+    from schemas.findings.loss import BenchmarkTask, NeutralLoss
     from schemas.reports import ArmReport, ScoreWithoutTwins, Standing, VerdictName
     from schemas.sections.decision import DecisionConfig
     from tasks.intervals import Interval
+    from tasks.statistics.families import Changes
 
 ADVICE = {
     "prompt": "The plain prompt is enough: do not tune.",
@@ -25,7 +27,6 @@ ADVICE = {
     "none_good_enough": "No arm is good enough.",
     "undecided": "The held-out rows do not settle it.",
 }
-SMALLEST_FORM = 0.0005  # a difference between the two readings that three digits would not show
 EARNED = ("finetune", "finetune+retrieval")
 GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
@@ -86,9 +87,9 @@ def headline(name: VerdictName, arm: ArmReport, stopped: GateReport | None, deci
 
 def _stopped(gate: GateReport, decision: DecisionConfig) -> str:
     if gate.is_shut:
-        return f"The gate refuses the adapter: it lost more than the margin on a benchmark {_confident(decision)}."
+        return f"The gate refuses the adapter: it lost more than the margin on {gate.lost_on} {_confident(decision)}."
     return (
-        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.margin:g} was lost: "
+        f"Tuning earns its place, but the benchmark cannot tell whether more than {gate.allowed} was lost: "
         "challenger, not champion."
     )
 
@@ -108,8 +109,8 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     parts = [f"{arm.arm} {against}: {numbers}" if against else f"{arm.arm} scores {numbers}"]
     if arm.gain_standing is not None:
         parts.append(
-            f"{_gained(arm)} over the best untrained arm, {GAIN_NAMES[arm.gain_standing]} at a threshold of "
-            f"{decision.worth:g}"
+            f"{_gained(arm)} over the best untrained arm{_flips(arm)}, {GAIN_NAMES[arm.gain_standing]} at a threshold "
+            f"of {decision.worth:g}"
         )
     if arm.rival is not None and (arm.gain is not None or decision.target is None):
         parts.append(_lag(arm, decision))
@@ -121,6 +122,27 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
     return f"{'; '.join(parts)}."
 
 
+def _flips(arm: ArmReport) -> str:
+    if arm.won is None or arm.lost is None:
+        return ""
+    chance = "" if arm.by_chance is None or not arm.won + arm.lost else f", p = {arm.by_chance:.2g} by sign flips"
+    return f" ({flips_in_words(arm.won, arm.lost)}{chance})"
+
+
+def flips_in_words(won: int, lost: int) -> str:
+    """Return "won 31 rows, lost 4"."""
+    return f"won {count(won, 'row')}, lost {lost:,}"
+
+
+def slices_in_words(lost: Mapping[tuple[str, str], Interval]) -> str:
+    """Return slices with the difference on each."""
+    return ", ".join(
+        f"{column} = {value}: {found.mean:+.3f} ({signed_spread(found.low, found.high)}) in "
+        f"{count(found.groups, 'group')}"
+        for (column, value), found in lost.items()
+    )
+
+
 def _lag(arm: ArmReport, decision: DecisionConfig) -> str:
     told = {
         "good": f"not worse than {arm.rival} by {decision.worth:g}",
@@ -128,28 +150,6 @@ def _lag(arm: ArmReport, decision: DecisionConfig) -> str:
         "unclear": f"not shown to be not worse than {arm.rival} by {decision.worth:g}",
     }[arm.keeps_up]
     return f"{told}, {arm.lag:+.3f} ({signed_spread(arm.lag_low or 0.0, arm.lag_high or 0.0)})"
-
-
-def both_readings(arm: ArmReport) -> str:
-    """Return an arm's scores in both readings, such as "0.210 / 0.840"; "" where they are unknown."""
-    if arm.strict_score is None or arm.lenient_score is None:
-        return ""
-    return f"{arm.strict_score:.3f} / {arm.lenient_score:.3f}"
-
-
-def form_sentence(arm: ArmReport) -> str:
-    """Return how much of a tuned arm's gain is only a matter of form; "" where both readings of answers agree."""
-    if arm.gain is None or arm.other_gain is None or abs(arm.gain - arm.other_gain) < SMALLEST_FORM:
-        return ""
-    strict, lenient = (arm.other_gain, arm.gain) if arm.reading == "lenient" else (arm.gain, arm.other_gain)
-    other = "strictly" if arm.reading == "lenient" else "leniently, past the words around them"
-    interval = signed_spread(arm.other_gain_low or 0.0, arm.other_gain_high or 0.0)
-    form = strict - lenient
-    told = f"{form:.3f} of what it gains strictly is form only" if form > 0 else "none of its gain is form only"
-    return (
-        f"with all answers read {other}, {arm.arm} gains {arm.other_gain:+.3f} ({interval}) instead of "
-        f"{arm.gain:+.3f}: {told}."
-    )
 
 
 def few_groups_sentence(groups: int, confidence: float) -> str:
@@ -184,7 +184,13 @@ def doubt_sentence(question: str, groups: int | None, rows: int | None) -> str:
 def gate_sentences(gate: GateReport, confidence: float) -> tuple[str, ...]:
     """Return what the benchmark says of each task and of all items, and what would tell where that is not clear."""
     told = [_task_sentence(one, gate.margin, confidence) for one in gate.shown]
+    told += [_neutral_sentence(gate.neutral)] if gate.neutral else []
     return (*told, *([f"{what_would_tell(gate)}."] if gate.is_inconclusive else []))
+
+
+def _neutral_sentence(neutral: NeutralLoss) -> str:
+    before_after = f"{neutral.base:.3f} before, {neutral.tuned:.3f} after"
+    return f"loss on {neutral.texts} neutral texts: {before_after}, {neutral.in_words}: {neutral.standing}."
 
 
 def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str:
@@ -203,6 +209,8 @@ def _task_sentence(task: BenchmarkTask, margin: float, confidence: float) -> str
 
 def what_would_tell(gate: GateReport) -> str:
     """Return how many items would tell what an inconclusive gate turns on."""
+    if gate.doubtful == NEUTRAL:
+        return "more neutral texts (benchmark.neutral) would tell"
     one = next(task for task in (gate.pooled, *gate.tasks) if task.task == gate.doubtful)
     of = "all tasks" if one is gate.pooled else f"{one.task}, which lost {-one.difference:.3f} as measured,"
     if gate.items_needed is None:
@@ -258,10 +266,16 @@ def lead_sentence(version: str, untrained: str, lead: Interval, confidence: floa
 
 
 def challenger_sentence(
-    version: str, arm: str, difference: Interval, outcome: str, needed: tuple[int, int] | None, decision: DecisionConfig
+    version: str,
+    arm: str,
+    difference: Interval,
+    outcome: tuple[str, str],
+    flips: Changes,
+    needed: tuple[int, int] | None,
+    decision: DecisionConfig,
 ) -> str:
-    """Return how today's adapter compares with the champion, which also explains its place in the registry; `needed`
-    are the rows and groups that would be enough.
+    """Return how today's adapter compares with the champion, which also explains its place in the registry; with the
+    outcome come the slices on which it loses, and `needed` are the rows and groups that would be enough.
     """
     champion, confident = f"the champion, version {version}", at_confidence(decision.confidence)
     compared = {
@@ -269,9 +283,11 @@ def challenger_sentence(
         "worse": f"is worse than {champion}, {confident}",
         "not_worse": f"is not worse than {champion}: it loses less than {decision.worth:g} {confident}",
         "unclear": f"is not shown to be as good as {champion}, which stays",
-    }[outcome]
+        "worse_on_a_slice": f"is worse than {champion}, {confident}, on a slice of the rows, so the champion stays "
+        f"({outcome[1]})",
+    }[outcome[0]]
     more = f"; about {sample(*needed)} would be enough to decide" if needed else ""
     return (
         f"{arm} {compared}: {difference.mean:+.3f} ({signed_spread(difference.low, difference.high)}) on the same "
-        f"rows{more}."
+        f"rows ({flips_in_words(flips.helped, flips.hurt)}){more}."
     )

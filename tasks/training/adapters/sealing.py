@@ -71,10 +71,11 @@ def seal(
         "dtype": dtype,
         "best_step": best_step,
         "best_epoch": dataset.steps[best_step - 1].done,
-        "rows": len(dataset.rows),
+        "rows": len(dataset.rows) - dataset.texts,
         "validation_rows": len(dataset.validation),
         "shared_prefix": dataset.prefix,
     }
+    chosen |= {"replay": training.replay, "texts": dataset.texts} if dataset.texts else {}
     write_json(out / "facts.json", facts | chosen)
     return facts
 

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 ORIGIN = "origin.json"
 
 
-def origin_of(training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int) -> dict[str, Any]:
+def origin_of(
+    training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, replay: Path | None = None
+) -> dict[str, Any]:
     """Return all that a fit's numbers depend on, as a flat table: digests of data and base, the instruction, the seed,
     and each setting that is part of a key.
     """
     weights = {path.name: _digest(path) for path in sorted([*base.glob("*.safetensors"), base / "config.json"])}
     table = {"data": _digest(rows), "base": digest_of(weights), "task.instruction": instruction, "seed": seed}
+    table |= {"replay": _digest(replay)} if replay else {}
     return table | dict(flatten("training", training))
 
 

@@ -99,7 +99,8 @@ def fit_best(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 @dataclass(frozen=True)
 class TrainingDataset:
     """The rows to train on, their order as steps of row indices, the rows held out for validation, the number of
-    prompt tokens that all rows share, and the epochs to wait for a better validation loss.
+    prompt tokens that all rows share, the epochs to wait for a better validation loss, and how many of the rows, the
+    last ones, are neutral texts.
     """
 
     rows: Sequence[TokenRow]
@@ -107,6 +108,7 @@ class TrainingDataset:
     steps: Sequence[Step]
     prefix: int
     patience: int
+    texts: int = 0
 
     def pack_sizes(self, position: int, capacity: int) -> list[int]:
         """Return the input tokens of each pack of a step."""

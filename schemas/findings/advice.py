@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.report import Report
+from schemas.findings.report import Report
 
 Trend = Literal["rising", "flat", "unclear"]
 ErrorKind = Literal["breaks the contract", "cut off", "wrong content"]

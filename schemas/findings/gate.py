@@ -6,18 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.artifacts import BenchmarkTask
-from schemas.report import Report
+from schemas.findings.loss import BenchmarkTask, NeutralLoss
+from schemas.findings.report import Report
 from schemas.sections.benchmark import Require
 
+NEUTRAL = "neutral text"
 GateState = Literal["open", "inconclusive", "shut"]
 
 
 class GateReport(Report):
-    """What the adapter forgot, task by task and pooled, and whether the gate opens.
-
-    The loss on neutral text, in nats per token, joins here as a field of its own.
-    """
+    """What the adapter forgot, task by task, pooled and on neutral text, and whether the gate opens."""
 
     state: GateState = Field(
         description="shut: something is lost, and the adapter is refused. inconclusive: benchmark.require is kept, and "
@@ -29,8 +27,11 @@ class GateReport(Report):
     pooled: BenchmarkTask
     looks: tuple[int, ...] = Field(description="Items that were answered at each look.")
     all_items: int
+    neutral: NeutralLoss | None = None
     doubtful: str | None = Field(
-        None, description="What an inconclusive gate turns on: `pooled`, or the task with the largest measured loss."
+        None,
+        description="What an inconclusive gate turns on: `pooled`, the task with the largest measured loss, or "
+        "`neutral text`.",
     )
     items_needed: int | None = Field(
         None,
@@ -54,6 +55,19 @@ class GateReport(Report):
         return self.tasks if self.pooled in self.tasks else (*self.tasks, self.pooled)
 
     @property
+    def allowed(self) -> str:
+        """How much may be lost of what the gate turns on, or of accuracy where it turns on nothing."""
+        if self.doubtful == NEUTRAL and self.neutral:
+            return f"{self.neutral.margin:g} nats a token on {NEUTRAL}"
+        return f"{self.margin:g}"
+
+    @property
+    def lost_on(self) -> str:
+        """Where more than the margin was lost."""
+        is_task = any(one.standing == "lost" for one in self.shown)
+        return "a benchmark" if is_task else NEUTRAL
+
+    @property
     def in_words(self) -> str:
         """One line for people: whether the gate is open, how the pooled result stands, and the tasks."""
         return f"Gate {self.state}: {self.counts}"
@@ -63,6 +77,8 @@ class GateReport(Report):
         """How the pooled result stands, and how many tasks are kept, inconclusive or lost."""
         stands = {"kept": "kept within", "inconclusive": "inconclusive at", "lost": "lost beyond"}[self.pooled.standing]
         whole = f"{stands} a margin of {self.margin:g} on {self._items}"
+        if self.neutral:
+            whole += f"; {NEUTRAL} {self.neutral.standing}, {self.neutral.in_words}"
         if len(self.tasks) == 1:
             return whole
         parts = [f"{len(self._of('kept'))} kept"]
