@@ -140,7 +140,8 @@ class AdapterArtifact(Artifact):
 
 
 class ArmArtifact(Artifact):
-    """One arm measured: answers.parquet with one row per held-out row.
+    """One arm measured: answers.parquet with one row per held-out row; details.json: labels that were confused, or the
+    fields that are right.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
         (ended by itself), strict_score and lenient_score (`score` is one of them).
@@ -158,6 +159,7 @@ class ArmArtifact(Artifact):
     reading: str = Field("strict", description="The reading of answers that the score is about.")
     strict_score: float | None = Field(None, description="Answers read as a program would; None where unknown.")
     lenient_score: float | None = Field(None, description="Answers read past the words around them.")
+    also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
 
 
 class ChampionArtifact(Artifact):

@@ -76,6 +76,7 @@ class ArmReport(Report):
     )
     other_gain_low: float | None = None
     other_gain_high: float | None = None
+    also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
 
 
 class ChampionReport(Report):

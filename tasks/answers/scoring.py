@@ -8,145 +8,128 @@ Every answer is read both ways: strictly, as a program would, where only white s
 from __future__ import annotations
 
 import functools
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.errors import ConfigRefused
 from tasks.answers.contract import DATABASE, Check, contract_of
 from tasks.answers.lenient import Read, lenient_reader
+from tasks.answers.metrics.bleu import bleu
+from tasks.answers.metrics.choice import choice
+from tasks.answers.metrics.chrf import chrf
+from tasks.answers.metrics.contains import contains
+from tasks.answers.metrics.exact import exact
+from tasks.answers.metrics.json_fields import json_fields
+from tasks.answers.metrics.numeric import last_number, numeric
+from tasks.answers.metrics.own import OwnScorer, ScorerFailed
+from tasks.answers.metrics.regex import regex
+from tasks.answers.metrics.rouge_l import rouge_l
+from tasks.answers.metrics.sql_execution import SqlExecution
+from tasks.answers.metrics.squad import em, token_f1
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemas.sections.task import TaskConfig
-    from tasks.answers.database import Row
 
 Measure = Callable[[str, str], float]
 
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+PLAIN: dict[str, Measure] = {
+    "exact": exact,
+    "choice": choice,
+    "token_f1": token_f1,
+    "em": em,
+    "rouge_l": rouge_l,
+    "chrf": chrf,
+    "bleu": bleu,
+    "contains": contains,
+}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The score of one answer and whether it meets the contract, in the reading of the config; and both readings."""
+    """The score of one answer and whether it meets the contract, in the reading of the config; both readings; and what
+    the metrics that do not decide say, in the reading of the config.
+    """
 
     score: float
     is_valid: bool
     strict: float
     lenient: float
+    also: dict[str, float] = field(default_factory=dict)
 
 
 class Scorer:
     """Scores answers by one metric and checks them by one contract."""
 
-    def __init__(self, measure: Measure, check: Check, read: Read, *, is_lenient: bool) -> None:
-        self._measure = measure
-        self._check = check
-        self._read = read
-        self._is_lenient = is_lenient
+    def __init__(self, task: TaskConfig, measures: dict[str, Measure], check: Check, read: Read) -> None:
+        self._task, self._check, self._lenient = task, check, read
+        self._measure, self._also = measures[task.metric], {name: measures[name] for name in task.also}
 
     @classmethod
     def for_task(cls, task: TaskConfig, folder: Path) -> Scorer:
         """Return the scorer of a task.
 
         Args:
-            task: its metric, its contract and its reading.
+            task: its metrics, its contract and its reading.
             folder: the opened DataArtifact, with answer.sqlite or answer.schema.json if the task has one.
 
         Raises:
             ConfigRefused: the contract cannot be used.
             TuneworthyError: the contract's file is not in the folder.
         """
-        check, read = contract_of(task, folder), lenient_reader(task.answer)
-        return cls(_measure_of(task, folder), check, read, is_lenient=task.reading == "lenient")
+        measures = {name: measure_of(name, task, folder) for name in (task.metric, *task.also)}
+        read = last_number if task.metric == "numeric" else lenient_reader(task.answer)
+        return cls(task, measures, contract_of(task, folder), read)
+
+    def read(self, output: str) -> str:
+        """Return what of an answer is compared, in the reading of the config."""
+        return self._lenient(output) if self._task.reading == "lenient" else output
 
     def score(self, output: str, gold: str) -> Scored:
         """Score a model's answer against the reference answer; the lenient score is never the lower one."""
         strict, is_valid = self._measure(output, gold), self._check(output) is None
-        read = output if is_valid and strict == 1 else self._read(output)
+        read = output if is_valid and strict == 1 else self._lenient(output)
         lenient = strict if read == output else max(strict, self._measure(read, gold))
-        if self._is_lenient:
-            return Scored(lenient, is_valid or self._check(read) is None, strict, lenient)
-        return Scored(strict, is_valid, strict, lenient)
+        if self._task.reading == "lenient":
+            is_valid, decides = is_valid or self._check(read) is None, lenient
+            also = {name: max(measure(output, gold), measure(read, gold)) for name, measure in self._also.items()}
+        else:
+            decides, also = strict, {name: measure(output, gold) for name, measure in self._also.items()}
+        return Scored(decides, is_valid, strict, lenient, also)
+
+    def score_rows(self, rows: Iterable[tuple[int, str, str]]) -> list[Scored]:
+        """Score (row, answer, reference) one by one.
+
+        Raises:
+            ConfigRefused: the user's own scorer fails on one; the message names the row.
+        """
+        marks = []
+        for row, output, gold in rows:
+            try:
+                marks.append(self.score(output, gold))
+            except ScorerFailed as fault:
+                raise ConfigRefused(
+                    f"task.metric: {self._task.metric} {fault}, on row {row}. It has to be a pure function of answer "
+                    "and reference that returns a number from 0 to 1; task.scoring.seconds says how long it may take."
+                ) from fault
+        return marks
 
 
-def _measure_of(task: TaskConfig, folder: Path) -> Measure:
-    if task.metric == "sql_execution":
-        return _sql_execution(folder / DATABASE)
-    return {"json_fields": json_fields, "token_f1": token_f1}.get(task.metric, exact)
-
-
-def exact(output: str, gold: str) -> float:
-    """Return 1 if both are equal after Unicode NFC normalisation, with any run of white space as one space; case counts
-    (``ls -l`` is not ``ls -L``).
-    """
-    return float(_spaced(output) == _spaced(gold))
-
-
-def _spaced(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def json_fields(output: str, gold: str) -> float:
-    """Return the share of equal fields among the fields of both objects; 0 if the output is not a JSON object.
-
-    A nested object counts field by field, a list as one value. An extra field costs as much as a missing one.
-    """
-    from tasks.answers.objects import NotAnObject, is_same, leaves, read_object
-
-    try:
-        given, wanted = (dict(leaves(read_object(text))) for text in (output, gold))
-    except (NotAnObject, RecursionError):
-        return 0.0
-    fields = given.keys() | wanted.keys()
-    if not fields:
-        return 1.0
-    return sum(field in given and field in wanted and is_same(given[field], wanted[field]) for field in fields) / len(
-        fields
-    )
-
-
-def token_f1(output: str, gold: str) -> float:
-    """Return the F1 of the common words as in SQuAD: lower case, no punctuation, no articles (Rajpurkar et al. 2016,
-    4.1).
-    """
-    given, wanted = _words(output), _words(gold)
-    if not given or not wanted:
-        return float(given == wanted)
-    common = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * common / (len(given) + len(wanted))
-
-
-def _words(text: str) -> list[str]:
-    return ARTICLES.sub(" ", text.lower().translate(WITHOUT_PUNCTUATION)).split()
-
-
-def _sql_execution(file: Path) -> Measure:
-    """Return a metric that is 1 if both queries return the same rows, in the same order if the gold query orders them.
-
-    Otherwise rows are compared as a multiset; the order of columns matters, their names do not. An empty or failed
-    result scores 0, even if the gold query's result is empty too.
-    """
-    from tasks.answers.database import Database, QueryFailed, comparable, is_ordered
-
-    database = Database(file, file.name)
-
-    def result(query: str) -> tuple[Row, ...]:
-        try:
-            return tuple(map(comparable, database.rows(query)))
-        except QueryFailed:
-            return ()
-
-    wanted_result = functools.lru_cache(maxsize=1024)(result)
-
-    def measure(output: str, gold: str) -> float:
-        given, wanted = result(output), wanted_result(gold)
-        if not given or not wanted:
-            return 0.0
-        return float(given == wanted if is_ordered(gold) else Counter(given) == Counter(wanted))
-
-    return measure
+def measure_of(name: str, task: TaskConfig, folder: Path) -> Measure:
+    """Return a metric with its settings; `folder` contains answer.sqlite where the task has one."""
+    scoring = task.scoring
+    if name in PLAIN:
+        return PLAIN[name]
+    if name == "sql_execution":
+        return SqlExecution(folder / DATABASE, any_column_order=scoring.columns == "any_order")
+    if name == "json_fields":
+        is_set = scoring.lists == "set"
+        return functools.partial(json_fields, tolerance=scoring.tolerance, lists_are_sets=is_set)
+    if name == "numeric":
+        return functools.partial(numeric, tolerance=scoring.tolerance)
+    if name == "regex":
+        return functools.partial(regex, pattern=scoring.pattern or "")
+    return OwnScorer(task.scorer or "", name.rpartition(":")[2], scoring.seconds)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
 def score_arm(
     arm: ArmSettings,
     task: TaskConfig,
@@ -42,7 +42,7 @@ def score_arm(
     return measure_arm(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.out, workdir.reporter)
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
 def score_champion(
     arm: ArmSettings,
     task: TaskConfig,

@@ -10,7 +10,7 @@ from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
 from tasks.decision.page.page_template import TEMPLATE
-from tasks.decision.verdict.readings import both_readings
+from tasks.decision.verdict.readings import both_readings, other_metrics
 from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
 from tasks.statistics.clusters import FEWEST_GROUPS
@@ -112,6 +112,7 @@ _FILTERS: dict[str, Any] = {
     "short": lambda value: f"{value:g}",
     "signed": signed,
     "readings": both_readings,
+    "also": other_metrics,
     "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
     "confidence": lambda value: f"{100 * value:g}%",

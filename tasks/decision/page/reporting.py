@@ -20,7 +20,7 @@ from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
-from tasks.decision.verdict.readings import both_readings
+from tasks.decision.verdict.readings import both_readings, other_metrics
 from tasks.decision.verdict.wording import signed_spread
 
 
@@ -141,7 +141,7 @@ def summary(name: str, verdict: Verdict) -> str:
             f"{arm.prompt_tokens:.0f}",
             f"{arm.output_tokens:.0f}",
             gain,
-            both_readings(arm),
+            "; ".join(filter(None, (both_readings(arm), other_metrics(arm)))),
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += _champion_lines(verdict)

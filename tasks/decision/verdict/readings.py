@@ -19,6 +19,11 @@ def both_readings(arm: ArmReport) -> str:
     return f"{arm.strict_score:.3f} / {arm.lenient_score:.3f}"
 
 
+def other_metrics(arm: ArmReport) -> str:
+    """Return what the metrics say that do not decide, such as "em 0.410, macro_f1 0.620"."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in arm.also.items())
+
+
 def form_sentence(arm: ArmReport) -> str:
     """Return how much of a tuned arm's gain is only a matter of form; "" where both readings of answers agree."""
     if arm.gain is None or arm.other_gain is None or abs(arm.gain - arm.other_gain) < SMALLEST_FORM:

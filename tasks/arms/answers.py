@@ -1,0 +1,110 @@
+"""What every arm leaves: its answers with their scores, and what they say together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from schemas.artifacts import ArmArtifact
+from tasks.answers.metrics.choice import confusions, label_of, macro_f1
+from tasks.answers.metrics.json_fields import judged_fields
+from tasks.answers.scoring import Scorer
+
+if TYPE_CHECKING:
+    from schemas.sections.task import TaskConfig
+
+MOST_CONFUSIONS = 20
+
+
+def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
+    """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit."""
+    rows = polars.read_parquet(data / "held_out.parquet").sort("row_id")
+    return rows if limit is None else rows.head(limit)
+
+
+def sealed_answers(
+    arm: str,
+    task: TaskConfig,
+    data: Path,
+    rows: polars.DataFrame,
+    texts: Sequence[str],
+    used: Mapping[str, Sequence[float]],
+    seconds_per_row: float,
+    out: Path,
+) -> ArmArtifact:
+    """Score an arm's answers, write answers.parquet and details.json, and return the means over its rows.
+
+    Args:
+        arm: its name.
+        task: its metrics and answer contract.
+        data: opened data artifact.
+        rows: the held-out rows, by row_id.
+        texts: one answer a row.
+        used: prompt_tokens, output_tokens and is_stopped of every row.
+        seconds_per_row: that the arm took.
+        out: where the files go.
+
+    Raises:
+        ConfigRefused: the user's own scorer fails on a row.
+    """
+    scorer = Scorer.for_task(task, data)
+    marks = scorer.score_rows(zip(rows["row_id"], texts, rows["completion"], strict=True))
+    table = rows.select(
+        "row_id",
+        "group",
+        polars.Series("output", texts, dtype=polars.String),
+        polars.Series("score", [mark.score for mark in marks], dtype=polars.Float64),
+        polars.Series("is_valid", [mark.is_valid for mark in marks], dtype=polars.Boolean),
+        polars.Series("prompt_tokens", used["prompt_tokens"], dtype=polars.Int64),
+        polars.Series("output_tokens", used["output_tokens"], dtype=polars.Int64),
+        polars.Series("is_stopped", used["is_stopped"], dtype=polars.Boolean),
+        polars.Series("strict_score", [mark.strict for mark in marks], dtype=polars.Float64),
+        polars.Series("lenient_score", [mark.lenient for mark in marks], dtype=polars.Float64),
+    )
+    table.write_parquet(out / "answers.parquet")
+    also = {name: _mean(mark.also[name] for mark in marks) for name in task.also}
+    together, details = _details(
+        task, [(scorer.read(text), gold) for text, gold in zip(texts, rows["completion"], strict=True)]
+    )
+    (out / "details.json").write_text(json.dumps(details, indent=1), encoding="utf-8")
+    return ArmArtifact(
+        arm=arm,
+        rows=table.height,
+        score=_mean(table["score"]),
+        valid_rate=_mean(table["is_valid"]),
+        stopped_rate=_mean(table["is_stopped"]),
+        prompt_tokens=_mean(table["prompt_tokens"]),
+        output_tokens=_mean(table["output_tokens"]),
+        seconds_per_row=seconds_per_row,
+        reading=task.reading,
+        strict_score=_mean(table["strict_score"]),
+        lenient_score=_mean(table["lenient_score"]),
+        also=also | together,
+    )
+
+
+def _details(task: TaskConfig, pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return what the answers say only together: a number a name, and details for people."""
+    if task.answer.format == "choice":
+        labels = [(label_of(given, task.answer.labels), label_of(gold, task.answer.labels)) for given, gold in pairs]
+        return {"macro_f1": macro_f1(labels)}, {"confusions": confusions(labels)[:MOST_CONFUSIONS]}
+    if "json_fields" in (task.metric, *task.also):
+        right, seen = Counter[str](), Counter[str]()
+        is_set = task.scoring.lists == "set"
+        for given, gold in pairs:
+            judged = judged_fields(given, gold, task.scoring.tolerance, lists_are_sets=is_set)
+            fields = judged_fields("{}", gold) or {} if judged is None else judged
+            seen.update(fields.keys())
+            right.update(field for field, is_right in fields.items() if is_right)
+        return {}, {"fields": [(field, right[field], rows) for field, rows in seen.items()]}
+    return {}, {}
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = [float(value) for value in values]
+    return sum(numbers) / len(numbers)
