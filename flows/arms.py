@@ -8,7 +8,7 @@ from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelA
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
 from tasks.arms.settings import arm_settings
-from tasks.arms.task import score_arm
+from tasks.arms.task import score_arm, score_classifier
 
 
 def score_arms(
@@ -20,9 +20,11 @@ def score_arms(
     data: DataArtifact,
     adapter: AdapterArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
-    """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
+    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder."""
     return tuple(
-        score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
+        score_classifier(task, data, settings.limit, seed)
+        if arm == "classifier"
+        else score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
         for arm in arms
     )
 

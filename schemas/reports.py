@@ -10,6 +10,7 @@ from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
 
 VerdictName = Literal[
+    "classifier",
     "prompt",
     "few_shot",
     "retrieval",

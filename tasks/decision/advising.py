@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
 WRONG = 1.0 - 1e-9  # a score below it is not wholly right
-UNTRAINED = ("prompt", "few_shot", "retrieval", "not_worth_tuning")
+UNTRAINED = ("classifier", "prompt", "few_shot", "retrieval", "not_worth_tuning")
 SHOWN = 10
 MANY = 0.1  # of all answers: contracts broken so often are the first thing to mend
 

@@ -62,6 +62,16 @@ TEMPLATE = (
 <td>{{ verdict.champion.valid_rate|percent }}</td><td><span class="quiet">–</span></td><td>{{ verdict.champion.prompt_tokens|whole }}</td><td>{{ verdict.champion.output_tokens|whole }}</td><td><span class="quiet">–</span></td></tr>
 {%- endif %}
 </tbody></table></div>
+{%- for table in page.details %}
+<h3>{{ table.title }}</h3>
+<div class="wide"><table>
+<thead><tr>{% for head in table.heads %}<th>{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for row in table.rows %}
+<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endfor %}
 
 {%- if verdict.champion or verdict.champion_note %}
 <h2>The champion</h2>

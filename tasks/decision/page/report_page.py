@@ -9,6 +9,7 @@ from typing import Any
 from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
+from tasks.decision.page.details import DetailTable
 from tasks.decision.page.page_template import TEMPLATE
 from tasks.decision.verdict.readings import both_readings, other_metrics
 from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
@@ -35,6 +36,7 @@ class ReportPage:
         log: the training log, one mapping per step (`step`, `loss` or `validation_loss`); empty without training.
         training: short facts about the training, such as "qlora" or "rank 16".
         digests: artifact -> digest, in display order.
+        details: tables of fields or labels.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ReportPage:
     log: Sequence[Mapping[str, Any]] = ()
     training: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    details: Sequence[DetailTable] = ()
 
 
 def render_report(page: ReportPage) -> str:

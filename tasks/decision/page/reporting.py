@@ -18,6 +18,7 @@ from schemas.artifacts import (
 )
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
+from tasks.decision.page.details import detail_tables
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.verdict.readings import both_readings, other_metrics
@@ -62,6 +63,7 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
         log=_log(folders[found.adapter.digest]) if found.adapter else (),
         training=_training_facts(found.adapter) if found.adapter else (),
         digests=_digests(found),
+        details=detail_tables({arm.arm: folders[arm.digest] for arm in found.arms}),
     )
     (out / "report.html").write_text(render_report(page), encoding="utf-8")
     (out / "summary.md").write_text(summary(name, verdict), encoding="utf-8")

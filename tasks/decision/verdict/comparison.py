@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 Kept = NDArray[np.bool_]
 
-COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
+COMPLEXITY = ("classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
 MEASURED |= {"reading", "strict_score", "lenient_score", "also"}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Question = Literal["target", "rivals", "gain", "contract", "gate"]
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
+    "classifier": "classifier",
     "prompt": "prompt",
     "few_shot": "few_shot",
     "retrieval": "retrieval",
@@ -102,7 +103,7 @@ def judge(
     doubts = doubts_in_order(
         [[opinion_on(one.report, question, decision) for question in one.unclear] for one in found.open]
     )
-    is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
+    is_sufficient = decision.target is not None and found.name == found.arm.arm
     stopped = _stopped(gate, found.tuned is not None, is_sufficient)
     rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
     regret, better = regret_of(found.arm, rivals, decision)

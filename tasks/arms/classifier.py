@@ -1,0 +1,66 @@
+"""The plain classifier: logistic regression on character n-grams, fitted on the train rows; no language model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from tasks.arms.answers import held_out_rows, sealed_answers
+
+if TYPE_CHECKING:
+    from schemas.artifacts import ArmArtifact
+    from schemas.sections.task import TaskConfig
+    from tasks.reuse.progress import Reporter
+
+ARM = "classifier"
+MOST_FEATURES = 300_000
+
+
+def measure_classifier(
+    task: TaskConfig, data: Path, limit: int | None, seed: int, out: Path, reporter: Reporter
+) -> ArmArtifact:
+    """Fit on the train rows, name a label for every held-out row, and score the labels as answers.
+
+    Args:
+        task: its metric and answer contract.
+        data: opened data artifact.
+        limit: measure on the first rows only.
+        seed: the order in which the fit meets the train rows.
+        out: where answers.parquet and details.json go.
+        reporter: receives the seconds that the fit took.
+    """
+    train, rows = polars.read_parquet(data / "train.parquet").sort("row_id"), held_out_rows(data, limit)
+    started = time.monotonic()
+    model = fitted(_requests(train), train["completion"].str.strip_chars().to_list(), seed)
+    reporter.say(f"arm {ARM}: fitted on {train.height} rows in {time.monotonic() - started:.1f} s")
+    started = time.monotonic()
+    labels = [str(label) for label in model.predict(_requests(rows))]
+    seconds = (time.monotonic() - started) / rows.height
+    used: dict[str, list[int] | list[bool]] = {"is_stopped": [True] * rows.height}
+    used |= {"prompt_tokens": [0] * rows.height, "output_tokens": [0] * rows.height}
+    return sealed_answers(ARM, task, data, rows, labels, used, seconds, out)
+
+
+def fitted(requests: list[str], labels: list[str], seed: int) -> Any:
+    """Return a classifier of requests: TF-IDF of character n-grams, which every language has, and logistic regression
+    by stochastic gradient descent.
+
+    On banking77 (10,003 rows, 77 labels) it is within a point of the exact solution, which takes ten times as long.
+    """
+    from sklearn.dummy import DummyClassifier
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+
+    ngrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=MOST_FEATURES)
+    has_choice = len(set(labels)) > 1
+    regression = SGDClassifier(loss="log_loss", alpha=1e-5, random_state=seed) if has_choice else DummyClassifier()
+    return make_pipeline(ngrams, regression).fit(requests, labels)
+
+
+def _requests(rows: polars.DataFrame) -> list[str]:
+    """Return each row's turns before its answer as one text."""
+    return ["\n".join([*history, prompt]) for history, prompt in rows.select("history", "prompt").iter_rows()]
