@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from prefect import flow
 
 from flows.arms import score_arms
@@ -16,12 +18,14 @@ from schemas.artifacts import (
     DataArtifact,
     ModelArtifact,
     ReplayTextsArtifact,
+    ReportArtifact,
 )
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
 from tasks.base.task import fetch_base
 from tasks.data.task import check_rendering, take_share, validate_data
-from tasks.decision.task import decide, write_advice
+from tasks.decision.task import write_advice
+from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import enter_run
 from tasks.training.task import gather_replay, train_adapter
 
@@ -44,8 +48,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     base = fetch_base(sources.base)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     decision = config.decision.for_answers(config.task.answer)
-    first = decide(decision, None, untrained, None, data, subject="untrained")
-    if first.is_sufficient or CURVED not in config.arms.trained:
+    if CURVED not in config.arms.trained or not _is_tuned(page):
         return write_advice(decision, page, untrained, {}, (), None)
     if config.training.where is not None:
         raise ConfigRefused(
@@ -57,6 +60,14 @@ def advise(config: RunConfig) -> AdviceArtifact:
     tuned = tuple(arm for _, arm in curve.values())
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, curve["1"][0])
     return write_advice(decision, page, untrained + trained, shares, tuned, curve["1"][0])
+
+
+def _is_tuned(page: ReportArtifact) -> bool:
+    """Tell whether the run measured a tuned arm; in a plan it may."""
+    if not isinstance(page, ReportArtifact):
+        return True
+    verdict = json.loads((current_store().open(page.digest) / "verdict.json").read_text(encoding="utf-8"))
+    return any(arm["arm"] == CURVED for arm in verdict["arms"])
 
 
 def learned_from(

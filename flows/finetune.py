@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import score_arms
+from flows.arms import score_arms, time_arms
 from flows.champion import look_for_champion
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
 from flows.reporting import report, report_data
+from flows.siblings import score_siblings, train_siblings
 from flows.worker.dispatch import send_training
 from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
 from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data
+from tasks.decision.measured_before import looks_at
 from tasks.decision.task import decide
 from tasks.reuse.planning import enter_run
-from tasks.training.task import gather_replay, train_adapter
+from tasks.training.task import gather_replay
 
 
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
@@ -44,7 +46,11 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
-    first = decide(decision, None, untrained, None, data, slices=slices, subject="untrained")
+    timings = time_arms(config, base, data, None, config.arms.untrained)
+    looks = looks_at(data, untrained)
+    first = decide(
+        decision, None, untrained, None, data, None, slices, looks, (), config.costs, timings, subject="untrained"
+    )
     if first.is_sufficient or not config.arms.trained:
         return report(config, sources, first, data, base, untrained, look=champion)
 
@@ -52,10 +58,15 @@ def finetune(config: RunConfig) -> ReportArtifact:
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     send_training(config, rendering, base, data, benchmark_files, replay)
     with live_in_mlflow(config.name):
-        adapter = train_adapter(config.training, rendering, base, data, config.seed, replay)
+        adapter, *others = train_siblings(config, rendering, base, data, replay)
     trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
+    siblings = score_siblings(config, base, data, others)
     benchmark = benchmark_adapter(
         config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files
     )
-    verdict = decide(decision, config.benchmark.require, untrained + trained, benchmark, data, leakage, slices)
-    return report(config, sources, verdict, data, base, untrained + trained, adapter, benchmark, champion, slices)
+    looks = looks_at(data, untrained + trained)
+    arms, require = untrained + trained, config.benchmark.require
+    timings += time_arms(config, base, data, adapter, config.arms.trained)
+    spent = config.costs, timings, adapter
+    verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent)
+    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices)

@@ -140,8 +140,7 @@ class AdapterArtifact(Artifact):
 
 
 class ArmArtifact(Artifact):
-    """One arm measured: answers.parquet with one row per held-out row; details.json: labels that were confused, or the
-    fields that are right.
+    """One arm measured: answers.parquet, one row per held-out row; details.json: confused labels, or fields.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
         (ended by itself), strict_score and lenient_score (`score` is one of them).
@@ -160,6 +159,17 @@ class ArmArtifact(Artifact):
     strict_score: float | None = Field(None, description="Answers read as a program would; None where unknown.")
     lenient_score: float | None = Field(None, description="Answers read past the words around them.")
     also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
+
+
+class TimingArtifact(Artifact):
+    """Seconds of one answer of an arm, one request at a time, on the machine that measured them."""
+
+    kind: ClassVar[str] = "timing"
+    arm: str
+    rows: int
+    mean: float
+    p50: float
+    p95: float
 
 
 class ChampionArtifact(Artifact):

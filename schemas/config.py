@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.benchmark import BenchmarkConfig
+from schemas.sections.costs import CostsConfig
 from schemas.sections.data import DataConfig
 from schemas.sections.decision import DecisionConfig
 from schemas.sections.section import NOT_IN_KEY, Section
@@ -60,6 +61,7 @@ StageName = Literal[
     "write_report",
     "track_verdict",
     "register_adapter",
+    "time_arm",
     "take_share",
     "write_advice",
 ]
@@ -99,6 +101,7 @@ class RunConfig(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the adapter is fitted.")
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="What must not be forgotten.")
     decision: DecisionConfig = Field(default_factory=DecisionConfig, description="When tuning is worth it.")
+    costs: CostsConfig | None = Field(None, description="Prices; without them nothing is said of money.")
     registry: RegistryConfig = Field(description="Where the adapter goes.")
     stages: dict[StageName, StageLimits] = Field(
         default_factory=dict,
@@ -132,6 +135,13 @@ class RunConfig(Section):
                 )
             others = tuple(arm for arm in self.arms.untrained if arm != "classifier")
             object.__setattr__(self, "arms", self.arms.model_copy(update={"untrained": others}))
+        return self
+
+    @model_validator(mode="after")
+    def a_limit_of_cost_needs_prices(self) -> RunConfig:
+        """Refuse decision.max_cost without prices."""
+        if self.decision.max_cost is not None and self.costs is None:
+            raise ValueError("decision.max_cost: nothing has a price; give prices in `costs`, or leave the limit out")
         return self
 
     @model_validator(mode="after")

@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.findings.costs import CostReport
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
+from schemas.findings.seeds import SeedReport
 
 VerdictName = Literal[
     "classifier",
@@ -68,6 +70,12 @@ class ArmReport(Report):
     answers: str = Field("", description="Digest of the artifact that holds its answers, row by row.")
     keeps_up: Standing = Field(
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
+    )
+    beyond: str = Field("", description="The limit of cost or time that it is beyond, in words: not good enough.")
+    looks: int = Field(
+        1,
+        description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
+        "rows so far, this one included.",
     )
     reading: str = Field("strict", description="The reading of answers that the score and the gain are about.")
     strict_score: float | None = Field(None, description="With answers read as a program would.")
@@ -205,6 +213,8 @@ class Verdict(Report):
     groups: int
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
+    costs: CostReport | None = Field(None, description="What arms take; None where neither prices nor limits are set.")
+    seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(
         description="A tuned arm earned its place, but the adapter lost more on a benchmark than the margin allows, at "

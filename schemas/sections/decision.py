@@ -31,6 +31,15 @@ class DecisionConfig(Section):
         "good enough. Without it 0.95 where the contract is json, choice, sql or a pattern, else nothing.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of every interval.")
+    max_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that 95% of answers may take, one request at a time on the machine that measures; an arm "
+        "beyond it is not good enough.",
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="Price of 1,000 answers, by `costs`, beyond which an arm is not good enough."
+    )
     slices: tuple[str, ...] = Field(
         (),
         max_length=10,

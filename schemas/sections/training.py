@@ -70,6 +70,14 @@ class TrainingConfig(Section):
     patience: int = Field(
         2, ge=1, le=1000, description="Epochs without a better validation loss before training stops."
     )
+    seeds: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Trainings with different seeds. The one with the median validation loss is judged; the others say "
+        "how much of its gain is luck of the seed.",
+        json_schema_extra=NOT_IN_KEY,
+    )
     where: str | None = Field(
         None,
         description="Deployment such as train/gpu that trains on its own worker, through a shared store; here when "
@@ -101,6 +109,15 @@ class TrainingConfig(Section):
     def adapter_kind(self) -> str:
         """The kind of adapter: what "auto" stands for with this method, else `adapter`."""
         return ("qera" if self.method == "qlora" else "lora") if self.adapter == "auto" else self.adapter
+
+    @model_validator(mode="after")
+    def seeds_are_trained_here_and_can_be_ranked(self) -> TrainingConfig:
+        """Refuse several seeds on another machine, or without a validation loss that chooses among them."""
+        if self.seeds > 1 and self.where is not None:
+            raise ValueError("seeds above 1 are trained on this machine: leave training.where out, or set seeds to 1")
+        if self.seeds > 1 and self.validation == 0:
+            raise ValueError("seeds above 1 are ranked by their validation loss: set training.validation above 0")
+        return self
 
     @model_validator(mode="after")
     def adapter_fits_method(self) -> TrainingConfig:

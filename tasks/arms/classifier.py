@@ -32,16 +32,22 @@ def measure_classifier(
         out: where answers.parquet and details.json go.
         reporter: receives the seconds that the fit took.
     """
-    train, rows = polars.read_parquet(data / "train.parquet").sort("row_id"), held_out_rows(data, limit)
+    rows = held_out_rows(data, limit)
     started = time.monotonic()
-    model = fitted(_requests(train), train["completion"].str.strip_chars().to_list(), seed)
-    reporter.say(f"arm {ARM}: fitted on {train.height} rows in {time.monotonic() - started:.1f} s")
+    model = fitted_on(data, seed)
+    reporter.say(f"arm {ARM}: fitted in {time.monotonic() - started:.1f} s")
     started = time.monotonic()
-    labels = [str(label) for label in model.predict(_requests(rows))]
+    labels = [str(label) for label in model.predict(requests_of(rows))]
     seconds = (time.monotonic() - started) / rows.height
     used: dict[str, list[int] | list[bool]] = {"is_stopped": [True] * rows.height}
     used |= {"prompt_tokens": [0] * rows.height, "output_tokens": [0] * rows.height}
     return sealed_answers(ARM, task, data, rows, labels, used, seconds, out)
+
+
+def fitted_on(data: Path, seed: int) -> Any:
+    """Return the classifier of the train rows."""
+    train = polars.read_parquet(data / "train.parquet").sort("row_id")
+    return fitted(requests_of(train), train["completion"].str.strip_chars().to_list(), seed)
 
 
 def fitted(requests: list[str], labels: list[str], seed: int) -> Any:
@@ -61,6 +67,6 @@ def fitted(requests: list[str], labels: list[str], seed: int) -> Any:
     return make_pipeline(ngrams, regression).fit(requests, labels)
 
 
-def _requests(rows: polars.DataFrame) -> list[str]:
+def requests_of(rows: polars.DataFrame) -> list[str]:
     """Return each row's turns before its answer as one text."""
     return ["\n".join([*history, prompt]) for history, prompt in rows.select("history", "prompt").iter_rows()]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from schemas.sections.arms import ArmsConfig
 
-ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
+ArmName = Literal["classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
 class ArmSettings(BaseModel):

@@ -11,6 +11,7 @@ from schemas.artifacts import (
     DataArtifact,
     ModelArtifact,
     ScoredChampionArtifact,
+    TimingArtifact,
 )
 from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
@@ -50,6 +51,25 @@ def score_arm(
     if adapter is not None:
         check_base_matches(adapter, base)
     return measure_arm(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.out, workdir.reporter)
+
+
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+def time_arm(
+    arm: ArmSettings,
+    task: TaskConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    adapter: AdapterArtifact | None,
+    seed: int,
+    *,
+    workdir: WorkDirectory,
+) -> TimingArtifact:
+    """Measure how long one answer of an arm takes on this machine, one request at a time."""
+    from tasks.arms.timing import measure_seconds
+    from tasks.inference.loading import AdapterFolder
+
+    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
+    return measure_seconds(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.reporter)
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))

@@ -19,12 +19,14 @@ from schemas.artifacts import (
     ReportArtifact,
     ScoredChampionArtifact,
     SlicesArtifact,
+    TimingArtifact,
     VerdictArtifact,
 )
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
     from schemas.sections.benchmark import Require
+    from schemas.sections.costs import CostsConfig
     from schemas.sections.decision import DecisionConfig
 
 
@@ -37,6 +39,11 @@ def decide(
     data: DataArtifact | None = None,
     leakage: LeakageArtifact | None = None,
     slices: SlicesArtifact | None = None,
+    looks: dict[str, int] | None = None,
+    siblings: tuple[ArmArtifact, ...] = (),
+    costs: CostsConfig | None = None,
+    timings: tuple[TimingArtifact, ...] = (),
+    adapter: AdapterArtifact | None = None,
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
@@ -45,21 +52,34 @@ def decide(
 
     Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
     they are without the held-out rows among them. Where `slices` are named, it has every arm's scores on each, and an
-    adapter that loses on one is held back.
+    adapter that loses on one is held back. `looks` says how often these rows were asked before, arm by arm;
+    `siblings` are the first tuned arm of trainings with other seeds; `costs` are prices, and
+    `timings` what answers take.
     """
-    from tasks.decision.verdict.comparison import compare_arms, read_scores, rows_in
+    from tasks.decision.verdict.comparison import COMPLEXITY, compare_arms, read_scores, rows_in
+    from tasks.decision.verdict.costs import costs_of, with_costs, within_limits
     from tasks.decision.verdict.leaks import with_leaks
+    from tasks.decision.verdict.looks import with_looks
     from tasks.decision.verdict.rules import judge
+    from tasks.decision.verdict.seeds import with_seeds
     from tasks.decision.verdict.slices import sliced, slices_of
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
     measured = read_scores(opened)
-    judged = judge(compare_arms(measured, decision), benchmark, decision, require)
+    reports = compare_arms(measured, decision)
+    prices = costs_of(reports, timings, costs)
+    judged = judge(within_limits(reports, prices, decision), benchmark, decision, require)
+    judged = judged.model_copy(update={"arms": tuple(sorted(judged.arms, key=lambda arm: COMPLEXITY.index(arm.arm)))})
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
     verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})
     if slices is not None:
         verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
+    verdict = with_looks(verdict, looks or {})
+    if prices:
+        verdict = with_costs(verdict, prices, costs, adapter)
+    if siblings:
+        verdict = with_seeds(verdict, measured, read_scores([(arm, workdir.open(arm)) for arm in siblings]), decision)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
     return VerdictArtifact(**verdict.model_dump(include={"verdict", "headline", "is_sufficient", "promotes"}))
 

@@ -6,17 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import polars
 import pytest
 
 from schemas.artifacts import DataArtifact
 from schemas.config import RunConfig
+from schemas.sections.arms import ArmsConfig
 from schemas.sections.decision import DecisionConfig
 from schemas.sections.task import ChoiceAnswer, TaskConfig
 from tasks.arms.classifier import fitted
+from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_classifier
+from tasks.arms.timing import measure_seconds
 from tasks.decision.task import decide
+from tasks.reuse.progress import Reporter
 from tasks.reuse.store import ArtifactStore
 
 LABELS = ("billing", "delivery", "returns")
@@ -61,6 +66,13 @@ def test_an_arm_that_is_good_enough_without_a_language_model_is_the_verdict(stor
     verdict = decide(DecisionConfig(target=0.8), None, (made,), None)
     assert verdict.verdict == "classifier" and verdict.is_sufficient
     assert verdict.headline.startswith("A plain classifier is enough: no language model is needed.")
+
+
+def test_its_answers_are_timed_one_by_one_without_a_base(store: ArtifactStore, tmp_path: Path) -> None:
+    folder, arm = store.open(sealed(store).digest), arm_settings("classifier", ArmsConfig(limit=10), False)
+    timed = measure_seconds(arm, TASK, tmp_path / "no base", folder, None, 7, Reporter())
+    assert (timed.arm, timed.rows) == ("classifier", 10)
+    assert 0 < timed.p50 <= timed.p95 < 5
 
 
 def test_train_rows_of_one_label_name_that_label(store: ArtifactStore) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemas.artifacts import ArmArtifact, DataArtifact
 from tasks.decision.measured_before import looks_at
+from tasks.decision.verdict.looks import luck_of_the_best, with_looks
 from tasks.reuse.store import ArtifactStore
+from tests.before_registry import a_verdict
 
 FACTS = {"rows": 9, "score": 0.5, "valid_rate": 1.0, "stopped_rate": 1.0}
 TOKENS = {"prompt_tokens": 1.0, "output_tokens": 1.0, "seconds_per_row": 0.1}
@@ -64,3 +67,31 @@ def test_ways_to_ask_are_counted_arm_by_arm_and_a_new_release_is_no_new_way(
     prompt = measured(store, rows["one"], "prompt", None, 3, **{"task.instruction": "Please sort."})
     shots = measured(store, rows["one"], "few_shot", None, 4, **{"task.instruction": "Please sort."})
     assert looks_at(rows["one"], [prompt, shots]) == {"prompt": 2, "few_shot": 1}
+
+
+def test_the_arm_that_the_verdict_names_says_its_number_and_the_luck_of_the_best() -> None:
+    verdict = a_verdict(0.85)
+    looks = {verdict.arm: 9}
+    found = with_looks(verdict, looks)
+    assert next(arm for arm in found.arms if arm.arm == verdict.arm).looks == 9
+    assert (
+        "9th adapter measured on these held-out rows; the best of 9 equal ones looks better by about"
+        in found.caveats[-1]
+    )
+    assert with_looks(verdict, {}).caveats == verdict.caveats
+
+
+@pytest.mark.parametrize("looks", [2, 9, 40])
+def test_the_luck_of_the_best_is_that_of_equal_arms_drawn_by_chance(looks: int) -> None:
+    chance = np.random.default_rng(looks)
+    own_error, groups = 0.02, 10_000
+    drawn = chance.normal(0, own_error, (20_000, looks)).max(axis=1).mean()
+    half = 1.96 * own_error * np.sqrt(2)
+    arm = (
+        a_verdict(0.85)
+        .arms[0]
+        .model_copy(
+            update={"lag": 0.0, "lag_low": -half, "lag_high": half, "groups": groups, "looks": looks, "gain_low": None}
+        )
+    )
+    assert luck_of_the_best(arm, 0.95) == pytest.approx(drawn, rel=0.05)

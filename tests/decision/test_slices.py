@@ -18,7 +18,7 @@ from tasks.decision.verdict.rules import judge
 from tasks.decision.verdict.slices import compared_on, sliced, slices_of
 from tests.decision.measured_arms import FACTS, scored
 from tests.decision.measured_benchmark import a_benchmark, a_task
-from tests.decision.test_report_page import DATA
+from tests.decision.page.test_report_page import DATA
 
 DECISION = DecisionConfig(worth=0.05, slices=("language",))
 

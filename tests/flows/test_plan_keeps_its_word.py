@@ -36,16 +36,21 @@ EDITS: dict[str, Any] = {
     "data.source": "other.jsonl",
     "data.corpus": "documents/*.md",
     "data.checks_file": "checks.yaml",
-    # They go with a database or the hub: the last test here.
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
-    "data.checks": {"refusal": "drop"},
     "base.model": "other model",
     "training.targets": ["q_proj"],
+    "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
-    "base.revision": None,  # of hub ids only, which need the network
+    "base.revision": None,  # of hub ids only
     "benchmark.tasks": ["general_mini_grammar"],
     "benchmark.neutral": "neutral/texts.jsonl",
+    "decision.slices": ["group"],
+    "decision.max_cost": None,
+    "costs": {"currency": "EUR", "machine_hour": 2},
+    "task.metric": "em",
+    "task.also": ["em"],
+    **dict.fromkeys(f"task.scoring.{name}" for name in ("tolerance", "lists", "columns", "pattern")),  # need a metric
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }
@@ -53,19 +58,15 @@ FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 
 class Listener(Reporter):
-    """Notes which stages ran."""
-
     def __init__(self) -> None:
         self.ran: list[str] = []
 
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
-        """Note a stage that ran."""
         if how == "ran":
             self.ran.append(label)
 
 
 def every_setting(model: type[BaseModel] = RunConfig, before: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from every_setting(field.annotation, f"{before}{name}.")
@@ -115,7 +116,6 @@ def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
 
 
 def every_stage() -> list[Stage[Any]]:
-    """Return every stage of the house."""
     rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
     return list(
         {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values()
@@ -146,7 +146,6 @@ def stand_in(stage: Stage[Any]) -> Any:
 
 
 def fact(name: str, kind: Any) -> Any:
-    """Return some value of this kind."""
     if get_origin(kind) in (tuple, dict):
         return get_origin(kind)()
     if get_origin(kind) is Literal:
@@ -190,7 +189,6 @@ def _in_the_house(_own_store: None, house: RunConfig, monkeypatch: pytest.Monkey
 
 
 def run(config: RunConfig) -> list[str]:
-    """Run a config and return the stages that ran."""
     listener = Listener()
     token = current_reporter.set(listener)
     try:

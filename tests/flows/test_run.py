@@ -74,7 +74,7 @@ def test_a_plan_that_trains_tells_what_each_method_would_take_without_loading_to
     assert methods["lora"]["process_bytes"] > 100e6
     shown = tuneworthy("plan", path, "--set", "training.rank=8", store=store, code=NO_TORCH)
     assert "lora *" in shown.stdout and "unknown" in shown.stdout
-    assert "it notices a loss of" in shown.stdout and "on all 24 items" in shown.stdout
+    assert "it notices a loss of" in shown.stdout and "on all 30 items" in shown.stdout
     assert (
         f"artifacts and records to {store}; a run of experiment small to the store's mlflow.db; a version of small, if"
         in shown.stdout

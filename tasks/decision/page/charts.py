@@ -36,6 +36,29 @@ def arms_chart(verdict: Verdict) -> str:
         return svg(figure, "arms", f"Mean score of each arm with its interval{against}")
 
 
+def costs_chart(verdict: Verdict) -> str:
+    """Return every arm's mean score with its interval against the price of 1,000 answers; nothing without prices."""
+    prices = {cost.arm: cost.per_thousand for cost in verdict.costs.arms} if verdict.costs else {}
+    priced = [(arm, price) for arm in verdict.arms if (price := prices.get(arm.arm)) is not None]
+    if not priced or verdict.costs is None:
+        return ""
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure, axes = canvas(2.9)
+        for arm, price in priced:
+            color = TUNED if arm.arm in TRAINED else UNTRAINED
+            axes.plot([price, price], [arm.low, arm.high], color=color, linewidth=3.2, alpha=0.45, zorder=2)
+            axes.plot([price], [arm.score], color=color, marker="o", markersize=8, zorder=3)
+            axes.annotate(arm.arm, (price, arm.score), xytext=(7, 5), textcoords="offset points", color=MUTED)
+        if verdict.target is not None:
+            axes.axhline(verdict.target, color=TARGET, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.set_xlim(0, 1.25 * max(price for _, price in priced) or 1)
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(visible=True, color=GRID)
+        axes.set_xlabel(f"{verdict.costs.currency} for 1,000 answers")
+        axes.set_ylabel("mean score")
+        return svg(figure, "costs", "Mean score of each arm with its interval against the price of 1,000 answers")
+
+
 def before_after_chart(gate: GateReport) -> str:
     """Return every benchmark task's accuracy before (hollow) and after (filled) tuning."""
     tasks = list(reversed(gate.shown))

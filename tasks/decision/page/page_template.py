@@ -42,6 +42,9 @@ TEMPLATE = (
 <h2>The arms</h2>
 <div class="pair">
 <figure><figcaption>Score of each arm <small>{{ verdict.rows }} held-out rows in {{ verdict.groups }} groups, the same for every arm{{ " · grey: untrained, blue: tuned" if verdict.arms|selectattr("gain", "ne", none)|list }}</small></figcaption>{{ charts.arms }}</figure>
+{%- if charts.costs %}
+<figure><figcaption>Score and cost <small>upper left is best</small></figcaption>{{ charts.costs }}</figure>
+{%- endif %}
 {%- if charts.loss %}
 <figure><figcaption>Training <small>{{ page.training|join(" · ") }}</small></figcaption>{{ charts.loss }}</figure>
 {%- endif %}
@@ -90,7 +93,7 @@ TEMPLATE = (
 {%- if verdict.gate %}
 <h2>Forgetting on benchmarks</h2>
 <p><b class="{{ gate_moods[verdict.gate.state] }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
-<p class="quiet">Was more than {{ verdict.gate.margin|short }} of accuracy lost? The base and the tuned model answered the same items{% if verdict.gate.looks|length > 1 %}, looked at after {{ verdict.gate.looks|join(", ") }} of {{ verdict.gate.all_items }}; the confidence of {{ verdict.confidence|confidence }} is that of all looks together{% endif %}. <b class="good">Kept</b>: the whole interval of the change lies at or above {{ (-verdict.gate.margin)|short_signed }}. <b class="bad">Lost</b>: the change lies below it, corrected for the number of tasks; the gate shuts. <b class="unsure">Inconclusive</b>: neither is shown. {% if verdict.gate.require == "kept" %}The gate opens to a champion if all items pooled are kept and no task lost more than the margin as measured; else the adapter is a challenger.{% else %}The gate is open unless a loss is shown (benchmark.require: not_lost).{% endif %}</p>
+<p class="quiet">Was more than {{ verdict.gate.margin|short }} of accuracy lost? The base and the tuned model answered the same items{% if verdict.gate.looks|length > 1 %}, looked at after {{ verdict.gate.looks|join(", ") }} of {{ verdict.gate.all_items }}; the confidence of {{ verdict.confidence|confidence }} is that of all looks together{% endif %}. <b class="good">Kept</b>: the whole interval of the change lies at or above {{ (-verdict.gate.margin)|short_signed }}. <b class="bad">Lost</b>: the change lies below it, corrected for the number of tasks; the gate shuts. <b class="unsure">Inconclusive</b>: neither is shown. {% if verdict.gate.require == "kept" %}The gate opens to a champion if all items pooled are kept and no task lost more than the margin as measured{% if verdict.gate.neutral %}, nor did neutral text cost more than {{ verdict.gate.neutral.margin|short }} nats a token{% endif %}; else the adapter is a challenger.{% else %}The gate is open unless a loss is shown (benchmark.require: not_lost).{% endif %}</p>
 <div class="pair">
 <figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
 <figure><figcaption>Change <small>tuned − base on the same items, with its interval{% for standing, words in (("kept", "blue"), ("inconclusive", "amber"), ("lost", "red")) %}{% if verdict.gate.shown|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ standing }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>

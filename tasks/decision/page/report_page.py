@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.artifacts import DataArtifact
 from schemas.reports import Verdict
-from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, loss_chart, signed
+from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, costs_chart, loss_chart, signed
 from tasks.decision.page.details import DetailTable
 from tasks.decision.page.page_template import TEMPLATE
 from tasks.decision.verdict.readings import both_readings, other_metrics
@@ -54,6 +54,7 @@ def render_report(page: ReportPage) -> str:
     gate = page.verdict.gate
     charts = {
         "arms": own(arms_chart(page.verdict)),
+        "costs": own(costs_chart(page.verdict)),
         "accuracy": own(before_after_chart(gate)) if gate else "",
         "change": own(change_chart(gate)) if gate else "",
         "loss": own(loss_chart(page.log)) if page.log else "",

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from schemas.sections.benchmark import Require
     from schemas.sections.decision import DecisionConfig
 
-Question = Literal["target", "rivals", "gain", "contract", "gate"]
+Question = Literal["target", "rivals", "gain", "contract", "limits", "gate"]
+UNUSABLE = {"contract", "limits"}  # a program cannot use its answers, or nobody can afford them
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
     "classifier": "classifier",
@@ -105,7 +106,7 @@ def judge(
     )
     is_sufficient = decision.target is not None and found.name == found.arm.arm
     stopped = _stopped(gate, found.tuned is not None, is_sufficient)
-    rivals = [one.report for one in found.candidates if not one.failed & {"contract", "gate"}]
+    rivals = [one.report for one in found.candidates if not one.failed & {*UNUSABLE, "gate"}]
     regret, better = regret_of(found.arm, rivals, decision)
     advice = recommendation(found.name, found.arm, found.tuned, arms, stopped, doubts, decision)
     return Verdict(
@@ -155,7 +156,7 @@ def asked(arm: ArmReport, decision: DecisionConfig, is_shut: bool) -> Candidate:
         answers["rivals"] = "good" if arm.keeps_up == "good" and arm.groups >= FEWEST_GROUPS else "unclear"
     if is_trained:
         answers |= {"gain": GAINS[arm.gain_standing], "gate": "short" if is_shut else "good"}
-    answers["contract"] = "short" if arm.breaks_contract else "good"
+    answers |= {"contract": "short" if arm.breaks_contract else "good", "limits": "short" if arm.beyond else "good"}
     return Candidate(
         arm,
         frozenset(name for name, answer in answers.items() if answer == "short"),
@@ -167,9 +168,9 @@ def find(candidates: tuple[Candidate, ...], decision: DecisionConfig) -> Found:
     """Return the verdict's name and arms."""
     tuned = [one for one in candidates if one.is_trained]
     untrained = [one for one in candidates if not one.is_trained]
-    earned = [one for one in tuned if one.report.gain_standing == "worth_it" and "contract" not in one.failed]
+    earned = [one for one in tuned if one.report.gain_standing == "worth_it" and not one.failed & UNUSABLE]
     best_tuned = chosen([one for one in earned if one.is_fit] or earned) if earned else None
-    usable = chosen([one for one in untrained if "contract" not in one.failed] or untrained)
+    usable = chosen([one for one in untrained if not one.failed & UNUSABLE] or untrained)
     winner = next((one for one in untrained if one.is_fit), None) if decision.target is not None else None
     if winner is None and any(one.is_fit for one in tuned):
         winner = best_tuned

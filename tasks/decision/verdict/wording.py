@@ -120,6 +120,8 @@ def arm_sentence(arm: ArmReport, decision: DecisionConfig) -> str:
             f"only {arm.valid_rate:.0%} of its answers meet the contract, below {decision.valid:.0%} "
             f"{_confident(decision)}, so it is not good enough"
         )
+    if arm.beyond:
+        parts.append(f"it {arm.beyond}, so it is not good enough")
     return f"{'; '.join(parts)}."
 
 

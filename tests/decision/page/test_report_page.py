@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from flows.command_line.terminal import gate_table
 from schemas.artifacts import DataArtifact
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.reporting import summary
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.wording import gate_sentences
-from tests.decision.measured_benchmark import a_benchmark, a_task
+from tests.decision.measured_benchmark import a_benchmark, a_loss, a_task
 
 DATA = DataArtifact(
     digest="d" * 64, train_rows=80, held_out_rows=20, refused_rows=3, reasons={"empty_answer": 3}, documents=0
@@ -136,6 +137,20 @@ def test_the_page_and_the_summary_tell_three_kinds_of_loss_apart() -> None:
     assert gate.in_words in text and gate.in_words in markdown
     assert "may be lost or not" not in text, "the table lists single tasks, the reasons do not"
     assert "may be lost or not" in markdown
+
+
+def test_the_page_the_summary_and_the_terminal_show_the_loss_on_neutral_text_with_its_unit_and_margin() -> None:
+    loss = a_loss("lost").model_copy(update={"replay": 0.1})
+    gate = judge_forgetting(a_benchmark(a_task("kept"), neutral=loss), "kept")
+    verdict = a_page().verdict.model_copy(update={"gate": gate, "reasons": gate_sentences(gate, 0.95)})
+    text, markdown = render_report(a_page(verdict=verdict)), summary("demo", verdict)
+    assert re.search(
+        r"<td>neutral text<small>nats a token.*<span class=\"bad\">lost</span><small>margin 0.1", text, re.DOTALL
+    )
+    assert "| neutral text (nats a token: more is worse) | 200 | 4.000 | 4.500 | +0.500 |" in markdown
+    assert "neutral text lost, +0.500 nats a token with replay 0.1 (+0.400 to +0.600; margin 0.1)" in text
+    table = gate_table(verdict)
+    assert table is not None and "neutral text" in str(list(table.columns[0].cells)[-1])
 
 
 def test_page_and_summary_say_what_to_do_what_distorts_and_on_how_many_groups_it_stands() -> None:
