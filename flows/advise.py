@@ -30,7 +30,6 @@ from tasks.reuse.planning import enter_run
 from tasks.training.task import gather_replay, train_adapter
 
 SHARES = (0.25, 0.5, 1.0)
-CURVED = "tuned"
 
 
 @flow(name="advise", flow_run_name="{config.name}", persist_result=False)
@@ -46,42 +45,42 @@ def advise(config: RunConfig) -> AdviceArtifact:
     sources = locate(config)
     data = validate_data(config.task, config.data, config.seed, sources.data)
     base = fetch_base(sources.base)
-    untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
     decision = config.decision.for_answers(config.task.answer)
-    if CURVED not in config.arms.trained or not _is_tuned(page):
-        return write_advice(decision, page, untrained, {}, (), None)
+    curved = "tuned_retrieval" if config.learned_context else "tuned"
+    if curved not in config.arms.trained or not _is_tuned(page, curved):
+        return write_advice(decision, page, {}, (), None)
     if config.training.where is not None:
         raise ConfigRefused(
             "training.where: a learning curve is trained here; leave it out (--set training.where=null)."
         )
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, share, part, base, data, replay) for share, part in shares.items()}
+    curve = {share: learned_from(config, curved, share, part, base, data, replay) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
-    trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, curve["1"][0])
-    return write_advice(decision, page, untrained + trained, shares, tuned, curve["1"][0])
+    return write_advice(decision, page, shares, tuned, curve["1"][0])
 
 
-def _is_tuned(page: ReportArtifact) -> bool:
-    """Tell whether the run measured a tuned arm; in a plan it may."""
+def _is_tuned(page: ReportArtifact, curved: str) -> bool:
+    """Tell whether the run measured this tuned arm; in a plan it may."""
     if not isinstance(page, ReportArtifact):
         return True
     verdict = json.loads((current_store().open(page.digest) / "verdict.json").read_text(encoding="utf-8"))
-    return any(arm["arm"] == CURVED for arm in verdict["arms"])
+    return any(arm["arm"] == curved for arm in verdict["arms"])
 
 
 def learned_from(
     config: RunConfig,
+    arm: str,
     share: str,
     part: DataArtifact,
     base: ModelArtifact,
     data: DataArtifact,
     replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ArmArtifact]:
-    """Fit on a part of the train rows, and measure the tuned arm on the same held-out rows as ever."""
-    rendering = check_rendering(config.task, base, part, config.training.max_length)
+    """Fit on a part of the train rows, and measure a tuned arm on the same held-out rows as ever."""
+    rendering = check_rendering(config.task, base, part, config.longest, config.learned_context)
     with live_in_mlflow(config.name):
         subject = f"{float(share):.0%}"
         adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)
-    (arm,) = score_arms(config.task, config.arms, config.seed, (CURVED,), base, data, adapter)
-    return adapter, arm
+    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter)
+    return adapter, measured

@@ -8,7 +8,7 @@ from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelA
 from schemas.config import RunConfig
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
-from tasks.arms.settings import arm_settings
+from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_arm, score_classifier, time_arm
 
 
@@ -25,7 +25,7 @@ def score_arms(
     return tuple(
         score_classifier(task, data, settings.limit, seed)
         if arm == "classifier"
-        else score_arm(arm_settings(arm, settings, has_documents(data)), task, base, data, adapter, seed, subject=arm)
+        else score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm)
         for arm in arms
     )
 
@@ -38,7 +38,7 @@ def time_arms(
         return ()
     return tuple(
         time_arm(
-            arm_settings(arm, config.arms, has_documents(data)),
+            settings_of(arm, config.arms, data),
             config.task,
             base,
             data,
@@ -50,6 +50,8 @@ def time_arms(
     )
 
 
-def has_documents(data: DataArtifact) -> bool:
-    """Tell whether the task has a corpus; in a plan the rows may not be there yet."""
-    return isinstance(data, DataArtifact) and data.documents > 0
+def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:
+    """Return what an arm reads of the config for these rows; in a plan the rows may not be there yet."""
+    if not isinstance(data, DataArtifact):
+        return arm_settings(arm, arms, has_documents=False)
+    return arm_settings(arm, arms, data.documents > 0, data.language)

@@ -10,20 +10,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from flows.arms import has_documents
-from schemas.artifacts import (
-    AdapterArtifact,
-    ArmArtifact,
-    ComparisonArtifact,
-    DataArtifact,
-    ModelArtifact,
-    SlicesArtifact,
-    VerdictArtifact,
-)
-from schemas.champion import Champion, RegistryLookup, SplitRule
+from flows.arms import settings_of
+from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, SlicesArtifact, VerdictArtifact
+from schemas.champion import Champion, ComparisonArtifact, RegistryLookup, SplitRule
 from schemas.config import RunConfig
 from schemas.errors import RegistryUnreachable
-from tasks.arms.settings import ArmSettings, arm_settings
+from tasks.arms.settings import ArmSettings
 from tasks.arms.task import score_champion
 from tasks.base.task import fetch_base
 from tasks.data.task import find_learned_rows
@@ -59,10 +51,7 @@ def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
     """Return what a later run needs to measure a version of this run as it is served: the settings of each tuned arm,
     and how the rows were split.
     """
-    settings = {
-        f"arm.{arm}": arm_settings(arm, config.arms, has_documents(data)).model_dump_json()
-        for arm in config.arms.trained
-    }
+    settings = {f"arm.{arm}": settings_of(arm, config.arms, data).model_dump_json() for arm in config.arms.trained}
     split = SplitRule(seed=config.seed, held_out=config.data.held_out, group=config.data.group)
     return settings | {"split": split.model_dump_json()}
 

@@ -40,7 +40,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     data = validate_data(config.task, config.data, config.seed, sources.data)
     slices = read_slices(config.decision.slices, data, sources.data.rows) if config.decision.slices else None
     base = fetch_base(sources.base)
-    rendering = check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
+    rendering = check_rendering(config.task, base, data, config.longest, config.learned_context)
     leakage = check_leakage(data, sources.benchmark, sources.cached_items)
     report_data(config, data, rendering, leakage)
 

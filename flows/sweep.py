@@ -133,7 +133,7 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     for point in points:
         training = with_settings(config, point).training
         training = training.model_copy(update={"epochs": max(training.epochs / share, min(training.epochs, 1.0))})
-        rendering = check_rendering(config.task, base, data, training.max_length)
+        rendering = check_rendering(config.task, base, data, training.max_length, config.learned_context)
         replay = gather_replay(sources.benchmark.neutral) if training.replay else None
         adapter = train_adapter(training, rendering, base, data, config.seed, replay, subject=in_words(point))
         if isinstance(adapter, AdapterArtifact):  # not Pending

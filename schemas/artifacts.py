@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.findings.advice import Recall
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 
 
@@ -51,6 +52,11 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+    language: str = Field(
+        "en",
+        description="What a search index over the documents, or over the requests where there are none, is built for: "
+        'a language with a stemmer, "characters" or "none" (tasks.inference.prompts.search).',
+    )
 
 
 class SlicesArtifact(Artifact):
@@ -85,7 +91,7 @@ class LeakageArtifact(Artifact):
 
 class RenderingArtifact(Artifact):
     """Every row rendered by the base's template: lengths.parquet, rendering.json, golden.json (20 rows as ids),
-    sample.json (what is supervised).
+    sample.json (what is supervised); with training.context also train.parquet, as training reads it.
 
     Columns of lengths.parquet: side (train or held_out), row_id, prompt_tokens, answer_tokens (the supervised ones,
     stop token included), control_tokens (those in the row's own text, without the template's), request_tokens (those of
@@ -143,7 +149,9 @@ class ArmArtifact(Artifact):
     """One arm measured: answers.parquet, one row per held-out row; details.json: confused labels, or fields.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
-        (ended by itself), strict_score and lenient_score (`score` is one of them).
+        (ended by itself), strict_score and lenient_score (`score` is one of them), shown (passages or rows retrieved),
+        found (rank of the nearest of them, from 1, in which the reference answer stands), in_corpus (whether it stands
+        in the corpus at all); null where that cannot be told.
     """
 
     kind: ClassVar[str] = "arm"
@@ -159,6 +167,7 @@ class ArmArtifact(Artifact):
     strict_score: float | None = Field(None, description="Answers read as a program would; None where unknown.")
     lenient_score: float | None = Field(None, description="Answers read past the words around them.")
     also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
+    retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
 
 
 class TimingArtifact(Artifact):
@@ -170,49 +179,6 @@ class TimingArtifact(Artifact):
     mean: float
     p50: float
     p95: float
-
-
-class ChampionArtifact(Artifact):
-    """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt
-    instead where that is unavailable.
-    """
-
-    kind: ClassVar[str] = "champion"
-    method: str
-    base_digest: str
-    template_digest: str
-    instruction: str
-    problem: str = Field("", description="Why it is unavailable; empty when it is available.")
-
-
-class LearnedRowsArtifact(Artifact):
-    """Held-out rows of today that a champion was trained on, or may have been: learned.parquet (row_id, reason:
-    same_request, same_group, near_request, other_split).
-    """
-
-    kind: ClassVar[str] = "learned_rows"
-    learned: int
-    unseen: int
-    problem: str = Field("", description="Why no row is left to compare on; empty when some are.")
-
-
-class ScoredChampionArtifact(ArmArtifact):
-    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot
-    answer them.
-    """
-
-    kind: ClassVar[str] = "scored_champion"
-    problem: str = Field("", description="Why it cannot answer today's rows; empty when it does.")
-
-
-class ComparisonArtifact(Artifact):
-    """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
-    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
-    """
-
-    kind: ClassVar[str] = "comparison"
-    version: str
-    outcome: str
 
 
 class BenchmarkFilesArtifact(Artifact):

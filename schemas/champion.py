@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.artifacts import ArmArtifact, Artifact
 from schemas.sections.section import NOT_IN_KEY
 
 
@@ -63,3 +66,46 @@ class RegistryLookup(BaseModel):
     is_remembered: bool = Field(
         False, description="MLflow does not answer at this moment; this is its last known answer."
     )
+
+
+class ChampionArtifact(Artifact):
+    """What a champion answers with: best/ and golden.json, as in its adapter, and what it retrieves from; problem.txt
+    instead where that is unavailable.
+    """
+
+    kind: ClassVar[str] = "champion"
+    method: str
+    base_digest: str
+    template_digest: str
+    instruction: str
+    problem: str = Field("", description="Why it is unavailable; empty when it is available.")
+
+
+class LearnedRowsArtifact(Artifact):
+    """Held-out rows of today that a champion was trained on, or may have been: learned.parquet (row_id, reason:
+    same_request, same_group, near_request, other_split).
+    """
+
+    kind: ClassVar[str] = "learned_rows"
+    learned: int
+    unseen: int
+    problem: str = Field("", description="Why no row is left to compare on; empty when some are.")
+
+
+class ScoredChampionArtifact(ArmArtifact):
+    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot
+    answer them.
+    """
+
+    kind: ClassVar[str] = "scored_champion"
+    problem: str = Field("", description="Why it cannot answer today's rows; empty when it does.")
+
+
+class ComparisonArtifact(Artifact):
+    """Today's arms against the champion on the rows that it was not trained on: champion.json holds a
+    `schemas.reports.ChampionReport`, answers.parquet the champion's answers to these rows.
+    """
+
+    kind: ClassVar[str] = "comparison"
+    version: str
+    outcome: str

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.sections.arms import ArmsConfig
+from schemas.sections.arms import ArmsConfig, RetrievalConfig
 from schemas.sections.benchmark import BenchmarkConfig
 from schemas.sections.costs import CostsConfig
 from schemas.sections.data import DataConfig
@@ -113,6 +113,28 @@ class RunConfig(Section):
         description="Folder that relative paths start from; the config file's own when read from a file.",
         json_schema_extra=NOT_IN_KEY,
     )
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that a train row may have; None where nothing is trained."""
+        return self.training.max_length if self.arms.trained else None
+
+    @property
+    def learned_context(self) -> RetrievalConfig | None:
+        """What train rows are shown with, without what does not concern them; None where they stand alone."""
+        if self.training.context == "none" or not self.arms.trained:
+            return None
+        return self.arms.retrieval.model_copy(update={"shots": None})
+
+    @model_validator(mode="after")
+    def context_is_measured(self) -> RunConfig:
+        """Refuse to train on retrieved passages where no arm shows any to the adapter."""
+        if self.training.context == "retrieval" and self.arms.trained and "tuned_retrieval" not in self.arms.trained:
+            raise ValueError(
+                'training.context: "retrieval" fits the adapter to requests with retrieved passages, and only the arm '
+                'tuned_retrieval asks so: add it to arms.trained, or set training.context to "none"'
+            )
+        return self
 
     @model_validator(mode="after")
     def replay_needs_texts(self) -> RunConfig:

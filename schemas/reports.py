@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.findings.advice import Errors, Recall
 from schemas.findings.costs import CostReport
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
@@ -72,6 +73,8 @@ class ArmReport(Report):
         "good", description="Not worse by `worth` than its rival, and so than any, at confidence."
     )
     beyond: str = Field("", description="The limit of cost or time that it is beyond, in words: not good enough.")
+    retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
+    errors: tuple[Errors, ...] = Field((), description="Kinds of answers that are not wholly right, each in one kind.")
     looks: int = Field(
         1,
         description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
@@ -196,6 +199,7 @@ class Verdict(Report):
         "costing `worth`."
     )
     reasons: tuple[str, ...]
+    winnable: str = Field("", description="What tuning and what retrieval could still win, from the wrong answers.")
     caveats: tuple[str, ...] = Field((), description="What may make scores look better than they are: leaks left.")
     without_twins: tuple[ScoreWithoutTwins, ...] = Field(
         (),
@@ -246,6 +250,11 @@ class Verdict(Report):
     def named(self) -> ArmReport:
         """The arm that the verdict is about."""
         return next(one for one in self.arms if one.arm == self.arm)
+
+    @property
+    def retrieval_in_words(self) -> str:
+        """What the retrieval arm found; "" where none was measured."""
+        return next((f"{one.arm}: {one.retrieved.in_words}." for one in self.arms if one.retrieved), "")
 
     @property
     def compared(self) -> tuple[str, str] | None:

@@ -19,7 +19,6 @@ from typing import Any
 from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
-    ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     RegisteredVersion,
@@ -27,6 +26,7 @@ from schemas.artifacts import (
     TrackedRun,
     VerdictArtifact,
 )
+from schemas.champion import ComparisonArtifact
 from schemas.config import RegistryConfig
 from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict

@@ -36,7 +36,7 @@ def advise_command(arguments: argparse.Namespace) -> int:
 
 def advice_lines(advice: Advice) -> list[str]:
     """Return the evidence: the learning curve, the kinds of wrong answers, and what the next step costs."""
-    lines = ["learning curve of tuned on the held-out rows:"] if advice.curve else []
+    lines = ["learning curve on the held-out rows:"] if advice.curve else []
     lines += [
         f"  {point.train_rows:>7,} train rows ({point.share:.0%})  "
         f"{point.score:.3f} ({point.low:.3f} to {point.high:.3f})"

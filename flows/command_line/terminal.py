@@ -171,8 +171,8 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
 
 
 def advice_lines(verdict: Verdict) -> list[str]:
-    """Return what to do now, and what may make the scores look better than they are."""
-    return [verdict.recommendation, *verdict.caveats]
+    """Return what to do now, what could still be won, and what may make the scores look better than they are."""
+    return [verdict.recommendation, *filter(None, (verdict.winnable, verdict.retrieval_in_words)), *verdict.caveats]
 
 
 def champion_lines(verdict: Verdict) -> list[str]:

@@ -80,11 +80,7 @@ def _with_page(refusal: DatasetRefused, config: RunConfig, sources: RunSources) 
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
     """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
-    return (
-        check_rendering(config.task, base, data, config.training.max_length if config.arms.trained else None)
-        if base
-        else None
-    )
+    return check_rendering(config.task, base, data, config.longest, config.learned_context) if base else None
 
 
 def foreseen(config: RunConfig, data: object) -> Foresight | None:

@@ -1,4 +1,4 @@
-"""What to do next, as data: what advice.json and the terminal show."""
+"""What went wrong and what to do next, as data: what verdict.json, advice.json and the terminal show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pydantic import Field
 from schemas.findings.report import Report
 
 Trend = Literal["rising", "flat", "unclear"]
-ErrorKind = Literal["breaks the contract", "cut off", "wrong content"]
+ErrorKind = Literal[
+    "cut off",
+    "breaks the contract",
+    "answer shown, but not used",
+    "answer in the corpus, but not found",
+    "answer nowhere in the corpus",
+    "wrong content",
+]
 
 NextStep = Literal["use_untrained", "use_tuned", "fix_contract", "more_rows", "another_base", "more_groups_held_out"]
 
@@ -32,6 +39,30 @@ class Errors(Report):
     low: float
     high: float
     rows: tuple[int, ...] = Field(description="Row ids of the first ones.")
+
+
+class Recall(Report):
+    """What retrieval found for the held-out rows, by the reference answers' own words."""
+
+    top_k: int
+    no_hit: float = Field(description="Share of the requests that nothing was found for.")
+    in_corpus: float | None = Field(
+        description="Share of the rows whose answer stands in the corpus, or is that of a train row where these are "
+        "retrieved; None where that cannot be told."
+    )
+    recall: float | None = Field(description="Share of those rows whose answer stands in what was shown.")
+    mrr: float | None = Field(description="Mean over those rows of 1 / its rank, from 1; 0 where it was not shown.")
+
+    @property
+    def in_words(self) -> str:
+        """One line for people."""
+        nothing = f"nothing was found for {self.no_hit:.0%} of the requests"
+        if self.recall is None or self.in_corpus is None:
+            return nothing
+        return (
+            f"{self.in_corpus:.0%} of the reference answers stand in what is searched; of these, recall@{self.top_k} "
+            f"is {self.recall:.0%} and MRR {self.mrr:.2f}; {nothing}"
+        )
 
 
 class Advice(Report):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.languages import IndexLanguage
 from schemas.sections.section import Section
 
 UntrainedArm = Literal["classifier", "prompt", "few_shot", "retrieval"]
@@ -29,11 +30,22 @@ class RetrievalConfig(Section):
         None,
         ge=0,
         le=64,
-        description="Training examples shown before the passages of data.corpus: when left out, the same ones as "
-        "few_shot shows; 0 shows passages only. The arm tuned_retrieval never shows any: it was trained on rows "
-        "without examples, so they would cost tokens and make its prompts less like those rows. Without a corpus the "
-        "retrieved examples are the ones shown.",
+        description="Training examples shown before the passages of data.corpus, each below its own passages: when "
+        "left out, the first 4 of those that few_shot shows; 0 shows passages only. The arm tuned_retrieval never "
+        "shows any: it was trained on rows without examples, so they would cost tokens and make its prompts less like "
+        "those rows. Without a corpus the retrieved examples are the ones shown.",
     )
+    language: Literal["auto"] | IndexLanguage = Field(
+        "auto",
+        description="Language whose word stems are searched. auto: the main language of data.corpus, or of the "
+        "requests where there is none. characters: pieces of a few characters, for languages without a stemmer here "
+        "(Chinese, Japanese, Thai, ...) and for several languages at once; auto chooses it for them. none: words as "
+        "they are.",
+    )
+
+    def index_language(self, found: str) -> str:
+        """Return what the index is built for; `found` is the data's own (DataArtifact.language)."""
+        return found if self.language == "auto" else self.language
 
 
 class ArmsConfig(Section):

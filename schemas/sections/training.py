@@ -56,6 +56,12 @@ class TrainingConfig(Section):
     max_length: int = Field(
         1024, ge=16, le=1_000_000, description="A row with more tokens than this is refused by name, never cut."
     )
+    context: Literal["none", "retrieval"] = Field(
+        "none",
+        description="What train rows show. retrieval: each row shows what arms.retrieval finds for it, right and wrong "
+        "passages as they come, never rows of its own group, so that tuned_retrieval is asked as it has learned (and "
+        "tuned is not). none: the request alone. Rows get longer: see max_length.",
+    )
     validation: float = Field(
         0.1, ge=0, lt=0.5, description="Share of the train groups that picks the best adapter; 0 keeps the last."
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from schemas.artifacts import ArmArtifact
 from tasks.answers.metrics.choice import confusions, label_of, macro_f1
 from tasks.answers.metrics.json_fields import judged_fields
 from tasks.answers.scoring import Scorer
+from tasks.arms.evidence import SCHEMA, recall_of
 
 if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
 
 MOST_CONFUSIONS = 20
+KNOWN = {"prompt_tokens": polars.Int64, "output_tokens": polars.Int64, "is_stopped": polars.Boolean, **SCHEMA}
 
 
 def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
@@ -27,64 +30,62 @@ def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
     return rows if limit is None else rows.head(limit)
 
 
-def sealed_answers(
-    arm: str,
-    task: TaskConfig,
-    data: Path,
-    rows: polars.DataFrame,
-    texts: Sequence[str],
-    used: Mapping[str, Sequence[float]],
-    seconds_per_row: float,
-    out: Path,
-) -> ArmArtifact:
-    """Score an arm's answers, write answers.parquet and details.json, and return the means over its rows.
+@dataclass(frozen=True)
+class Answers:
+    """What an arm answered.
 
-    Args:
+    Attributes:
         arm: its name.
-        task: its metrics and answer contract.
-        data: opened data artifact.
         rows: the held-out rows, by row_id.
         texts: one answer a row.
-        used: prompt_tokens, output_tokens and is_stopped of every row.
+        known: what else is known of each answer: the columns of KNOWN.
         seconds_per_row: that the arm took.
-        out: where the files go.
+        top_k: how much it retrieved; None where it retrieves nothing.
+    """
+
+    arm: str
+    rows: polars.DataFrame
+    texts: Sequence[str]
+    known: polars.DataFrame
+    seconds_per_row: float
+    top_k: int | None = None
+
+
+def sealed_answers(answers: Answers, task: TaskConfig, data: Path, out: Path) -> ArmArtifact:
+    """Score an arm's answers, write answers.parquet and details.json into `out`, and return the means over its rows.
 
     Raises:
         ConfigRefused: the user's own scorer fails on a row.
     """
-    scorer = Scorer.for_task(task, data)
-    marks = scorer.score_rows(zip(rows["row_id"], texts, rows["completion"], strict=True))
-    table = rows.select(
+    scorer, golds = Scorer.for_task(task, data), answers.rows["completion"]
+    marks = scorer.score_rows(zip(answers.rows["row_id"], answers.texts, golds, strict=True))
+    table = answers.rows.select(
         "row_id",
         "group",
-        polars.Series("output", texts, dtype=polars.String),
+        polars.Series("output", answers.texts, dtype=polars.String),
         polars.Series("score", [mark.score for mark in marks], dtype=polars.Float64),
         polars.Series("is_valid", [mark.is_valid for mark in marks], dtype=polars.Boolean),
-        polars.Series("prompt_tokens", used["prompt_tokens"], dtype=polars.Int64),
-        polars.Series("output_tokens", used["output_tokens"], dtype=polars.Int64),
-        polars.Series("is_stopped", used["is_stopped"], dtype=polars.Boolean),
         polars.Series("strict_score", [mark.strict for mark in marks], dtype=polars.Float64),
         polars.Series("lenient_score", [mark.lenient for mark in marks], dtype=polars.Float64),
-    )
+    ).hstack(answers.known)
     table.write_parquet(out / "answers.parquet")
     also = {name: _mean(mark.also[name] for mark in marks) for name in task.also}
-    together, details = _details(
-        task, [(scorer.read(text), gold) for text, gold in zip(texts, rows["completion"], strict=True)]
-    )
+    together, details = _details(task, list(zip(map(scorer.read, answers.texts), golds, strict=True)))
     (out / "details.json").write_text(json.dumps(details, indent=1), encoding="utf-8")
     return ArmArtifact(
-        arm=arm,
+        arm=answers.arm,
         rows=table.height,
         score=_mean(table["score"]),
         valid_rate=_mean(table["is_valid"]),
         stopped_rate=_mean(table["is_stopped"]),
         prompt_tokens=_mean(table["prompt_tokens"]),
         output_tokens=_mean(table["output_tokens"]),
-        seconds_per_row=seconds_per_row,
+        seconds_per_row=answers.seconds_per_row,
         reading=task.reading,
         strict_score=_mean(table["strict_score"]),
         lenient_score=_mean(table["lenient_score"]),
         also=also | together,
+        retrieved=recall_of(table, answers.top_k),
     )
 
 

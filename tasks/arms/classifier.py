@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars
 
-from tasks.arms.answers import held_out_rows, sealed_answers
+from tasks.arms.answers import KNOWN, Answers, held_out_rows, sealed_answers
 
 if TYPE_CHECKING:
     from schemas.artifacts import ArmArtifact
@@ -39,9 +39,8 @@ def measure_classifier(
     started = time.monotonic()
     labels = [str(label) for label in model.predict(requests_of(rows))]
     seconds = (time.monotonic() - started) / rows.height
-    used: dict[str, list[int] | list[bool]] = {"is_stopped": [True] * rows.height}
-    used |= {"prompt_tokens": [0] * rows.height, "output_tokens": [0] * rows.height}
-    return sealed_answers(ARM, task, data, rows, labels, used, seconds, out)
+    known = polars.DataFrame([{"prompt_tokens": 0, "output_tokens": 0, "is_stopped": True}] * rows.height, schema=KNOWN)
+    return sealed_answers(Answers(ARM, rows, labels, known, seconds), task, data, out)
 
 
 def fitted_on(data: Path, seed: int) -> Any:

@@ -7,9 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, ChampionArtifact, ModelArtifact
+import polars
+
+from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
+from schemas.champion import ChampionArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
-from tasks.arms.answers import held_out_rows, sealed_answers
+from tasks.arms.answers import Answers, held_out_rows, sealed_answers
+from tasks.arms.evidence import evidence_of
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import ArmSettings
 from tasks.inference.batching import common_prefix
@@ -84,10 +88,11 @@ def measure_arm(
     if arm.top_k and (problem := why_too_large(context)):
         reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
     builder = PromptBuilder(task.instruction, context)
-    messages = [
-        builder.build(Request(prompt, tuple(history)))
-        for prompt, history in rows.select("prompt", "history").iter_rows()
-    ]
+    requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
+    found = [builder.nearest(request) for request in requests]
+    corpus = data / "corpus.parquet" if task.answer.format == "text" else None
+    evidence = evidence_of(rows["completion"].to_list(), found, context, corpus if corpus and corpus.exists() else None)
+    messages = [builder.show(request, places) for request, places in zip(requests, found, strict=True)]
     loaded = load_model(base, adapter=adapter)
     if adapter is not None:
         verify_golden(adapter.artifact, loaded.tokenizer)
@@ -100,12 +105,13 @@ def measure_arm(
     started = time.monotonic()
     answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
     seconds = (time.monotonic() - started) / rows.height
-    used: dict[str, list[int] | list[bool]] = {
+    used = {
         "prompt_tokens": [len(prompt) for prompt in prompts],
         "output_tokens": [len(answer.ids) for answer in answers],
         "is_stopped": [answer.is_stopped for answer in answers],
     }
-    return sealed_answers(arm.name, task, data, rows, [answer.text for answer in answers], used, seconds, out)
+    known, texts = polars.DataFrame(used).hstack(evidence), [answer.text for answer in answers]
+    return sealed_answers(Answers(arm.name, rows, texts, known, seconds, arm.top_k), task, data, out)
 
 
 def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from schemas.sections.arms import ArmsConfig
 
+SHOTS = 4  # beside passages: each has as many passages as the request
 ArmName = Literal["classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
@@ -24,6 +25,7 @@ class ArmSettings(BaseModel):
     shots: int | None = None
     top_k: int | None = None
     passage_words: int | None = None
+    language: str | None = None
 
     @property
     def is_tuned(self) -> bool:
@@ -31,8 +33,10 @@ class ArmSettings(BaseModel):
         return self.name.startswith("tuned")
 
 
-def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSettings:
-    """Return what `arm` reads of the arms' section; `has_documents` tells whether the task has a corpus.
+def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool, language: str = "en") -> ArmSettings:
+    """Return what `arm` reads of the arms' section.
+
+    `has_documents` tells whether the task has a corpus, `language` what its index is built for (DataArtifact.language).
 
     Beside passages the untrained retrieval arm shows examples. The tuned one has learned the form of an answer from its
     own rows, which stood alone: it shows none, as they would cost tokens and make its prompts less like what it was
@@ -43,15 +47,15 @@ def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool) -> ArmSettings
     """
     if arm not in get_args(ArmName):
         raise ValueError(f'there is no arm "{arm}"; the arms are {", ".join(get_args(ArmName))}')
-    own: dict[str, int] = {}
+    own: dict[str, int | str] = {}
     if arm == "few_shot":
         own = {"shots": arms.few_shot.shots}
     elif arm.endswith("retrieval"):
-        own = {"top_k": arms.retrieval.top_k}
+        own = {"top_k": arms.retrieval.top_k, "language": arms.retrieval.index_language(language)}
         own |= {"passage_words": arms.retrieval.passage_words} if has_documents else {}
         own |= {"shots": _shots_beside_passages(arms)} if has_documents and arm == "retrieval" else {}
     return ArmSettings.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})
 
 
 def _shots_beside_passages(arms: ArmsConfig) -> int:
-    return arms.few_shot.shots if arms.retrieval.shots is None else arms.retrieval.shots
+    return min(arms.few_shot.shots, SHOTS) if arms.retrieval.shots is None else arms.retrieval.shots

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import (
-    AdapterArtifact,
-    ArmArtifact,
-    ChampionArtifact,
-    DataArtifact,
-    ModelArtifact,
-    ScoredChampionArtifact,
-    TimingArtifact,
-)
+from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, TimingArtifact
+from schemas.champion import ChampionArtifact, ScoredChampionArtifact
 from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
 

@@ -15,7 +15,7 @@ from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
 from tasks.answers.scoring import Scorer
 from tasks.data.checking.contract import broken_answers, broken_rows
 from tasks.data.checking.heuristics import suspicious_rows
-from tasks.data.checking.languages import other_languages, with_languages
+from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
@@ -63,7 +63,7 @@ def prepare_data(
         write_sides(spool, sieve.rows, tied, workdir.out)
     _try_scorer(task, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
-    refused = sieve.refused
+    refused, train = sieve.refused, workdir.out / "train.parquet"
     _write(refused, workdir.out / "refused.parquet")
     _write(sieve.notes, workdir.out / "notes.parquet")
     if corpus is not None:
@@ -77,6 +77,7 @@ def prepare_data(
         refused_rows=refused.height,
         reasons=tally(refused),
         documents=0 if corpus is None else corpus.height,
+        language=index_language(corpus["text"] if corpus is not None else pl.read_parquet(train)["prompt"]),
     )
 
 

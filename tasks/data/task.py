@@ -8,11 +8,11 @@ from schemas.artifacts import (
     DataArtifact,
     DataReportArtifact,
     LeakageArtifact,
-    LearnedRowsArtifact,
     ModelArtifact,
     RenderingArtifact,
     SlicesArtifact,
 )
+from schemas.champion import LearnedRowsArtifact
 from schemas.sources import BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.champion import SplitRule
+    from schemas.sections.arms import RetrievalConfig
     from schemas.sections.data import DataConfig
     from schemas.sections.task import TaskConfig
     from tasks.data.checking.fixing import FixedCopy
@@ -73,16 +74,29 @@ def check_leakage(
     return find_leaks(workdir.open(data), benchmark, cached, workdir.out, workdir.reporter)
 
 
-@stage(libraries=("transformers", "tokenizers", "jinja2", "polars"))
+@stage(libraries=("transformers", "tokenizers", "jinja2", "polars", "bm25s", "PyStemmer"))
 def check_rendering(
-    task: TaskConfig, base: ModelArtifact, data: DataArtifact, max_length: int | None, *, workdir: WorkDirectory
+    task: TaskConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    max_length: int | None,
+    retrieval: RetrievalConfig | None = None,
+    *,
+    workdir: WorkDirectory,
 ) -> RenderingArtifact:
-    """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned;
-    `max_length` is None if nothing is trained.
+    """Render every row as training and the arms will, and refuse rows that would be truncated or could not be learned.
+
+    `max_length` is None if nothing is trained; with `retrieval` (training.context) rows show what is retrieved for
+    them.
     """
     from tasks.data.checking.rendered import check_rows
+    from tasks.inference.prompts.retrieval_index import retrieved_from
 
-    return check_rows(workdir.open(base), workdir.open(data), task.instruction, max_length, workdir)
+    folder, context = workdir.open(data), None
+    if retrieval is not None:
+        words = retrieval.passage_words if data.documents else None
+        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
+    return check_rows(workdir.open(base), folder, task.instruction, max_length, workdir, context)
 
 
 @stage(libraries=("polars", "numpy", "rensa"))

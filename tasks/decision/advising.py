@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from schemas.findings.advice import Advice, CurvePoint, ErrorKind, Errors, NextStep, Trend
+from schemas.findings.advice import Advice, CurvePoint, Errors, NextStep, Trend
 from schemas.reports import Verdict
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.intervals import mean_interval, paired_interval
@@ -17,9 +17,7 @@ from tasks.intervals import mean_interval, paired_interval
 if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
-WRONG = 1.0 - 1e-9  # a score below it is not wholly right
 UNTRAINED = ("classifier", "prompt", "few_shot", "retrieval", "not_worth_tuning")
-SHOWN = 10
 MANY = 0.1  # of all answers: contracts broken so often are the first thing to mend
 
 
@@ -32,22 +30,19 @@ class Learned:
     answers: Path
 
 
-def advise_on(
-    verdict: Verdict, answers: Path, curve: Sequence[Learned], decision: DecisionConfig, seconds: float | None
-) -> Advice:
+def advise_on(verdict: Verdict, curve: Sequence[Learned], decision: DecisionConfig, seconds: float | None) -> Advice:
     """Return the advice on a verdict.
 
     Args:
         verdict: of the whole run.
-        answers: answers.parquet of the arm that the wrong answers are counted of.
         curve: from the smallest share to the whole; empty where nothing was trained.
         decision: `worth` and `confidence`.
         seconds: that the whole training took; None where nothing was trained.
     """
     points = tuple(_point(one, decision.confidence) for one in curve)
     trend = _trend(curve, decision) if len(curve) > 1 else None
-    errors = count_errors(answers, decision.confidence)
     arm = curved_arm(verdict)
+    errors = next(one.errors for one in verdict.arms if one.arm == arm)
     step, text, factor = _next_step(verdict, trend, errors, curve)
     return Advice(
         advice=text,
@@ -64,26 +59,6 @@ def curved_arm(verdict: Verdict) -> str:
     """Return the arm whose wrong answers say most: the best tuned one where something was tuned, else the named one."""
     tuned = [arm for arm in verdict.arms if arm.arm in TRAINED]
     return max(tuned, key=lambda arm: arm.score).arm if tuned else verdict.arm
-
-
-def count_errors(path: Path, confidence: float) -> tuple[Errors, ...]:
-    """Return the kinds of answers that are not wholly right, the most frequent first; each answer is of one kind."""
-    answers = pl.read_parquet(path).sort("row_id")
-    is_wrong = pl.col("score") < WRONG
-    is_cut = ~pl.col("is_stopped")
-    kinds: dict[ErrorKind, pl.Expr] = {
-        "cut off": is_wrong & is_cut,
-        "breaks the contract": is_wrong & ~is_cut & ~pl.col("is_valid"),
-        "wrong content": is_wrong & ~is_cut & pl.col("is_valid"),
-    }
-    found = []
-    for kind, of_kind in kinds.items():
-        flags = answers.select(of_kind.cast(pl.Float64))[:, 0].to_numpy()
-        interval = mean_interval(flags, confidence=confidence, clusters=answers["group"].to_list())
-        rows = tuple(answers.filter(of_kind)["row_id"].head(SHOWN))
-        if rows:
-            found.append(Errors(kind=kind, share=interval.mean, low=interval.low, high=interval.high, rows=rows))
-    return tuple(sorted(found, key=lambda one: -one.share))
 
 
 def _point(one: Learned, confidence: float) -> CurvePoint:
@@ -115,7 +90,7 @@ def _next_step(
     if verdict.promotes and verdict.verdict.startswith("finetune"):
         further = " More rows of this kind would raise it further." if trend == "rising" else ""
         return "use_tuned", f"{verdict.recommendation}{further}", None
-    broken = [one for one in errors if one.kind != "wrong content"]
+    broken = [one for one in errors if one.kind in ("cut off", "breaks the contract")]
     if broken and broken[0].low > MANY:
         return "fix_contract", _mend(broken[0], curved_arm(verdict)), 1.0
     if trend == "rising":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from schemas.artifacts import ScoredChampionArtifact
+from schemas.champion import ScoredChampionArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ChampionReport, Verdict
 from tasks.decision.verdict.comparison import TRAINED, ArmScores, Kept, best_of, only_rows, scores_in, standing

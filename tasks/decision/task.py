@@ -11,17 +11,15 @@ from schemas.artifacts import (
     AdviceArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    ComparisonArtifact,
     DataArtifact,
     LeakageArtifact,
-    LearnedRowsArtifact,
     ModelArtifact,
     ReportArtifact,
-    ScoredChampionArtifact,
     SlicesArtifact,
     TimingArtifact,
     VerdictArtifact,
 )
+from schemas.champion import ComparisonArtifact, LearnedRowsArtifact, ScoredChampionArtifact
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -58,6 +56,7 @@ def decide(
     """
     from tasks.decision.verdict.comparison import COMPLEXITY, compare_arms, read_scores, rows_in
     from tasks.decision.verdict.costs import costs_of, with_costs, within_limits
+    from tasks.decision.verdict.errors import count_errors, winnable
     from tasks.decision.verdict.leaks import with_leaks
     from tasks.decision.verdict.looks import with_looks
     from tasks.decision.verdict.rules import judge
@@ -66,11 +65,13 @@ def decide(
 
     opened = [(arm, workdir.open(arm)) for arm in arms]
     measured = read_scores(opened)
-    reports = compare_arms(measured, decision)
+    errors = {arm.arm: count_errors(folder / "answers.parquet", decision.confidence) for arm, folder in opened}
+    reports = [one.model_copy(update={"errors": errors[one.arm]}) for one in compare_arms(measured, decision)]
     prices = costs_of(reports, timings, costs)
     judged = judge(within_limits(reports, prices, decision), benchmark, decision, require)
     judged = judged.model_copy(update={"arms": tuple(sorted(judged.arms, key=lambda arm: COMPLEXITY.index(arm.arm)))})
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
+    judged = judged.model_copy(update={"winnable": winnable(judged.arms)})
     verdict = with_leaks(judged, measured, row_ids, folder, leakage if benchmark else None)
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})
     if slices is not None:
@@ -146,7 +147,6 @@ def write_report(
 def write_advice(
     decision: DecisionConfig,
     page: ReportArtifact,
-    arms: tuple[ArmArtifact, ...],
     shares: dict[str, DataArtifact],
     curve: tuple[ArmArtifact, ...],
     adapter: AdapterArtifact | None,
@@ -159,15 +159,13 @@ def write_advice(
     order.
     """
     from schemas.reports import Verdict
-    from tasks.decision.advising import Learned, advise_on, curved_arm
+    from tasks.decision.advising import Learned, advise_on
 
     verdict = Verdict.model_validate_json((workdir.open(page) / "verdict.json").read_text(encoding="utf-8"))
-    wanted = curved_arm(verdict)
-    answers = next(workdir.open(arm) / "answers.parquet" for arm in arms if arm.arm == wanted)
     learned = [
         Learned(float(share), rows.train_rows, workdir.open(arm) / "answers.parquet")
         for (share, rows), arm in zip(shares.items(), curve, strict=True)
     ]
-    advice = advise_on(verdict, answers, learned, decision, adapter.seconds if adapter else None)
+    advice = advise_on(verdict, learned, decision, adapter.seconds if adapter else None)
     (workdir.out / "advice.json").write_text(advice.model_dump_json(indent=1), encoding="utf-8")
     return AdviceArtifact(next_step=advice.next_step)

@@ -41,9 +41,8 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     copy_golden(adapter, out)
     if champion.carried_digest:
         asks = json.loads(champion.arm_settings)
-        (out / FILE).write_bytes(
-            serialised(retrieved_from(store.open(champion.data_digest), asks["top_k"], asks.get("passage_words")))
-        )
+        searched = asks["top_k"], asks.get("passage_words"), asks.get("language") or "en"
+        (out / FILE).write_bytes(serialised(retrieved_from(store.open(champion.data_digest), *searched)))
     if champion.served_digest in ("", _digest(out)):
         return True
     _clear(out)

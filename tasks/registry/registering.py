@@ -11,13 +11,13 @@ from transformers import AutoTokenizer
 
 from schemas.artifacts import (
     AdapterArtifact,
-    ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     RegisteredVersion,
     TrackedRun,
     VerdictArtifact,
 )
+from schemas.champion import ComparisonArtifact
 from schemas.reports import ChampionReport, Verdict
 from schemas.sections.arms import RetrievalConfig
 from tasks.inference.prompts.golden import verify_golden
@@ -67,7 +67,7 @@ class Winner:
         """Return what the version retrieves from; nothing where the arm that won does not retrieve."""
         if tuned_arm(self.verdict).arm != "tuned_retrieval":
             return Carried()
-        return carried_by(retrieval, self.workdir.open(self.data), self.data.documents > 0)
+        return carried_by(retrieval, self.workdir.open(self.data), self.data)
 
     def served(self, instruction: str, max_new_tokens: int, carried: Carried) -> ServedFacts:
         """Return the facts that the version answers with."""

@@ -10,8 +10,6 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    ChampionArtifact,
-    ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     RegisteredVersion,
@@ -19,6 +17,7 @@ from schemas.artifacts import (
     TrackedRun,
     VerdictArtifact,
 )
+from schemas.champion import ChampionArtifact, ComparisonArtifact
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:

@@ -55,7 +55,8 @@ def train_adapter(
         AutoTokenizer.from_pretrained(str(origin.folder), trust_remote_code=False, local_files_only=True),
     )
     texts = workdir.open(replay) / "texts.json" if replay else None
-    rows = workdir.open(data) / "train.parquet"
+    with_context = workdir.open(rendering) / "train.parquet"
+    rows = with_context if with_context.exists() else workdir.open(data) / "train.parquet"
     fitted = fit_adapter(training, instruction, origin, rows, seed, workdir, replay=texts)
     copy_golden(workdir.open(rendering), workdir.out)
     return AdapterArtifact(

@@ -11,7 +11,7 @@ import pytest
 from schemas.artifacts import ArmArtifact
 from schemas.errors import ConfigRefused
 from schemas.sections.task import TaskConfig
-from tasks.arms.answers import sealed_answers
+from tasks.arms.answers import KNOWN, Answers, sealed_answers
 from tasks.decision.page.details import DetailTable, detail_tables
 
 GOLDS = ['{"name": "a", "tags": ["x", "y"]}', '{"name": "b", "tags": []}']
@@ -20,9 +20,10 @@ GOLDS = ['{"name": "a", "tags": ["x", "y"]}', '{"name": "b", "tags": []}']
 def sealed(folder: Path, texts: list[str], golds: list[str] = GOLDS, **task: object) -> ArmArtifact:
     (folder / "answer.schema.json").write_text('{"type": "object"}', encoding="utf-8")
     rows = polars.DataFrame({"row_id": [4, 9], "group": ["g", "h"], "completion": golds})
-    used = {"prompt_tokens": [3, 5], "output_tokens": [1, 1], "is_stopped": [True, False]}
+    known = polars.DataFrame([{"prompt_tokens": tokens, "output_tokens": 1} for tokens in (3, 5)], schema=KNOWN)
+    known = known.with_columns(is_stopped=True)
     config = TaskConfig.model_validate({"instruction": "x"} | task)
-    return sealed_answers("prompt", config, folder, rows, texts, used, 0.1, folder)
+    return sealed_answers(Answers("prompt", rows, texts, known, 0.1), config, folder, folder)
 
 
 def test_objects_are_counted_field_by_field_in_the_reading_that_decides(tmp_path: Path) -> None:

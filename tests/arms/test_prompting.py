@@ -22,7 +22,7 @@ TRAIN = [
 ]
 ARMS = ArmsConfig(few_shot=FewShotConfig(shots=3), retrieval=RetrievalConfig(top_k=2))
 PASSAGES_ONLY = ARMS.model_copy(update={"retrieval": RetrievalConfig(top_k=2, shots=0)})
-CORPUS = {"trees.md": "oak and elm", "water.md": "rivers run to lakes", "rest.md": "nothing of the kind"}
+CORPUS = {"trees.md": "oak and elm on hills", "water.md": "rivers run to lakes", "rest.md": "towns of the kind"}
 Said = list[dict[str, str]]
 
 
@@ -85,21 +85,23 @@ def test_the_retrieved_example_that_is_nearest_stands_next_to_the_request(rows: 
     assert len(turns) == 6
 
 
-def test_passages_stand_above_the_request_with_the_names_of_their_documents(documents: Desk) -> None:
+def test_passages_stand_above_the_request_without_marks_that_a_model_could_copy(documents: Desk) -> None:
     (said,) = documents.say("tuned_retrieval", "which lakes?")
     assert said == [
         {"role": "system", "content": "Be brief."},
-        {
-            "role": "user",
-            "content": "Use these passages where they help:\n\n[water.md]\nrivers run to lakes\n\nwhich lakes?",
-        },
+        {"role": "user", "content": "Use these passages where they help:\n\nrivers run to lakes\n\nwhich lakes?"},
     ]
 
 
-def test_beside_passages_the_retrieval_arm_shows_the_examples_of_the_few_shot_arm(documents: Desk) -> None:
+def test_each_example_of_the_few_shot_arm_stands_below_its_own_passages_exactly_as_a_request_does(
+    documents: Desk,
+) -> None:
     (few_shot,), (retrieval,) = documents.say("few_shot", "which lakes?"), documents.say("retrieval", "which lakes?")
-    (alone,) = documents.say("tuned_retrieval", "which lakes?")
-    assert retrieval == [*few_shot[:-1], alone[-1]]
+    asked = [message["content"] for message in few_shot if message["role"] == "user"]
+    alone = [documents.say("tuned_retrieval", request)[0][-1] for request in asked]
+    assert [message for message in retrieval if message["role"] == "user"] == alone
+    assert [message for message in retrieval if message["role"] == "assistant"] == few_shot[2:-1:2]
+    assert sum(message["content"].startswith("Use these passages") for message in retrieval[:-1]) == 2
 
 
 def test_what_is_the_same_for_every_request_stands_before_what_was_retrieved_for_it(documents: Desk) -> None:
@@ -110,16 +112,15 @@ def test_what_is_the_same_for_every_request_stands_before_what_was_retrieved_for
 
 def test_fewer_examples_beside_passages_are_the_first_of_the_few_shot_arms_and_none_is_allowed(documents: Desk) -> None:
     one = ARMS.model_copy(update={"retrieval": RetrievalConfig(top_k=2, shots=1)})
-    assert (
-        documents.say("retrieval", "which lakes?", arms=one)[0][:3] == documents.say("few_shot", "which lakes?")[0][:3]
-    )
+    (shown,), (all_of_them,) = (documents.say("retrieval", "which lakes?", arms=arms) for arms in (one, ARMS))
+    assert shown == [*all_of_them[:3], all_of_them[-1]]
     assert documents.say("retrieval", "which lakes?", arms=PASSAGES_ONLY) == documents.say(
         "tuned_retrieval", "which lakes?"
     )
 
 
 def test_a_request_that_nothing_is_found_for_is_asked_as_the_arm_without_passages_asks_it(documents: Desk) -> None:
-    assert documents.say("retrieval", "zebra") == documents.say("few_shot", "zebra")
+    assert documents.say("retrieval", "zebra")[0][-1] == documents.say("few_shot", "zebra")[0][-1]
     assert documents.say("tuned_retrieval", "zebra") == documents.say("tuned", "zebra")
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from schemas.findings.advice import Advice
 from schemas.sections.decision import DecisionConfig
-from tasks.decision.advising import Learned, advise_on, count_errors
+from tasks.decision.advising import Learned, advise_on
+from tasks.decision.verdict.errors import count_errors
 from tests.before_registry import a_verdict
 
 DECISION = DecisionConfig(target=0.85, worth=0.03)
@@ -27,6 +28,8 @@ def answers(path: Path, right: float, rows: int = 400, broken: int = 0, cut: int
             "score": scores.astype(float),
             "is_valid": kinds >= broken,
             "is_stopped": (kinds < broken) | (kinds >= broken + cut),
+            "found": pl.Series([None] * rows, dtype=pl.Int64),
+            "in_corpus": pl.Series([None] * rows, dtype=pl.Boolean),
         }
     )
     frame.write_parquet(path)
@@ -40,7 +43,9 @@ def advice(folder: Path, verdict: str, half: float, whole: float, **wrong: int) 
     ]
     promotes = verdict == "finetune"
     found = a_verdict(0.85).model_copy(update={"verdict": verdict, "promotes": promotes})
-    return advise_on(found, folder / "whole.parquet", curve, DECISION, 100.0)
+    errors = count_errors(folder / "whole.parquet", 0.95)
+    arms = tuple(arm.model_copy(update={"errors": errors}) for arm in found.arms)
+    return advise_on(found.model_copy(update={"arms": arms}), curve, DECISION, 100.0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.artifacts import ArmArtifact, ScoredChampionArtifact
+from schemas.artifacts import ArmArtifact
+from schemas.champion import ScoredChampionArtifact
 from schemas.reports import Verdict
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.champion import compare_with_champion, outcome_of

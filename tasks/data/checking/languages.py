@@ -5,13 +5,15 @@ the wrong language.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
+from schemas.languages import IndexLanguage
 from tasks.data.checking.sieve import FINDING
 
 SHORT = 30  # bytes of letters below which no language is detected: names and code look like any
+SAMPLED = 2_000  # texts that tell the language of them all
 READ = 600  # characters of a text that are examined
 SHARE = 80  # percent of a text that has to be in one language
 MAIN = 2 / 3  # share of texts that makes a language the main one; without a main language no row is reported
@@ -41,6 +43,19 @@ def languages_of(texts: pl.Series) -> pl.Series:
         return code if is_sure and size >= SHORT and share >= SHARE and code != "un" else None
 
     return pl.Series([detect(text) for text in texts.str.slice(0, READ)], dtype=pl.String)
+
+
+def index_language(texts: pl.Series) -> str:
+    """Return what a search index over these texts is built for: their main language where it has a stemmer,
+    "characters" for another one or several, "none" where no language is detected.
+    """
+    known = languages_of(texts.gather_every(max(1, len(texts) // SAMPLED))).drop_nulls()
+    if not len(known):  # short ones may tell together
+        known = languages_of(pl.Series([" ".join(texts.head(SAMPLED))])).drop_nulls()
+    if not len(known):
+        return "none"
+    code, count = next(known.value_counts(sort=True).iter_rows())
+    return code if count >= MAIN * len(known) and code in get_args(IndexLanguage) else "characters"
 
 
 def other_languages(rows: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,9 @@ from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.rendering import render_prompt, render_row, row_messages, template_facts
+from tasks.inference.prompts.retrieval_index import with_retrieved
 
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
@@ -45,10 +47,11 @@ class Limits:
 
 
 def check_rows(
-    base: Path, data: Path, instruction: str, max_length: int | None, workdir: WorkDirectory
-) -> RenderingArtifact:
-    """Render every train and held-out row, write lengths.parquet, rendering.json, golden.json and sample.json, and
-    return the artifact's facts.
+    base: Path, data: Path, instruction: str, max_length: int | None, workdir: WorkDirectory,
+    context: PromptContext | None = None,
+) -> RenderingArtifact:  # fmt: skip
+    """Render every train and held-out row, below what is retrieved for it where there is a `context`, write the
+    RenderingArtifact's files, and return its facts.
 
     Raises:
         DatasetRefused: rows cannot be rendered as they are, or are too long; the message names them all.
@@ -59,6 +62,9 @@ def check_rows(
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
     limits = Limits(window_of(base, tokenizer), max_length)
     rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
+    if context is not None:
+        rows = with_retrieved(rows, context)
+        rows.filter(pl.col("side") == "train").drop("side").write_parquet(workdir.out / "train.parquet")
     lengths, problems = _measured(rows, tokenizer, instruction, workdir)
     problems += _too_long(lengths, limits)
     if problems:

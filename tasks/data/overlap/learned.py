@@ -12,8 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.artifacts import LearnedRowsArtifact
-from schemas.champion import SplitRule
+from schemas.champion import LearnedRowsArtifact, SplitRule
 from tasks.data.overlap.near_duplicates import near_pairs
 from tasks.data.splitting import is_held_out
 from tasks.data.text.normalisation import normalised, without_punctuation

@@ -1,4 +1,4 @@
-"""What arms' answers say only together: fields that are right and labels that are confused, an arm a column."""
+"""What stands beside scores: the other reading, further metrics, fields that are right, labels that are confused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.reports import ArmReport
 
 SHOWN = 10
 
@@ -38,3 +42,15 @@ def detail_tables(folders: Mapping[str, Path]) -> tuple[DetailTable, ...]:
         DetailTable("Labels confused most often", ("reference", "answer", *found), by_pair),
     )
     return tuple(table for table in tables if table.rows)
+
+
+def both_readings(arm: ArmReport) -> str:
+    """Return an arm's scores in both readings, such as "0.210 / 0.840"; "" where they are unknown."""
+    if arm.strict_score is None or arm.lenient_score is None:
+        return ""
+    return f"{arm.strict_score:.3f} / {arm.lenient_score:.3f}"
+
+
+def other_metrics(arm: ArmReport) -> str:
+    """Return what the metrics say that do not decide, such as "em 0.410, macro_f1 0.620"."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in arm.also.items())

@@ -114,6 +114,19 @@ TEMPLATE = (
 </tbody></table></div>
 {%- endif %}
 
+{%- if errors %}
+<h2>Facts or form</h2>
+<p>{{ verdict.winnable }}{% if verdict.retrieval_in_words %} {{ verdict.retrieval_in_words }}{% endif %}</p>
+<div class="wide"><table>
+<thead><tr><th>share of all answers</th>{% for arm in verdict.arms %}<th>{{ arm.arm }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for kind, found in errors.items() %}
+<tr><td>{{ kind }}</td>{% for one in found %}<td>{% if one %}<span title="rows {{ one.rows|join(", ") }}">{{ one.share|percent }}</span><small>{{ one.low|percent }} to {{ one.high|percent }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+<p class="quiet">Each answer that is not wholly right is of one kind, the first that holds from the top. Where an answer stands goes by the reference's own words, for free text only: a short one may stand in a passage by chance.</p>
+{%- endif %}
+
 {%- if verdict.slices %}
 <h2>Slices</h2>
 <p class="quiet">The same held-out rows by the values of {{ columns }}.{% if verdict.compared %} The change is {{ verdict.compared[1] }} − {{ verdict.compared[0] }}, row by row; <b class="bad">lost</b> means that it is below 0 at {{ verdict.confidence|confidence }} confidence, corrected for the number of slices.{% endif %} With fewer than {{ fewest }} groups nothing is claimed.</p>

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from schemas.artifacts import DataArtifact
+from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, costs_chart, loss_chart, signed
-from tasks.decision.page.details import DetailTable
+from tasks.decision.page.details import DetailTable, both_readings, other_metrics
 from tasks.decision.page.page_template import TEMPLATE
-from tasks.decision.verdict.readings import both_readings, other_metrics
 from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
 from tasks.statistics.clusters import FEWEST_GROUPS
@@ -72,12 +72,23 @@ def render_report(page: ReportPage) -> str:
         "reasons": _reasons(page.verdict),
         "loss_moods": LOSS_MOODS,
         "gate_moods": GATE_MOODS,
+        "errors": _errors(page.verdict),
         "columns": ", ".join(dict.fromkeys(one.column for one in page.verdict.slices)),
         "fewest": FEWEST_GROUPS,
         "rows": own(page.rows),
         "flips": page.verdict.compared,
     }
     return rendered(TEMPLATE, _FILTERS, page=page, verdict=page.verdict, charts=charts, **words)
+
+
+def _errors(verdict: Verdict) -> dict[str, list[Errors | None]]:
+    """Return each kind of wrong answers with what every arm has of it, in the arms' order."""
+    kinds = [
+        kind for kind in get_args(ErrorKind) if any(one.kind == kind for arm in verdict.arms for one in arm.errors)
+    ]
+    return {
+        kind: [next((one for one in arm.errors if one.kind == kind), None) for arm in verdict.arms] for kind in kinds
+    }
 
 
 def _reasons(verdict: Verdict) -> list[str]:

@@ -11,17 +11,16 @@ from schemas.artifacts import (
     AdapterArtifact,
     ArmArtifact,
     BenchmarkArtifact,
-    ComparisonArtifact,
     DataArtifact,
     ModelArtifact,
     VerdictArtifact,
 )
+from schemas.champion import ComparisonArtifact
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
-from tasks.decision.page.details import detail_tables
+from tasks.decision.page.details import both_readings, detail_tables, other_metrics
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
-from tasks.decision.verdict.readings import both_readings, other_metrics
 from tasks.decision.verdict.wording import signed_spread
 
 
@@ -147,6 +146,7 @@ def summary(name: str, verdict: Verdict) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += _champion_lines(verdict)
+    lines += [text for one in (verdict.winnable, verdict.retrieval_in_words) if one for text in ("", one)]
     if verdict.gate:
         lines += ["", f"{verdict.gate.in_words}.", ""]
         lines += [

@@ -27,7 +27,7 @@ Kept = NDArray[np.bool_]
 
 COMPLEXITY = ("classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
-MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens"}
+MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens", "retrieved"}
 MEASURED |= {"reading", "strict_score", "lenient_score", "also"}
 GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}
 

@@ -15,8 +15,8 @@ from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, Standing, Verdict, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
+from tasks.decision.verdict.errors import form_sentence
 from tasks.decision.verdict.gate import judge_forgetting
-from tasks.decision.verdict.readings import form_sentence
 from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
 from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentences, headline
 from tasks.statistics.clusters import FEWEST_GROUPS

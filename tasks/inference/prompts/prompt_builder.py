@@ -2,14 +2,16 @@
 passages above the request.
 
 What is the same for every request comes first, so that it is computed once for all of them (tasks/inference/prefix.py):
-the instruction, then the fixed examples, and only then what was retrieved for this request. Nothing is written between
-the passages and the request, because a small model repeats it.
+the instruction, then the fixed examples, and only then what was retrieved for this request. An example beside passages
+is shown exactly as a request is, below the passages retrieved for it: a model that sees passages only in the last turn
+does not know what to do with them. Passages carry no marks, and nothing is written between them and the request,
+because a small model repeats either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.inference.prompts.passages import Passage
@@ -45,13 +47,15 @@ class Example:
 @dataclass(frozen=True)
 class PromptContext:
     """What prompts are built from beside the request: `shots` come before every request, and for each request the
-    `top_k` nearest of `passages`, or of `examples` where there are no passages.
+    `top_k` nearest of `passages`, or of `examples` where there are no passages, searched as `language` requires
+    (tasks.inference.prompts.search.Search).
     """
 
     shots: tuple[Example, ...] = ()
     passages: tuple[Passage, ...] = ()
     examples: tuple[Example, ...] = ()
     top_k: int = 0
+    language: str = "en"
 
 
 class PromptBuilder:
@@ -60,41 +64,42 @@ class PromptBuilder:
     def __init__(self, instruction: str, context: PromptContext) -> None:
         self.instruction, self.context = instruction, context
         self.search = _search(context) if context.top_k else None
+        self._shots = [self._with_its_passages(shot) for shot in context.shots]
 
     def build(self, request: Request) -> Messages:
         """Return the conversation of one request; if nothing is found for it, nothing retrieved is shown."""
-        found = self.search.nearest(request.text, self.context.top_k) if self.search else []
+        return self.show(request, self.nearest(request))
+
+    def nearest(self, request: Request, left_out: Sequence[int] = ()) -> list[int]:
+        """Return the places in the context's passages, or examples, of what is shown with a request, the nearest last;
+        those in `left_out` are never shown.
+        """
+        return self.search.nearest(request.text, self.context.top_k, left_out) if self.search else []
+
+    def show(self, request: Request, found: Sequence[int]) -> Messages:
+        """Return the conversation of one request that shows what was found for it."""
+        asked = self.asked(request, found)
+        system, *turns = row_messages(self.instruction, asked.prompt, asked.history)
+        return [system, *(message for shot in self._shots for message in shot), *turns]
+
+    def asked(self, request: Request, found: Sequence[int]) -> Request:
+        """Return a request with what was found for it: passages above its prompt, the nearest one right above it, or
+        examples as turns before its own history.
+        """
         if self.context.passages:
-            passages = [self.context.passages[place] for place in found]
-            return conversation(self.instruction, self.context.shots, passages, request)
-        examples = [self.context.examples[place] for place in found]
-        return conversation(self.instruction, [*self.context.shots, *examples], [], request)
+            passages = [self.context.passages[place].text for place in found]
+            return replace(request, prompt="\n\n".join([*([PASSAGES] if passages else []), *passages, request.prompt]))
+        examples = (self.context.examples[place] for place in found)
+        turns = (text for one in examples for text in (*one.request.history, one.request.prompt, one.completion))
+        return replace(request, history=(*turns, *request.history))
+
+    def _with_its_passages(self, shot: Example) -> Messages:
+        asked = self.asked(shot.request, self.nearest(shot.request))
+        return example_messages(asked.prompt, shot.completion, asked.history)
 
 
 def _search(context: PromptContext) -> Search:
     from tasks.inference.prompts.search import Search  # a version that does not retrieve needs none of its libraries
 
     texts = [passage.text for passage in context.passages]
-    return Search(texts or [example.request.text for example in context.examples])
-
-
-def conversation(
-    instruction: str, examples: Sequence[Example], passages: Sequence[Passage], request: Request
-) -> Messages:
-    """Return the messages: the instruction; examples as turns, each with its own history; the request's history; the
-    passages and the request.
-    """
-    system, *asked = row_messages(instruction, with_passages(passages, request.prompt), request.history)
-    turns = (
-        message
-        for example in examples
-        for message in example_messages(example.request.prompt, example.completion, example.request.history)
-    )
-    return [system, *turns, *asked]
-
-
-def with_passages(passages: Sequence[Passage], prompt: str) -> str:
-    """Return a request below its passages, the nearest one right above it; without passages, the request alone."""
-    if not passages:
-        return prompt
-    return "\n\n".join([PASSAGES, *(f"[{passage.document}]\n{passage.text}" for passage in passages), prompt])
+    return Search(texts or [example.request.text for example in context.examples], context.language)

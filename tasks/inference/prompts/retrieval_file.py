@@ -21,11 +21,16 @@ MEBIBYTE = 2**20
 
 
 def serialised(context: PromptContext) -> bytes:
-    """Return the passages or train rows as JSON Lines; a row's number and group are left out."""
+    """Return the passages or train rows as JSON Lines; a row's number and group are left out.
+
+    Another language than English stands in the first line: files of before there was a choice have none.
+    """
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in _lines(context))
 
 
 def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
+    if context.language != "en":
+        yield {"language": context.language}
     for passage in context.passages:
         yield {"document": passage.document, "text": passage.text}
     for example in context.examples:
@@ -58,7 +63,8 @@ def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
         for line in lines
         if "prompt" in line
     )
-    return PromptContext(passages=passages, examples=examples, top_k=top_k)
+    language = next((line["language"] for line in lines[:1] if "language" in line), "en")
+    return PromptContext(passages=passages, examples=examples, top_k=top_k, language=language)
 
 
 def in_words(context: PromptContext) -> str:

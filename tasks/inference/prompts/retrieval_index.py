@@ -8,7 +8,7 @@ from pathlib import Path
 import polars
 
 from tasks.inference.prompts.passages import Passage, cut
-from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
+from tasks.inference.prompts.prompt_builder import Example, PromptBuilder, PromptContext, Request
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,28 @@ def read_passages(data: Path, words: int) -> list[Passage]:
     ]
 
 
-def retrieved_from(data: Path, top_k: int, passage_words: int | None) -> PromptContext:
+def with_retrieved(rows: polars.DataFrame, context: PromptContext) -> polars.DataFrame:
+    """Return rows whose prompt or history shows what the arm tuned_retrieval would show for them; of train rows, none
+    of the row's own group, which no held-out row ever sees either.
+    """
+    builder, places = PromptBuilder("", context), dict[str, list[int]]()
+    for place, example in enumerate(context.examples):
+        if isinstance(example, TrainRow):
+            places.setdefault(example.group, []).append(place)
+    asked = []
+    for prompt, history, group in rows.select("prompt", "history", "group").iter_rows():
+        request = Request(prompt, tuple(history))
+        asked.append(builder.asked(request, builder.nearest(request, places.get(group, ()))))
+    return rows.with_columns(
+        prompt=polars.Series([one.prompt for one in asked], dtype=polars.String),
+        history=polars.Series([list(one.history) for one in asked], dtype=polars.List(polars.String)),
+    )
+
+
+def retrieved_from(data: Path, top_k: int, passage_words: int | None, language: str = "en") -> PromptContext:
     """Return what a retrieval arm searches: passages of `passage_words` words, or train rows where that is None (a task
-    without documents).
+    without documents). `language` is that of the index, such as "de" (tasks.inference.prompts.search.Search).
     """
     if passage_words is not None:
-        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k)
-    return PromptContext(examples=tuple(read_train(data)), top_k=top_k)
+        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k, language=language)
+    return PromptContext(examples=tuple(read_train(data)), top_k=top_k, language=language)

@@ -13,6 +13,7 @@ from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.retrieval_file import in_words, serialised, why_too_large
 
 if TYPE_CHECKING:
+    from schemas.artifacts import DataArtifact
     from schemas.sections.arms import RetrievalConfig
 
 
@@ -49,20 +50,21 @@ class Carried:
         )
 
 
-def carried_by(retrieval: RetrievalConfig, data: Path, has_documents: bool) -> Carried:
+def carried_by(retrieval: RetrievalConfig, data: Path, facts: DataArtifact) -> Carried:
     """Return what a version of the arm tuned_retrieval carries.
 
     Args:
         retrieval: the settings that the arm was measured with.
         data: opened data artifact.
-        has_documents: whether the task has a corpus.
+        facts: of that artifact.
 
     Raises:
         ConfigRefused: it is larger than a version may be.
     """
     from tasks.inference.prompts.retrieval_index import retrieved_from
 
-    shown = retrieved_from(data, retrieval.top_k, retrieval.passage_words if has_documents else None)
+    words = retrieval.passage_words if facts.documents else None
+    shown = retrieved_from(data, retrieval.top_k, words, retrieval.index_language(facts.language))
     if (problem := why_too_large(shown)) is not None:
         raise ConfigRefused(
             f"The verdict is sealed, but its adapter was not registered: {problem}. Register the adapter without "

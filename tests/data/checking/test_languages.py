@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.checking.languages import languages_of, other_languages, with_languages
+from tasks.data.checking.languages import index_language, languages_of, other_languages, with_languages
 from tests.data.conftest import Room
 
 ENGLISH = "Where can I find the invoice for my last order?"
@@ -53,6 +53,25 @@ def test_a_text_in_two_languages_is_in_none() -> None:
 @given(st.lists(st.none() | st.text(max_size=40), max_size=5))
 def test_any_text_is_in_a_language_or_in_none(texts: list[str | None]) -> None:
     assert len(languages_of(pl.Series(texts, dtype=pl.String))) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"),
+    [
+        ([GERMAN] * 3, "de"),
+        ([GERMAN] * 3 + [ENGLISH], "de"),
+        ([GERMAN] * 3 + [ENGLISH] * 3, "characters"),
+        ([LONG["ja"]] * 2, "characters"),
+        (["oak and elm", "how high is it", "rivers run to lakes"], "en"),
+        (["拖车多少钱", "刹车维修要多久"], "characters"),
+        (["x1", "b2"], "none"),
+        ([], "none"),
+    ],
+)
+def test_an_index_is_built_for_the_main_language_or_for_pieces_of_a_few_characters(
+    texts: list[str], language: str
+) -> None:
+    assert index_language(pl.Series(texts, dtype=pl.String)) == language
 
 
 def noted(prompts: list[str], answers: list[str], is_text: bool = True) -> list[tuple[int, str, str]]:

@@ -22,6 +22,8 @@ from tasks.data.checking.rendered import check_rows
 from tasks.data.locating import locate_data
 from tasks.data.task import check_rendering, validate_data
 from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.passages import Passage
+from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.rendering import render_row
 from tasks.reuse.stage import WorkDirectory
 from tasks.reuse.store import ArtifactStore
@@ -42,6 +44,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
         held_out: list[Row] = SOUND[:3],
         max_length: int | None = 1024,
         base: Path = tiny_model,
+        context: PromptContext | None = None,
     ) -> RenderingArtifact:
         for side, rows, first in (("train", train, 1), ("held_out", held_out, 1001)):
             columns = {
@@ -52,7 +55,7 @@ def check(tmp_path: Path, tiny_model: Path, workdir: WorkDirectory) -> Check:
             pl.DataFrame(columns).with_columns(
                 group=pl.lit("g"), history=pl.lit([], dtype=pl.List(pl.String))
             ).write_parquet(tmp_path / f"{side}.parquet")
-        return check_rows(base, tmp_path, "Be brief.", max_length, workdir)
+        return check_rows(base, tmp_path, "Be brief.", max_length, workdir, context)
 
     return rendered
 
@@ -193,6 +196,20 @@ def test_another_template_is_seen_by_the_golden_rows_with_both_texts(
     assert "20 of 20 golden rows" in str(fault.value)
     assert old in sealed
     assert shows in now
+
+
+def test_rows_with_a_context_are_measured_sealed_and_handed_to_training_below_their_passages(
+    check: Check, tiny_model: Path, workdir: WorkDirectory
+) -> None:
+    alone = check().longest_tokens
+    passages = (Passage("a", "Texas borders four states. " * 8), Passage("b", "Elsewhere " * 20))
+    shown = check(context=PromptContext(passages=passages, top_k=1))
+    assert shown.longest_tokens > alone + 20
+    learned = pl.read_parquet(workdir.out / "train.parquet")
+    assert learned.height == 30 and learned["prompt"].str.contains("Texas borders four states").all()
+    golden = json.loads((workdir.out / "golden.json").read_text())["rows"]
+    assert all("Texas borders four states" in row["prompt"] for row in golden)
+    verify_golden(workdir.out, AutoTokenizer.from_pretrained(tiny_model))
 
 
 def test_the_sample_shows_what_is_learned_and_what_is_only_read(check: Check, workdir: WorkDirectory) -> None:

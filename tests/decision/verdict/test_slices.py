@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.artifacts import ScoredChampionArtifact
+from schemas.champion import ScoredChampionArtifact
 from schemas.reports import Verdict
 from schemas.sections.decision import DecisionConfig
 from tasks.decision.champion import compare_with_champion

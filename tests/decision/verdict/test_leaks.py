@@ -108,7 +108,11 @@ def test_the_stage_leaves_out_the_rows_with_a_twin_by_their_numbers(workdir: Wor
 
     right = [1.0] * 90 + [0.0] * 10
     answers = pl.DataFrame({"row_id": range(1, 101), "score": right}).with_columns(
-        group=pl.format("g{}", "row_id"), is_valid=True
+        group=pl.format("g{}", "row_id"),
+        is_valid=True,
+        is_stopped=True,
+        found=pl.lit(None, pl.Int64),
+        in_corpus=pl.lit(None, pl.Boolean),
     )
     arm = scored("prompt", right).artifact
     arm = arm.model_copy(
