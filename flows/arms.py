@@ -9,7 +9,7 @@ from schemas.config import RunConfig
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
 from tasks.arms.settings import ArmSettings, arm_settings
-from tasks.arms.task import score_arm, time_arm
+from tasks.arms.task import score_arm, score_classifier, time_arm
 
 
 def score_arms(
@@ -21,9 +21,12 @@ def score_arms(
     data: DataArtifact,
     adapter: AdapterArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
-    """Measure each arm on the same held-out rows, with the same decoder and the same metric."""
+    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder."""
     return tuple(
-        score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm) for arm in arms
+        score_classifier(task, data, settings.limit, seed)
+        if arm == "classifier"
+        else score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm)
+        for arm in arms
     )
 
 

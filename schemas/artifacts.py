@@ -146,11 +146,12 @@ class AdapterArtifact(Artifact):
 
 
 class ArmArtifact(Artifact):
-    """One arm measured: answers.parquet with one row per held-out row.
+    """One arm measured: answers.parquet, one row per held-out row; details.json: confused labels, or fields.
 
     Columns: row_id, group, output, score (0..1), is_valid (met the contract), prompt_tokens, output_tokens, is_stopped
-        (ended by itself), shown (passages or rows retrieved), found (rank of the nearest of them, from 1, in which the
-        reference answer stands), in_corpus (whether it stands in the corpus at all); null where that cannot be told.
+        (ended by itself), strict_score and lenient_score (`score` is one of them), shown (passages or rows retrieved),
+        found (rank of the nearest of them, from 1, in which the reference answer stands), in_corpus (whether it stands
+        in the corpus at all); null where that cannot be told.
     """
 
     kind: ClassVar[str] = "arm"
@@ -162,6 +163,10 @@ class ArmArtifact(Artifact):
     prompt_tokens: float
     output_tokens: float
     seconds_per_row: float
+    reading: str = Field("strict", description="The reading of answers that the score is about.")
+    strict_score: float | None = Field(None, description="Answers read as a program would; None where unknown.")
+    lenient_score: float | None = Field(None, description="Answers read past the words around them.")
+    also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
     retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
 
 

@@ -45,6 +45,7 @@ StageName = Literal[
     "read_slices",
     "fetch_base",
     "check_rendering",
+    "score_classifier",
     "score_arm",
     "check_leakage",
     "write_data_report",
@@ -143,6 +144,19 @@ class RunConfig(Section):
                 "training.replay: it mixes in texts of benchmark.neutral, which is null; name a file there, leave it "
                 "out to use the shipped one, or set training.replay to 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def classifier_needs_labels(self) -> RunConfig:
+        """Leave the classifier out where answers are no labels; refuse it there if it was asked for."""
+        if self.task.answer.format != "choice" and "classifier" in self.arms.untrained:
+            if "untrained" in self.arms.model_fields_set:
+                raise ValueError(
+                    'arms.untrained: classifier needs task.answer.format "choice", not '
+                    f'"{self.task.answer.format}"; leave it out'
+                )
+            others = tuple(arm for arm in self.arms.untrained if arm != "classifier")
+            object.__setattr__(self, "arms", self.arms.model_copy(update={"untrained": others}))
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from schemas.findings.report import Report
 from schemas.findings.seeds import SeedReport
 
 VerdictName = Literal[
+    "classifier",
     "prompt",
     "few_shot",
     "retrieval",
@@ -79,6 +80,15 @@ class ArmReport(Report):
         description="Different adapters, or for an untrained arm ways to ask, that were measured on these held-out "
         "rows so far, this one included.",
     )
+    reading: str = Field("strict", description="The reading of answers that the score and the gain are about.")
+    strict_score: float | None = Field(None, description="With answers read as a program would.")
+    lenient_score: float | None = Field(None, description="With answers read past the words around them.")
+    other_gain: float | None = Field(
+        None, description="The gain of a tuned arm over the best untrained one with all answers read the other way."
+    )
+    other_gain_low: float | None = None
+    other_gain_high: float | None = None
+    also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
 
 
 class ChampionReport(Report):

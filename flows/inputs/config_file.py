@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
+from schemas.sections.task import OWN
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -37,6 +38,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _apply(tree, override)
     tree.setdefault("folder", str(path.absolute().parent))
+    _take_scorer(tree)
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
@@ -61,6 +63,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             "configs/demo.yaml."
         )
     return tree
+
+
+def _take_scorer(tree: dict[str, Any]) -> None:
+    """Put the source of the user's own scorer into the config, so that it goes wherever the config goes."""
+    task = tree.get("task")
+    metric = task.get("metric") if isinstance(task, dict) else None
+    if isinstance(task, dict) and isinstance(metric, str) and OWN.fullmatch(metric):
+        path = Path(tree["folder"]) / metric.rpartition(":")[0]
+        try:
+            task["scorer"] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            reason = getattr(fault, "strerror", None) or "it is not UTF-8"
+            raise ConfigRefused(f"task.metric: {path} cannot be read: {reason}. Name a Python file.") from None
 
 
 def _nearby(path: Path) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.languages import IndexLanguage
 from schemas.sections.section import Section
 
-UntrainedArm = Literal["prompt", "few_shot", "retrieval"]
+UntrainedArm = Literal["classifier", "prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
 
 
@@ -52,7 +52,10 @@ class ArmsConfig(Section):
     """Which arms are measured, and how long an answer may be."""
 
     untrained: tuple[UntrainedArm, ...] = Field(
-        ("prompt", "few_shot", "retrieval"), min_length=1, description="Arms measured before any training."
+        ("classifier", "prompt", "few_shot", "retrieval"),
+        min_length=1,
+        description="Arms measured before any training; classifier (TF-IDF and logistic regression, no language model) "
+        "where the answer is a choice.",
     )
     trained: tuple[TrainedArm, ...] = Field(
         ("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained."

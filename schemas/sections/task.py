@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import Annotated, Literal
 
@@ -9,7 +10,16 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.sections.section import NOT_IN_KEY, Section
 
-Metric = Literal["exact", "json_fields", "sql_execution", "token_f1"]
+NEEDS = {"json_fields": "json", "sql_execution": "sql", "choice": "choice"}
+METRICS = (*NEEDS, "exact", "token_f1", "em", "rouge_l", "chrf", "bleu", "numeric", "contains", "regex")
+OWN = re.compile(r"[^:]+\.py:[A-Za-z_]\w*")
+READ_BY = {
+    "tolerance": ("numeric", "json_fields"),
+    "lists": ("json_fields",),
+    "columns": ("sql_execution",),
+    "pattern": ("regex",),
+}
+Reading = Literal["strict", "lenient"]
 
 
 class TextAnswer(Section):
@@ -23,11 +33,7 @@ class TextAnswer(Section):
     @classmethod
     def pattern_compiles(cls, pattern: str | None) -> str | None:
         """Refuse a pattern that is not a regular expression."""
-        try:
-            re.compile(pattern or "")
-        except re.error as fault:
-            raise ValueError(f"is not a regular expression: {fault}") from fault
-        return pattern
+        return _compiled(pattern)
 
 
 class ChoiceAnswer(Section):
@@ -73,6 +79,30 @@ class SqlAnswer(Section):
 Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
 
 
+class ScoringConfig(Section):
+    """How metrics compare; a setting that no metric of the task reads is refused."""
+
+    tolerance: float = Field(
+        0.0, ge=0, le=1, description="numeric, json_fields: share of the reference by which a number may differ."
+    )
+    lists: Literal["sequence", "set"] = Field(
+        "sequence", description="json_fields: set: neither the order of a list nor repeated items count."
+    )
+    columns: Literal["in_order", "any_order"] = Field(
+        "in_order", description="sql_execution: any_order: an answer may name its columns in another order."
+    )
+    pattern: str | None = Field(
+        None, description="regex: what it finds first (its first group) in answer and reference is compared."
+    )
+    seconds: float = Field(5.0, gt=0, le=600, description="How long a scorer of your own may take for one answer.")
+
+    @field_validator("pattern")
+    @classmethod
+    def pattern_compiles(cls, pattern: str | None) -> str | None:
+        """Refuse a pattern that is not a regular expression."""
+        return _compiled(pattern)
+
+
 class TaskConfig(Section):
     """What the model is asked, what an answer has to look like, and how it is scored."""
 
@@ -80,12 +110,65 @@ class TaskConfig(Section):
     answer: Answer = Field(
         default_factory=TextAnswer, description="The contract: training and model answers alike must meet it."
     )
-    metric: Metric = Field("exact", description="How one answer is scored, from 0 to 1.")
+    metric: str = Field(
+        "exact",
+        description="How one answer is scored, from 0 to 1: " + ", ".join(METRICS) + "; or FILE.py:FUNCTION, a pure "
+        "function of answer and reference, relative to the config file.",
+    )
+    also: tuple[str, ...] = Field((), description="Further metrics by name: shown beside the one that decides.")
+    scoring: ScoringConfig = Field(default_factory=ScoringConfig, description="How metrics compare.")
+    scorer: str | None = Field(None, description="Filled in: the source of the file that `metric` names.")
+    reading: Reading = Field(
+        "strict",
+        description="The reading of answers that decides: strict, as a program would, with nothing but white space "
+        "around the answer; or lenient, the first object, label, query or match of the pattern in it, the last number. "
+        "Both are shown.",
+    )
 
     @model_validator(mode="after")
-    def metric_fits_format(self) -> TaskConfig:
-        """Refuse a metric that cannot read this kind of answer."""
-        needs = {"json_fields": "json", "sql_execution": "sql"}.get(self.metric)
-        if needs and self.answer.format != needs:
-            raise ValueError(f'metric "{self.metric}" needs answer.format "{needs}", not "{self.answer.format}"')
+    def metrics_are_known(self) -> TaskConfig:
+        """Refuse a metric that does not exist, or cannot read this kind of answer."""
+        for name in (self.metric, *self.also):
+            if name not in METRICS and (name in self.also or not OWN.fullmatch(name)):
+                own = "" if name in self.also else ", or FILE.py:FUNCTION"
+                raise ValueError(f'there is no metric "{name}"; there are {", ".join(METRICS)}{own}')
+            needs = NEEDS.get(name, self.answer.format)
+            if self.answer.format != needs:
+                raise ValueError(f'metric "{name}" needs answer.format "{needs}", not "{self.answer.format}"')
+        if len({self.metric, *self.also}) <= len(self.also):
+            raise ValueError("also: names a metric twice, or the one that decides")
         return self
+
+    @model_validator(mode="after")
+    def scoring_is_read(self) -> TaskConfig:
+        """Refuse a setting of scoring that no metric reads, and metrics without what they need."""
+        metrics = {self.metric, *self.also}
+        for name, readers in READ_BY.items():
+            is_set = getattr(self.scoring, name) != ScoringConfig.model_fields[name].default
+            if is_set and not metrics & set(readers):
+                raise ValueError(f"scoring.{name} is read by {' and '.join(readers)} only; name it, or leave this out")
+        if "regex" in metrics and self.scoring.pattern is None:
+            raise ValueError('metric "regex" needs scoring.pattern')
+        return self
+
+    @model_validator(mode="after")
+    def scorer_is_there(self) -> TaskConfig:
+        """Refuse a scorer of the user's own whose file has no such function."""
+        if not OWN.fullmatch(self.metric):
+            return self
+        try:
+            parts = ast.parse(self.scorer or "").body
+        except (SyntaxError, ValueError) as fault:
+            raise ValueError(f'metric "{self.metric}": the file is not Python: {fault}') from fault
+        name = self.metric.rpartition(":")[2]
+        if not any(isinstance(part, ast.FunctionDef) and part.name == name for part in parts):
+            raise ValueError(f'metric "{self.metric}": the file does not define a function {name}')
+        return self
+
+
+def _compiled(pattern: str | None) -> str | None:
+    try:
+        re.compile(pattern or "")
+    except re.error as fault:
+        raise ValueError(f"is not a regular expression: {fault}") from fault
+    return pattern

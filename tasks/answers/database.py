@@ -21,10 +21,6 @@ MOST_ROWS = 100_000
 LONGEST_VALUE = 1_000_000  # bytes; a larger text or blob only serves to fill memory
 REFUSED_FUNCTIONS = frozenset({"load_extension", "random", "randomblob", "fts3_tokenizer"})
 START = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*(?:select|with)\b", re.IGNORECASE | re.DOTALL)
-LITERAL_OR_MARK = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|(?P<open>\()|(?P<close>\))|(?P<order>\border\s+by\b)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 class QueryFailed(Exception):
@@ -88,6 +84,14 @@ class Database:
             raise QueryFailed(f"returns more than {MOST_ROWS} rows")
         return rows
 
+    def names(self, query: str) -> list[str]:
+        """Return the names of a query's columns; it has to be one that `rows` has run."""
+        self._calls = 0
+        cursor = self._connection.execute(query)
+        found = [column[0] for column in cursor.description]
+        cursor.close()
+        return found
+
 
 def _authorize(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
     if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE):
@@ -100,16 +104,6 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
 def _without_quotes(message: str) -> str:
     """Return SQLite's message without its quotations from the query, which may be private data."""
     return re.sub(r'"[^"]*"', '"…"', message).split(": ")[0 if message.startswith("no such") else -1]
-
-
-def is_ordered(query: str) -> bool:
-    """Tell whether the outermost SELECT has an ORDER BY; one in parentheses, a literal or a comment does not count."""
-    depth = 0
-    for found in LITERAL_OR_MARK.finditer(query):
-        depth += 1 if found["open"] else -1 if found["close"] else 0
-        if found["order"] and depth == 0:
-            return True
-    return False
 
 
 def comparable(row: Row) -> Row:

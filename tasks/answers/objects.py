@@ -55,14 +55,3 @@ def leaves(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(inner, name)
         else:
             yield name, inner
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two JSON values are equal: true is not 1, but 1 is 1.0."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    return bool(one == other)

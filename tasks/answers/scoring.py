@@ -1,152 +1,135 @@
 """The score of one answer, from 0 to 1, and whether it meets the contract.
 
-The two are separate on purpose. The score says whether the content is right: `json_fields` and `sql_execution` ignore
-one code fence around the answer, `exact` and `token_f1` ignore differences in white space, so that an untrained arm is
-not judged by its form. `is_valid` says whether a program could use the answer as it is (tasks/answers/contract.py).
+Every answer is read both ways: strictly, as a program would, where only white space around it is ignored, and leniently
+(tasks/answers/lenient.py), past the words around it. `task.reading` names the reading that the score and the contract
+(tasks/answers/contract.py) are about; the other one tells what is only a matter of form.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.errors import ConfigRefused
 from tasks.answers.contract import DATABASE, Check, contract_of
-from tasks.answers.scripts import folded, words_of
+from tasks.answers.lenient import Read, lenient_reader
+from tasks.answers.metrics.bleu import bleu
+from tasks.answers.metrics.choice import choice
+from tasks.answers.metrics.chrf import chrf
+from tasks.answers.metrics.contains import contains
+from tasks.answers.metrics.exact import exact
+from tasks.answers.metrics.json_fields import json_fields
+from tasks.answers.metrics.numeric import last_number, numeric
+from tasks.answers.metrics.own import OwnScorer, ScorerFailed
+from tasks.answers.metrics.regex import regex
+from tasks.answers.metrics.rouge_l import rouge_l
+from tasks.answers.metrics.sql_execution import SqlExecution
+from tasks.answers.metrics.squad import em, token_f1
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemas.sections.task import TaskConfig
-    from tasks.answers.database import Row
 
 Measure = Callable[[str, str], float]
 
-FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+PLAIN: dict[str, Measure] = {
+    "exact": exact,
+    "choice": choice,
+    "token_f1": token_f1,
+    "em": em,
+    "rouge_l": rouge_l,
+    "chrf": chrf,
+    "bleu": bleu,
+    "contains": contains,
+}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The score of one answer, from 0 to 1, and whether it meets the contract."""
+    """The score of one answer and whether it meets the contract, in the reading of the config; both readings; and what
+    the metrics that do not decide say, in the reading of the config.
+    """
 
     score: float
     is_valid: bool
+    strict: float
+    lenient: float
+    also: dict[str, float] = field(default_factory=dict)
 
 
 class Scorer:
     """Scores answers by one metric and checks them by one contract."""
 
-    def __init__(self, measure: Measure, check: Check) -> None:
-        self._measure = measure
-        self._check = check
+    def __init__(self, task: TaskConfig, measures: dict[str, Measure], check: Check, read: Read) -> None:
+        self._task, self._check, self._lenient = task, check, read
+        self._measure, self._also = measures[task.metric], {name: measures[name] for name in task.also}
 
     @classmethod
     def for_task(cls, task: TaskConfig, folder: Path) -> Scorer:
         """Return the scorer of a task.
 
         Args:
-            task: its metric and its contract.
+            task: its metrics, its contract and its reading.
             folder: the opened DataArtifact, with answer.sqlite or answer.schema.json if the task has one.
 
         Raises:
             ConfigRefused: the contract cannot be used.
             TuneworthyError: the contract's file is not in the folder.
         """
-        return cls(_measure_of(task, folder), contract_of(task, folder))
+        measures = {name: measure_of(name, task, folder) for name in (task.metric, *task.also)}
+        read = last_number if task.metric == "numeric" else lenient_reader(task.answer)
+        return cls(task, measures, contract_of(task, folder), read)
+
+    def read(self, output: str) -> str:
+        """Return what of an answer is compared, in the reading of the config."""
+        return self._lenient(output) if self._task.reading == "lenient" else output
 
     def score(self, output: str, gold: str) -> Scored:
-        """Score a model's answer against the reference answer."""
-        return Scored(self._measure(output, gold), self._check(output) is None)
+        """Score a model's answer against the reference answer; the lenient score is never the lower one."""
+        strict, is_valid = self._measure(output, gold), self._check(output) is None
+        read = output if is_valid and strict == 1 else self._lenient(output)
+        lenient = strict if read == output else max(strict, self._measure(read, gold))
+        if self._task.reading == "lenient":
+            is_valid, decides = is_valid or self._check(read) is None, lenient
+            also = {name: max(measure(output, gold), measure(read, gold)) for name, measure in self._also.items()}
+        else:
+            decides, also = strict, {name: measure(output, gold) for name, measure in self._also.items()}
+        return Scored(decides, is_valid, strict, lenient, also)
+
+    def score_rows(self, rows: Iterable[tuple[int, str, str]]) -> list[Scored]:
+        """Score (row, answer, reference) one by one.
+
+        Raises:
+            ConfigRefused: the user's own scorer fails on one; the message names the row.
+        """
+        marks = []
+        for row, output, gold in rows:
+            try:
+                marks.append(self.score(output, gold))
+            except ScorerFailed as fault:
+                raise ConfigRefused(
+                    f"task.metric: {self._task.metric} {fault}, on row {row}. It has to be a pure function of answer "
+                    "and reference that returns a number from 0 to 1; task.scoring.seconds says how long it may take."
+                ) from fault
+        return marks
 
 
-def _measure_of(task: TaskConfig, folder: Path) -> Measure:
-    if task.metric == "sql_execution":
-        return _sql_execution(folder / DATABASE)
-    if task.metric == "json_fields":
-        return json_fields
-    if task.metric == "token_f1":
-        return token_f1
-    labels = task.answer.labels if task.answer.format == "choice" else ()
-    folds_case = bool(labels) and len({_spaced(label).casefold() for label in labels}) == len(
-        {_spaced(label) for label in labels}
-    )
-    return functools.partial(exact, folds_case=folds_case)
-
-
-def without_fence(text: str) -> str:
-    """Return the content of the code fence if the whole text is one, otherwise the text."""
-    found = FENCE.fullmatch(text)
-    return found[1] if found else text
-
-
-def exact(output: str, gold: str, *, folds_case: bool = False) -> float:
-    """Return 1 if both are equal in their characters' plain forms, with any run of white space as one space.
-
-    Case matters in free text (``ls -l`` is not ``ls -L``); among labels it does not, unless two labels differ only in
-    case.
-    """
-    one, other = _spaced(output), _spaced(gold)
-    return float(one.casefold() == other.casefold() if folds_case else one == other)
-
-
-def _spaced(text: str) -> str:
-    return " ".join(folded(text).split())
-
-
-def json_fields(output: str, gold: str) -> float:
-    """Return the share of equal fields among the fields of both objects; 0 if the output is not a JSON object.
-
-    A nested object counts field by field, a list as one value. An extra field costs as much as a missing one.
-    """
-    from tasks.answers.objects import NotAnObject, is_same, leaves, read_object
-
-    try:
-        given, wanted = (dict(leaves(read_object(text))) for text in (without_fence(output), gold))
-    except (NotAnObject, RecursionError):
-        return 0.0
-    fields = given.keys() | wanted.keys()
-    if not fields:
-        return 1.0
-    return sum(field in given and field in wanted and is_same(given[field], wanted[field]) for field in fields) / len(
-        fields
-    )
-
-
-def token_f1(output: str, gold: str) -> float:
-    """Return the F1 of the common words as in SQuAD: lower case, no punctuation, no articles (Rajpurkar et al. 2016,
-    4.1); in scripts without spaces each character is a word.
-    """
-    given, wanted = words_of(output), words_of(gold)
-    if not given or not wanted:
-        return float(given == wanted)
-    common = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * common / (len(given) + len(wanted))
-
-
-def _sql_execution(file: Path) -> Measure:
-    """Return a metric that is 1 if both queries return the same rows, in the same order if the gold query orders them.
-
-    Otherwise rows are compared as a multiset; the order of columns matters, their names do not. An empty or failed
-    result scores 0, even if the gold query's result is empty too.
-    """
-    from tasks.answers.database import Database, QueryFailed, comparable, is_ordered
-
-    database = Database(file, file.name)
-
-    def result(query: str) -> tuple[Row, ...]:
-        try:
-            return tuple(map(comparable, database.rows(query)))
-        except QueryFailed:
-            return ()
-
-    wanted_result = functools.lru_cache(maxsize=1024)(result)
-
-    def measure(output: str, gold: str) -> float:
-        given, wanted = result(without_fence(output)), wanted_result(gold)
-        if not given or not wanted:
-            return 0.0
-        return float(given == wanted if is_ordered(gold) else Counter(given) == Counter(wanted))
-
-    return measure
+def measure_of(name: str, task: TaskConfig, folder: Path) -> Measure:
+    """Return a metric with its settings; `folder` contains answer.sqlite where the task has one."""
+    scoring = task.scoring
+    if name in PLAIN:
+        return PLAIN[name]
+    if name == "sql_execution":
+        return SqlExecution(folder / DATABASE, any_column_order=scoring.columns == "any_order")
+    if name == "json_fields":
+        is_set = scoring.lists == "set"
+        return functools.partial(json_fields, tolerance=scoring.tolerance, lists_are_sets=is_set)
+    if name == "numeric":
+        return functools.partial(numeric, tolerance=scoring.tolerance)
+    if name == "regex":
+        return functools.partial(regex, pattern=scoring.pattern or "")
+    return OwnScorer(task.scorer or "", name.rpartition(":")[2], scoring.seconds)

@@ -12,12 +12,12 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
 from schemas.champion import ChampionArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
-from tasks.answers.scoring import Scorer
-from tasks.arms.evidence import evidence_of, recall_of
+from tasks.arms.answers import Answers, held_out_rows, sealed_answers
+from tasks.arms.evidence import evidence_of
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import ArmSettings
 from tasks.inference.batching import common_prefix
-from tasks.inference.decoding import Generated, generate
+from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.prefix_support import why_unsupported
 from tasks.inference.prompts.golden import verify_golden
@@ -99,15 +99,19 @@ def measure_arm(
     prompts = [render_prompt(loaded.tokenizer, conversation) for conversation in messages]
     check_window(arm, prompts, rows["row_id"].to_list(), loaded)
     reporter.say(
-        f"arm {arm.name}: {rows.height} rows, {_mean(map(len, prompts)):.0f} tokens per prompt, "
+        f"arm {arm.name}: {rows.height} rows, {sum(map(len, prompts)) / rows.height:.0f} tokens per prompt, "
         f"{decoder_in_words(loaded, prompts)}; {loaded.reason}"
     )
     started = time.monotonic()
     answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
     seconds = (time.monotonic() - started) / rows.height
-    table = scored(rows, prompts, answers, Scorer.for_task(task, data), evidence)
-    table.write_parquet(out / "answers.parquet")
-    return arm_artifact(arm, table, seconds)
+    used = {
+        "prompt_tokens": [len(prompt) for prompt in prompts],
+        "output_tokens": [len(answer.ids) for answer in answers],
+        "is_stopped": [answer.is_stopped for answer in answers],
+    }
+    known, texts = polars.DataFrame(used).hstack(evidence), [answer.text for answer in answers]
+    return sealed_answers(Answers(arm.name, rows, texts, known, seconds, arm.top_k), task, data, out)
 
 
 def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext | None:
@@ -124,18 +128,6 @@ def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:
     if reason is None:
         return f"the first {common_prefix(prompts)} shared by all and read once"
     return f"decoded by transformers' own generate, because {reason}"
-
-
-def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
-    """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit, with the
-    further answers that are right (`also`, or null).
-    """
-    rows = polars.read_parquet(data / "held_out.parquet")
-    file = data / "also_right.parquet"
-    also = polars.read_parquet(file) if file.exists() else None
-    none = polars.lit(None, dtype=polars.List(polars.String)).alias("also")
-    rows = (rows.with_columns(none) if also is None else rows.join(also, on="row_id", how="left")).sort("row_id")
-    return rows if limit is None else rows.head(limit)
 
 
 def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int], loaded: LoadedModel) -> None:
@@ -158,52 +150,3 @@ def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int],
             f"tokens, of which max_new_tokens reserves {arm.max_new_tokens}. "
             f"Lower {LOWER.get(arm.name, 'arms.max_new_tokens or shorten task.instruction')}, or leave the arm out."
         )
-
-
-def scored(
-    rows: polars.DataFrame,
-    prompts: list[list[int]],
-    answers: list[Generated],
-    scorer: Scorer,
-    evidence: polars.DataFrame,
-) -> polars.DataFrame:
-    """Return answers.parquet's table: one line per held-out row."""
-    golds = [(gold, *(also or ())) for gold, also in rows.select("completion", "also").iter_rows()]
-    marks = [
-        max((scorer.score(answer.text, gold) for gold in right), key=lambda mark: mark.score)
-        for answer, right in zip(answers, golds, strict=True)
-    ]
-    return rows.select(
-        "row_id",
-        "group",
-        polars.Series("output", [answer.text for answer in answers], dtype=polars.String),
-        polars.Series("score", [mark.score for mark in marks], dtype=polars.Float64),
-        polars.Series("is_valid", [mark.is_valid for mark in marks], dtype=polars.Boolean),
-        polars.Series("prompt_tokens", [len(prompt) for prompt in prompts], dtype=polars.Int64),
-        polars.Series("output_tokens", [len(answer.ids) for answer in answers], dtype=polars.Int64),
-        polars.Series("is_stopped", [answer.is_stopped for answer in answers], dtype=polars.Boolean),
-        *evidence.get_columns(),
-    ).sort("row_id")
-
-
-def arm_artifact(arm: ArmSettings, table: polars.DataFrame, seconds_per_row: float) -> ArmArtifact:
-    """Return the arm's means over its rows."""
-    means = {
-        column: _mean(table[column]) for column in ("score", "is_valid", "is_stopped", "prompt_tokens", "output_tokens")
-    }
-    return ArmArtifact(
-        arm=arm.name,
-        rows=table.height,
-        score=means["score"],
-        valid_rate=means["is_valid"],
-        stopped_rate=means["is_stopped"],
-        prompt_tokens=means["prompt_tokens"],
-        output_tokens=means["output_tokens"],
-        seconds_per_row=seconds_per_row,
-        retrieved=recall_of(table, arm.top_k),
-    )
-
-
-def _mean(values: object) -> float:
-    numbers = [float(value) for value in values]  # type: ignore[attr-defined]
-    return sum(numbers) / len(numbers)

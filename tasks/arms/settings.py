@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from schemas.sections.arms import ArmsConfig
 
 SHOTS = 4  # beside passages: each has as many passages as the request
-ArmName = Literal["prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
+ArmName = Literal["classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
 
 
 class ArmSettings(BaseModel):

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+@stage(libraries=("scikit-learn", "scipy", "numpy", "sacrebleu"))
+def score_classifier(
+    task: TaskConfig, data: DataArtifact, limit: int | None, seed: int, *, workdir: WorkDirectory
+) -> ArmArtifact:
+    """Fit a plain classifier on the train rows, let it name a label for every held-out row, and score the labels."""
+    from tasks.arms.classifier import measure_classifier
+
+    return measure_classifier(task, workdir.open(data), limit, seed, workdir.out, workdir.reporter)
+
+
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
 def score_arm(
     arm: ArmSettings,
     task: TaskConfig,
@@ -55,7 +65,7 @@ def time_arm(
     return measure_seconds(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.reporter)
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
 def score_champion(
     arm: ArmSettings,
     task: TaskConfig,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from schemas.artifacts import TimingArtifact
+from tasks.arms.answers import held_out_rows
+from tasks.arms.classifier import ARM as CLASSIFIER
+from tasks.arms.classifier import fitted_on, requests_of
 from tasks.arms.prompting import context_of
-from tasks.arms.scoring import held_out_rows
 from tasks.arms.settings import ArmSettings
 from tasks.inference.decoding import generate
-from tasks.inference.loading import AdapterFolder, load_model
-from tasks.inference.prompts.prompt_builder import PromptBuilder, Request
+from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
 from tasks.reuse.progress import Reporter
 
@@ -36,18 +41,30 @@ def measure_seconds(
     """Answer ROWS held-out rows, evenly spaced, one after the other; the first once more before, to warm up."""
     rows = held_out_rows(data, arm.limit)
     picked = rows[np.unique(np.linspace(0, rows.height - 1, ROWS).astype(int)).tolist()]
-    builder = PromptBuilder(task.instruction, context_of(arm, data, seed))
-    loaded = load_model(base, adapter=adapter)
-    asked = picked.select("prompt", "history").iter_rows()
-    prompts = [render_prompt(loaded.tokenizer, builder.build(Request(prompt, tuple(turns)))) for prompt, turns in asked]
-    generate(loaded, prompts[:1], arm.max_new_tokens, lambda *_: None)
+    answers: list[Callable[[], Any]]
+    if arm.name == CLASSIFIER:
+        model = fitted_on(data, seed)
+        answers = [partial(model.predict, [request]) for request in requests_of(picked)]
+    else:
+        answers = _decoded_answers(arm, task, load_model(base, adapter=adapter), picked, context_of(arm, data, seed))
+    answers[0]()
     seconds = []
-    for done, prompt in enumerate(prompts):
-        reporter.advance(done, len(prompts), "answers timed")
+    for done, answer in enumerate(answers):
+        reporter.advance(done, len(answers), "answers timed")
         started = time.monotonic()
-        generate(loaded, [prompt], arm.max_new_tokens, lambda *_: None)
+        answer()
         seconds.append(time.monotonic() - started)
     middle, late = np.percentile(seconds, (50, 95))
     return TimingArtifact(
         arm=arm.name, rows=len(seconds), mean=float(np.mean(seconds)), p50=float(middle), p95=float(late)
     )
+
+
+def _decoded_answers(
+    arm: ArmSettings, task: TaskConfig, loaded: LoadedModel, rows: pl.DataFrame, context: PromptContext
+) -> list[Callable[[], Any]]:
+    """Return for each row what decodes its answer alone."""
+    builder = PromptBuilder(task.instruction, context)
+    asked = rows.select("prompt", "history").iter_rows()
+    prompts = [render_prompt(loaded.tokenizer, builder.build(Request(prompt, tuple(turns)))) for prompt, turns in asked]
+    return [partial(generate, loaded, [prompt], arm.max_new_tokens, lambda *_: None) for prompt in prompts]

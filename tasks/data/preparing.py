@@ -12,6 +12,7 @@ import polars as pl
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
+from tasks.answers.scoring import Scorer
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers
 from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from schemas.sources import Sources
     from tasks.reuse.stage import WorkDirectory
 
+TRIED = 20  # held-out rows on which a scorer of the user's own is tried
 ADVISED = 500  # train rows; fewer often teach only the form of answers: a warning, not a reason to refuse
 
 
@@ -62,6 +64,7 @@ def prepare_data(
         sieve = _sifted(task, data, seed, sources, spool, ledger, workdir)
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
+    _try_scorer(task, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused, train = sieve.refused, workdir.out / "train.parquet"
     _write(refused, workdir.out / "refused.parquet")
@@ -101,6 +104,13 @@ def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
 def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
     if sources.answer is not None:
         shutil.copyfile(sources.answer.path, out / (DATABASE if task.answer.format == "sql" else JSON_SCHEMA))
+
+
+def _try_scorer(task: TaskConfig, out: Path) -> None:
+    """Let a scorer of the user's own score references against themselves, before anything is spent on answers."""
+    if task.scorer is not None:
+        rows = pl.read_parquet(out / "held_out.parquet").head(TRIED).select("row_id", "completion").iter_rows()
+        Scorer.for_task(task, out).score_rows((row, gold, gold) for row, gold in rows)
 
 
 def _sifted(

@@ -17,7 +17,7 @@ from tasks.intervals import mean_interval, paired_interval
 if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
-UNTRAINED = ("prompt", "few_shot", "retrieval", "not_worth_tuning")
+UNTRAINED = ("classifier", "prompt", "few_shot", "retrieval", "not_worth_tuning")
 MANY = 0.1  # of all answers: contracts broken so often are the first thing to mend
 
 

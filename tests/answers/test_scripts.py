@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tasks.answers.scoring import exact, token_f1
+from tasks.answers.metrics.exact import exact
+from tasks.answers.metrics.squad import token_f1
 from tasks.answers.scripts import folded, words_of
 from tasks.data.text.normalisation import normalised
 

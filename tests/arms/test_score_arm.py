@@ -88,6 +88,8 @@ def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_ro
         "output",
         "score",
         "is_valid",
+        "strict_score",
+        "lenient_score",
         "prompt_tokens",
         "output_tokens",
         "is_stopped",
@@ -97,7 +99,8 @@ def test_an_untrained_arm_answers_every_held_out_row_once_in_the_order_of_the_ro
     ]
     assert table["output_tokens"].max() <= 6  # type: ignore[operator]
     assert made.rows == 3
-    assert made.score == pytest.approx(table["score"].mean())
+    assert made.score == made.strict_score == pytest.approx(table["score"].mean())
+    assert made.lenient_score == pytest.approx(table["lenient_score"].mean())
     assert made.stopped_rate == pytest.approx(table["is_stopped"].mean())
 
 

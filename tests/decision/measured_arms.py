@@ -53,9 +53,21 @@ def behind(arm: ArmReport, rival: str, lag: tuple[float, float, float], worth: f
     return arm.model_copy(update=numbers)
 
 
-def scored(name: str, scores: list[float], valid: list[float] | None = None, rows_per_group: int = 1) -> ArmScores:
-    """Return an arm's scores row by row, in groups of neighbours."""
+def scored(
+    name: str,
+    scores: list[float],
+    valid: list[float] | None = None,
+    rows_per_group: int = 1,
+    other: list[float] | None = None,
+) -> ArmScores:
+    """Return an arm's scores row by row, in groups of neighbours; `other` are those of the other reading."""
     groups = tuple(f"g{place // rows_per_group}" for place in range(len(scores)))
     facts = FACTS | {"valid_rate": float(np.mean(valid)) if valid else 1.0}
     artifact = ArmArtifact(arm=name, rows=len(scores), score=float(np.mean(scores)), **facts)
-    return ArmScores(artifact, np.array(scores), groups, np.array(valid or np.ones(len(scores))))
+    return ArmScores(
+        artifact,
+        np.array(scores),
+        groups,
+        np.array(valid or np.ones(len(scores))),
+        None if other is None else np.array(other),
+    )

@@ -27,6 +27,9 @@ EDITS: dict[str, Any] = {
     "decision.slices": ["group"],
     "decision.max_cost": None,
     "costs": {"currency": "EUR", "machine_hour": 2},
+    "task.metric": "em",
+    "task.also": ["em"],
+    **dict.fromkeys(f"task.scoring.{name}" for name in ("tolerance", "lists", "columns", "pattern")),  # need a metric
     "stages": {"train_adapter": {"retries": 1}},
     "folder": None,  # where the files are; each run here has one
 }

@@ -36,6 +36,16 @@ def neutral(text: str) -> Break:
     return broken
 
 
+def scorer(text: str) -> Break:
+    """Return a way to break a run: a scorer of its own."""
+
+    def broken(folder: Path) -> list[str]:
+        (folder / "mine.py").write_text(text, encoding="utf-8")
+        return ["--set", "task.metric=mine.py:score"]
+
+    return broken
+
+
 def override(*settings: str) -> Break:
     """Return a way to break a run: overridden settings."""
     return lambda _: [part for setting in settings for part in ("--set", setting)]
@@ -48,6 +58,10 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "value out of bounds": (override("training.rank=0"), 2, "greater than or equal to 1"),
     "wrong type": (override("training.rank=many"), 2, "training.rank"),
     "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
+    "metric that does not exist": (override("task.metric=f1"), 2, 'there is no metric "f1"; there are json_fields'),
+    "scorer that is missing": (override("task.metric=mine.py:score"), 2, "mine.py cannot be read: No such file"),
+    "scorer without its function": (scorer("def scores(a, b): pass"), 2, "does not define a function score"),
+    "scorer that raises": (scorer("def score(a, b):\n  return 1 / 0"), 2, "mine.py:score raises ZeroDivisionError in"),
     "examples beside no passages": (
         override("arms.retrieval.shots=4"),
         2,

@@ -35,19 +35,15 @@ FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
 
 class Listener(Reporter):
-    """Notes which stages ran."""
-
     def __init__(self) -> None:
         self.ran: list[str] = []
 
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
-        """Note a stage that ran."""
         if how == "ran":
             self.ran.append(label)
 
 
 def every_setting(model: type[BaseModel] = RunConfig, before: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from every_setting(field.annotation, f"{before}{name}.")
@@ -97,7 +93,6 @@ def others(model: type[BaseModel], name: str, now: Any) -> list[Any]:
 
 
 def every_stage() -> list[Stage[Any]]:
-    """Return every stage of the house."""
     rooms = [module for name, module in sys.modules.items() if name.startswith("tasks.") and name.endswith(".task")]
     return list(
         {id(found): found for room in rooms for found in vars(room).values() if isinstance(found, Stage)}.values()
@@ -171,7 +166,6 @@ def _in_the_house(_own_store: None, house: RunConfig, monkeypatch: pytest.Monkey
 
 
 def run(config: RunConfig) -> list[str]:
-    """Run a config and return the stages that ran."""
     listener = Listener()
     token = current_reporter.set(listener)
     try:

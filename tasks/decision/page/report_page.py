@@ -10,6 +10,7 @@ from schemas.artifacts import DataArtifact
 from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, costs_chart, loss_chart, signed
+from tasks.decision.page.details import DetailTable, both_readings, other_metrics
 from tasks.decision.page.page_template import TEMPLATE
 from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
@@ -35,6 +36,7 @@ class ReportPage:
         log: the training log, one mapping per step (`step`, `loss` or `validation_loss`); empty without training.
         training: short facts about the training, such as "qlora" or "rank 16".
         digests: artifact -> digest, in display order.
+        details: tables of fields or labels.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ReportPage:
     log: Sequence[Mapping[str, Any]] = ()
     training: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    details: Sequence[DetailTable] = ()
 
 
 def render_report(page: ReportPage) -> str:
@@ -123,6 +126,8 @@ _FILTERS: dict[str, Any] = {
     "three": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:g}",
     "signed": signed,
+    "readings": both_readings,
+    "also": other_metrics,
     "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
     "confidence": lambda value: f"{100 * value:g}%",

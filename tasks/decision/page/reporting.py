@@ -18,6 +18,7 @@ from schemas.artifacts import (
 from schemas.champion import ComparisonArtifact
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ChampionReport, Verdict
+from tasks.decision.page.details import both_readings, detail_tables, other_metrics
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.verdict.wording import signed_spread
@@ -61,6 +62,7 @@ def write_pages(name: str, found: Measurements, folders: dict[str, Path], out: P
         log=_log(folders[found.adapter.digest]) if found.adapter else (),
         training=_training_facts(found.adapter) if found.adapter else (),
         digests=_digests(found),
+        details=detail_tables({arm.arm: folders[arm.digest] for arm in found.arms}),
     )
     (out / "report.html").write_text(render_report(page), encoding="utf-8")
     (out / "summary.md").write_text(summary(name, verdict), encoding="utf-8")
@@ -114,6 +116,7 @@ def _champion_lines(verdict: Verdict) -> list[str]:
         f"{champion.prompt_tokens:.0f}",
         f"{champion.output_tokens:.0f}",
         f"{champion.lead:+.3f}",
+        "",
     )
     return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in champion.reasons), ""]
 
@@ -124,8 +127,8 @@ def summary(name: str, verdict: Verdict) -> str:
     lines += [verdict.recommendation, "", *(line for caveat in verdict.caveats for line in (caveat, ""))]
     lines += [
         f"| arm | rows | groups | score | {verdict.confidence:.0%} interval | valid | tokens in / row | "
-        "tokens out / row | gain |",
-        "|---|---:|---:|---:|---|---:|---:|---:|---:|",
+        "tokens out / row | gain | strict / lenient |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for arm in verdict.arms:
         gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
@@ -139,6 +142,7 @@ def summary(name: str, verdict: Verdict) -> str:
             f"{arm.prompt_tokens:.0f}",
             f"{arm.output_tokens:.0f}",
             gain,
+            "; ".join(filter(None, (both_readings(arm), other_metrics(arm)))),
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += _champion_lines(verdict)

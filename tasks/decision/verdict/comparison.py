@@ -25,20 +25,24 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 Kept = NDArray[np.bool_]
 
-COMPLEXITY = ("prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
+COMPLEXITY = ("classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
 TRAINED = ("tuned", "tuned_retrieval")
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens", "retrieved"}
+MEASURED |= {"reading", "strict_score", "lenient_score", "also"}
 GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}
 
 
 @dataclass(frozen=True)
 class ArmScores:
-    """One arm's scores, row by row, in the order that all arms share, and which answers met the contract (0 or 1)."""
+    """One arm's scores, row by row, in the order that all arms share, and which answers met the contract (0 or 1);
+    `other` are the scores in the reading that does not decide.
+    """
 
     artifact: ArmArtifact
     scores: Floats
     groups: tuple[str, ...]
     valid: Floats
+    other: Floats | None = None
 
     @property
     def name(self) -> str:
@@ -70,7 +74,9 @@ def rows_in(folder: Path) -> pl.Series:
 def scores_in(facts: ArmArtifact, answers: pl.DataFrame) -> ArmScores:
     """Return one arm's scores from its answers."""
     scores, valid = (answers[name].to_numpy().astype(np.float64) for name in ("score", "is_valid"))
-    return ArmScores(facts, scores, tuple(answers["group"]), valid)
+    column = "strict_score" if facts.reading == "lenient" else "lenient_score"
+    other = answers[column].to_numpy() if column in answers.columns else None
+    return ArmScores(facts, scores, tuple(answers["group"]), valid, other)
 
 
 def only_rows(one: ArmScores, kept: Kept) -> ArmScores:
@@ -93,14 +99,15 @@ def compare_arms(arms: list[ArmScores], decision: DecisionConfig) -> list[ArmRep
     samples = {one.name: scores_of(one.scores, one.groups) for one in arms}
     scores = {name: interval_of(sample, decision.confidence) for name, sample in samples.items()}
     met = targets_met({name: p_above(sample, decision.target or 0.0) for name, sample in samples.items()}, decision)
-    reports = []
+    others, reports = _other_gains(arms, decision), []
     for one in arms:
         lag, name = lags[one.name], one.name
         against = lag.keeps_up if decision.target is None else standing(scores[name], decision.target, name in met)
         report = arm_report(one.artifact, scores[name], against, gains.get(name))
-        facts = {"breaks_contract": name in broken, "rival": lag.rival, "keeps_up": lag.keeps_up}
+        facts: dict[str, object] = {"breaks_contract": name in broken, "rival": lag.rival, "keeps_up": lag.keeps_up}
         facts |= {"answers": one.artifact.digest} | (_flips(rival, one) if name in gains else {})
-        reports.append(report.model_copy(update=facts | ends("lag", lag.interval)))
+        facts |= ends("lag", lag.interval) | ends("other_gain", others.get(name))
+        reports.append(report.model_copy(update=facts))
     return reports
 
 
@@ -143,6 +150,15 @@ def _gains(
     samples = {one.name: differences_of(rival.scores, one.scores, one.groups) for one in arms if one.name in TRAINED}
     found = against_bound(samples, decision.worth, decision.confidence)
     return {name: (interval, GAINS[stands]) for name, (interval, stands) in found.items()}
+
+
+def _other_gains(arms: list[ArmScores], decision: DecisionConfig) -> dict[str, Interval]:
+    """Return each tuned arm's gain over the best untrained arm in the reading of answers that does not decide."""
+    read = [replace(one, scores=one.other) for one in arms if one.other is not None]
+    if len(read) < len(arms):
+        return {}
+    rival = best_of(one for one in read if one.name not in TRAINED)
+    return {name: gain for name, (gain, _) in _gains(read, rival, decision).items()}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Facts or form: the kinds of answers that are not wholly right, and what could still win them."""
+"""Facts or form: the kinds of wrong answers, what could still win them, and how much of a gain is form only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import polars as pl
 
 from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import ArmReport
+from tasks.decision.verdict.wording import signed_spread
 from tasks.intervals import mean_interval
 
 WRONG = 1.0 - 1e-9  # a score below it is not wholly right
 SHOWN = 10
+SMALLEST_FORM = 0.0005  # a difference between the two readings that three digits would not show
 REMEDIES: dict[tuple[ErrorKind, ...], str] = {
     ("cut off", "breaks the contract"): "do not have the form, which tuning or better examples teach",
     ("answer shown, but not used",): "do not use an answer that was shown, which tuning could win",
@@ -60,3 +62,18 @@ def winnable(arms: Sequence[ArmReport]) -> str:
     parts = [(sum(one.share for one in arm.errors if one.kind in kinds), text) for kinds, text in REMEDIES.items()]
     said = "; ".join(f"{share:.0%} {text}" for share, text in parts if share > 0)
     return f"What could still be won, of all answers of {arm.arm}: {said}." if said else ""
+
+
+def form_sentence(arm: ArmReport) -> str:
+    """Return how much of a tuned arm's gain is only a matter of form; "" where both readings of answers agree."""
+    if arm.gain is None or arm.other_gain is None or abs(arm.gain - arm.other_gain) < SMALLEST_FORM:
+        return ""
+    strict, lenient = (arm.other_gain, arm.gain) if arm.reading == "lenient" else (arm.gain, arm.other_gain)
+    other = "strictly" if arm.reading == "lenient" else "leniently, past the words around them"
+    interval = signed_spread(arm.other_gain_low or 0.0, arm.other_gain_high or 0.0)
+    form = strict - lenient
+    told = f"{form:.3f} of what it gains strictly is form only" if form > 0 else "none of its gain is form only"
+    return (
+        f"with all answers read {other}, {arm.arm} gains {arm.other_gain:+.3f} ({interval}) instead of "
+        f"{arm.gain:+.3f}: {told}."
+    )

@@ -42,7 +42,7 @@ def recommendation(
         decision: target, worth and confidence.
     """
     trained = [one for one in arms if one.arm in TRAINED]
-    if name in ("prompt", "few_shot", "retrieval"):
+    if name == arm.arm:  # an untrained arm
         told = _untrained(arm, trained, stopped is not None and stopped.is_shut, decision)
     elif name == "not_worth_tuning":
         told = f"Use {arm.arm} and do not tune: {_most_gained(trained)}, and {decision.worth:g} was asked for."
@@ -69,13 +69,14 @@ def _about_forgetting(gate: GateReport) -> str:
 
 def _untrained(arm: ArmReport, trained: Sequence[ArmReport], is_refused: bool, decision: DecisionConfig) -> str:
     """Return the advice to use an untrained arm; without a target it says nothing of tuning that was not measured."""
+    note = " No language model is needed; it is not registered in MLflow." if arm.arm == "classifier" else ""
     if is_refused:
-        return f"Use {arm.arm}."
+        return f"Use {arm.arm}.{note}"
     if decision.target is not None:
-        return f"Use {arm.arm} and do not tune."
+        return f"Use {arm.arm} and do not tune.{note}"
     if trained:
-        return f"Use {arm.arm}: the answers of the tuned arms break the contract."
-    return f"Use {arm.arm}; whether tuning adds {decision.worth:g} was not measured: tuneworthy run tells."
+        return f"Use {arm.arm}: the answers of the tuned arms break the contract.{note}"
+    return f"Use {arm.arm}; whether tuning adds {decision.worth:g} was not measured: tuneworthy run tells.{note}"
 
 
 def _most_gained(trained: Sequence[ArmReport]) -> str:

@@ -15,6 +15,7 @@ from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, Standing, Verdict, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
+from tasks.decision.verdict.errors import form_sentence
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
 from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentences, headline
@@ -29,6 +30,7 @@ Question = Literal["target", "rivals", "gain", "contract", "limits", "gate"]
 UNUSABLE = {"contract", "limits"}  # a program cannot use its answers, or nobody can afford them
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
+    "classifier": "classifier",
     "prompt": "prompt",
     "few_shot": "few_shot",
     "retrieval": "retrieval",
@@ -102,7 +104,7 @@ def judge(
     doubts = doubts_in_order(
         [[opinion_on(one.report, question, decision) for question in one.unclear] for one in found.open]
     )
-    is_sufficient = decision.target is not None and found.name in ("prompt", "few_shot", "retrieval")
+    is_sufficient = decision.target is not None and found.name == found.arm.arm
     stopped = _stopped(gate, found.tuned is not None, is_sufficient)
     rivals = [one.report for one in found.candidates if not one.failed & {*UNUSABLE, "gate"}]
     regret, better = regret_of(found.arm, rivals, decision)
@@ -214,4 +216,5 @@ def chosen(arms: Sequence[Candidate]) -> Candidate:
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
     lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
     lines += [arm_sentence(arm, decision) for arm in arms]
+    lines += filter(None, map(form_sentence, arms))
     return (*lines, *(gate_sentences(gate, decision.confidence) if gate else ()))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.statistics.families import Changes
 
 ADVICE = {
+    "classifier": "A plain classifier is enough: no language model is needed.",
     "prompt": "The plain prompt is enough: do not tune.",
     "few_shot": "A few examples in the prompt are enough: do not tune.",
     "retrieval": "Retrieval is enough: do not tune.",

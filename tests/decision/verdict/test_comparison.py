@@ -123,3 +123,19 @@ def test_an_arm_exactly_at_the_target_is_hardly_ever_called_good_enough_on_fifte
         ]
         false += judge(compare_arms(arms, target), None, target, None).verdict != "undecided"
     assert false / runs <= 0.04  # nominal 2.5%
+
+
+def test_what_tuning_gains_in_one_reading_only_is_called_form() -> None:
+    arms = [
+        scored("prompt", right(20), other=right(150)),
+        scored("few_shot", right(60), other=right(60)),
+        scored("tuned", right(180), other=right(180)),
+    ]
+    found = compared(arms)
+    assert (found["tuned"].gain, found["tuned"].other_gain) == (pytest.approx(0.6), pytest.approx(0.15))
+    reasons = judge(list(found.values()), None, DECISION, None).reasons
+    told = [reason for reason in reasons if "form only" in reason]
+    assert len(told) == 1
+    assert "leniently" in told[0] and "tuned gains +0.150" in told[0] and "0.450 of what it gains" in told[0]
+    same = compared([scored("prompt", right(20), other=right(20)), scored("tuned", right(90), other=right(90))])
+    assert not any("form only" in reason for reason in judge(list(same.values()), None, DECISION, None).reasons)

@@ -21,18 +21,18 @@ TARGET, WORTH = 0.8, 0.05
 SCORES = {"good": 0.9, "unclear": 0.82, "short": 0.6}
 GAINS = {"worth_it": (0.3, 0.2, 0.4), "unclear": (0.06, 0.0, 0.12), "not_worth_it": (0.01, -0.02, 0.04)}
 LAGS = {"good": (-0.01, -0.03, 0.01), "unclear": (-0.01, -0.1, 0.08), "short": (-0.2, -0.3, -0.1)}
-UNTRAINED, TUNED = ("prompt", "few_shot", "retrieval"), ("tuned", "tuned_retrieval")
+UNTRAINED, TUNED = ("classifier", "prompt", "few_shot", "retrieval"), ("tuned", "tuned_retrieval")
 NAMES = {"finetune": "tuned", "finetune+retrieval": "tuned_retrieval"} | {name: name for name in UNTRAINED}
 
 
-def untrained(decision: DecisionConfig) -> Iterator[tuple[ArmReport, ...]]:
+def untrained(decision: DecisionConfig, simplest: str) -> Iterator[tuple[ArmReport, ...]]:
     """Yield two untrained arms in every standing, each of which may or may not keep up with the other."""
     for scores, lags, broken in product(product(SCORES, repeat=2), product(("good", "unclear"), repeat=2), range(4)):
-        plain = an_arm("prompt", SCORES[scores[0]], decision=decision)
+        plain = an_arm(simplest, SCORES[scores[0]], decision=decision)
         shown = an_arm("retrieval", SCORES[scores[1]] + 0.01, decision=decision)
         yield (
             behind(plain, "retrieval", LAGS[lags[0]]).model_copy(update={"breaks_contract": broken in (1, 3)}),
-            behind(shown, "prompt", LAGS[lags[1]]).model_copy(update={"breaks_contract": broken in (2, 3)}),
+            behind(shown, simplest, LAGS[lags[1]]).model_copy(update={"breaks_contract": broken in (2, 3)}),
         )
 
 
@@ -62,7 +62,7 @@ def problems(verdict: Verdict) -> list[str]:
     """Return what is wrong with a verdict; nothing where it holds together."""
     named, found = verdict.named, []
     first, _, second = verdict.headline.partition(". ")
-    about = set(re.findall(r"prompt|few_shot|tuned_retrieval|retrieval|tuned", second))
+    about = set(re.findall(r"classifier|prompt|few_shot|tuned_retrieval|retrieval|tuned", second))
     checks = {
         "the headline is about another arm": about == {verdict.arm},
         "the score is not its own": f"{named.score:.3f} ({named.low:.3f} to {named.high:.3f})" in second,
@@ -93,16 +93,16 @@ def problems(verdict: Verdict) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", [TARGET, None])
+@pytest.mark.parametrize(("target", "simplest"), [(TARGET, "prompt"), (None, "classifier")])
 def test_every_combination_of_standings_has_one_verdict_one_arm_and_one_headline_on_that_arm(
-    target: float | None,
+    target: float | None, simplest: str
 ) -> None:
     decision = DecisionConfig(target=target, worth=WORTH, valid=0.95)
     seen: dict[str, int] = {}
-    for plain, trained in product(untrained(decision), tuned(decision)):
+    for plain, trained in product(untrained(decision, simplest), tuned(decision)):
         for benchmark in gates() if trained else (None,):
             verdict = judge([*plain, *trained], benchmark, decision, "kept")
             assert problems(verdict) == [], f"{verdict.verdict}: {verdict.headline} {[*plain, *trained]}"
             seen[verdict.verdict] = seen.get(verdict.verdict, 0) + 1
-    expected = {"prompt", "retrieval", "finetune", "finetune+retrieval", "not_worth_tuning", "none_good_enough"}
+    expected = {simplest, "retrieval", "finetune", "finetune+retrieval", "not_worth_tuning", "none_good_enough"}
     assert seen.keys() == expected | {"undecided"}
