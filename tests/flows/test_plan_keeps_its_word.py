@@ -44,7 +44,8 @@ EDITS: dict[str, Any] = {
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only
     "benchmark.tasks": ["general_mini_grammar"],
-    **{"benchmark.neutral": "neutral/texts.jsonl", "decision.slices": ["group"]},
+    "benchmark.neutral": "neutral/texts.jsonl",
+    "decision.slices": ["group"],
     "decision.max_cost": None,
     "costs": {"currency": "EUR", "machine_hour": 2},
     "stages": {"train_adapter": {"retries": 1}},
