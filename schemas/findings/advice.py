@@ -53,6 +53,8 @@ class Recall(Report):
     recall: float | None = Field(description="Share of those rows whose answer stands in what was shown.")
     mrr: float | None = Field(description="Mean over those rows of 1 / its rank, from 1; 0 where it was not shown.")
 
+    used: float | None = Field(None, description="Mean score of the rows whose answer stands in what was shown.")
+
     @property
     def in_words(self) -> str:
         """One line for people."""
@@ -62,7 +64,7 @@ class Recall(Report):
         return (
             f"{self.in_corpus:.0%} of the reference answers stand in what is searched; of these, recall@{self.top_k} "
             f"is {self.recall:.0%} and MRR {self.mrr:.2f}; {nothing}"
-        )
+        ) + ("" if self.used is None else f"; where the answer was shown, the score is {self.used:.3f}")
 
 
 class Advice(Report):

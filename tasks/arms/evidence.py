@@ -51,18 +51,24 @@ def evidence_of(
 
 
 def recall_of(evidence: pl.DataFrame, top_k: int | None) -> Recall | None:
-    """Return what retrieval found over all rows; None for an arm that retrieves nothing."""
+    """Return what retrieval found over all rows, and what became of it; None for an arm that retrieves nothing.
+
+    Args:
+        evidence: the columns of `evidence_of`, and `score`.
+        top_k: texts shown at most.
+    """
     if top_k is None:
         return None
     there = evidence.filter(pl.col("in_corpus"))
     is_told = evidence["in_corpus"].null_count() < evidence.height
-    is_found = there.select(pl.col("found").is_not_null().cast(pl.Float64))["found"]
-    return Recall(
-        top_k=top_k,
-        no_hit=float((evidence["shown"] == 0).mean() or 0),  # type: ignore[arg-type]
-        in_corpus=there.height / evidence.height if is_told else None,
-        recall=float(is_found.mean()) if there.height else None,  # type: ignore[arg-type]
-        mrr=float((1 / there["found"]).fill_null(0).mean()) if there.height else None,  # type: ignore[arg-type]
+    means = {
+        "no_hit": (evidence["shown"] == 0).mean(),
+        "recall": there["found"].is_not_null().mean(),
+        "mrr": (1 / there["found"]).fill_null(0).mean(),
+        "used": evidence.filter(pl.col("found").is_not_null())["score"].mean(),  # None where there is no row
+    }
+    return Recall.model_validate(
+        {"top_k": top_k, "in_corpus": there.height / evidence.height if is_told else None, **means}
     )
 
 

@@ -31,14 +31,17 @@ def test_the_rank_of_an_answer_is_that_of_the_nearest_passage_in_which_its_words
 
 def test_recall_counts_the_rows_whose_answer_stands_in_the_corpus(corpus: Path) -> None:
     found = evidence_of(["308", "308", "308", "never"], [[1, 0], [0, 1], [], [1]], PASSAGES, corpus)
-    recall = recall_of(found, 2)
+    recall = recall_of(found.with_columns(score=pl.Series([1.0, 0.5, 0.0, 0.0])), 2)
     assert recall is not None
     assert (recall.no_hit, recall.in_corpus, recall.recall) == (0.25, 0.75, pytest.approx(2 / 3))
     assert recall.mrr == pytest.approx((1 + 0.5 + 0) / 3)
+    assert recall.used == pytest.approx(0.75)
+    assert recall.in_words.endswith("for 25% of the requests; where the answer was shown, the score is 0.750")
 
 
 def test_of_answers_that_are_no_free_text_only_hits_are_counted() -> None:
-    recall = recall_of(evidence_of(['{"a": 1}'] * 2, [[0], []], PASSAGES, None), 2)
+    evidence = evidence_of(['{"a": 1}'] * 2, [[0], []], PASSAGES, None)
+    recall = recall_of(evidence.with_columns(score=1.0), 2)
     assert recall is not None
     assert (recall.no_hit, recall.in_corpus, recall.recall, recall.mrr) == (0.5, None, None, None)
     assert recall.in_words == "nothing was found for 50% of the requests"

@@ -124,7 +124,7 @@ TEMPLATE = (
 <tr><td>{{ kind }}</td>{% for one in found %}<td>{% if one %}<span title="rows {{ one.rows|join(", ") }}">{{ one.share|percent }}</span><small>{{ one.low|percent }} to {{ one.high|percent }}</small>{% else %}<span class="quiet">–</span>{% endif %}</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody></table></div>
-<p class="quiet">Each answer that is not wholly right is of one kind, the first that holds from the top. Where an answer stands goes by the reference's own words, for free text only: a short one may stand in a passage by chance.</p>
+<p class="quiet">Each answer that is not wholly right is of one kind, the first that holds from the top. Where an answer stands goes by the reference's own words, for free text only: a short one may stand in a passage by chance.{% if not page.data.documents %} There are no documents: the corpus is the train rows, and an answer stands in those that have the same one.{% endif %}</p>
 {%- endif %}
 
 {%- if verdict.slices %}
