@@ -282,5 +282,5 @@ def test_the_best_of_several_right_answers_counts(tmp_path: Path) -> None:
     polars.DataFrame({"row_id": [2], "also": [["stand 5", "at 5"]]}).write_parquet(tmp_path / "also_right.parquet")
     answers = [Generated([1], text, True) for text in ("stand 4", "stand 5")]
     scorer = Scorer.for_task(TaskConfig(instruction="x"), tmp_path)
-    table = scored(held_out_rows(tmp_path, None), [[1], [1]], answers, scorer)
+    table = scored(held_out_rows(tmp_path, None), [[1], [1]], answers, scorer, polars.DataFrame())
     assert table["score"].to_list() == [0.0, 1.0]

@@ -55,6 +55,27 @@ FORM = [
     json.dumps({"part": topic, "kind": LABELS[n % 3], "shop": n if n % 4 else None}) for n, topic in enumerate(TOPICS)
 ]
 CASES = {
+    "SQuAD's articles": Case(
+        "squad.json",
+        json.dumps(
+            {
+                "data": [
+                    {
+                        "paragraphs": [
+                            {"context": f"It is {say}.", "qas": [{"id": ask, "question": ask, "answers": [say]}]}
+                        ]
+                    }
+                    for ask, say in PAIRS
+                ]
+            }
+        ).encode(),
+        {"data.layout": "detected", "task.answer": {"format": "text"}},
+    ),
+    "choices, and the place of the right one": Case(
+        "arc.jsonl",
+        as_lines([{"query": ask, "choices": ["no", say], "gold": 1} for ask, say in PAIRS]),
+        {"data.layout": "detected", "task.answer": {"format": "text"}},
+    ),
     "conversations by another name": Case(
         "chats.jsonl",
         as_lines([{"dialog": talk("role", [("user", ask), ("assistant", say)])} for ask, say in PAIRS]),

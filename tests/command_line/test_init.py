@@ -94,7 +94,7 @@ QUESTIONS = {
         "Which column is the answer wanted? (--completion COLUMN)\n       'Best Answer': text",
     ),
     "an answer that is a number": (
-        [{"query": ask, "choices": ["a", "b"], "gold": 1} for ask in ASKED],
+        [{"query": ask, "choices": ["a", "b"], "score": 1} for ask in ASKED],
         "Where is the answer wanted? It has to be text in a column of its own",
     ),
     "several groups": (

@@ -85,6 +85,9 @@ def _layout(
         named = [] if layout.is_own else [Guess("data.messages", needed[0], "it holds conversations")]
         return [guess, *named], data, layout
     roles = find_roles(columns, wishes, notes)
+    if roles is None and not is_named and not layout.is_own and set(needed) <= names:
+        notes.questions.clear()  # what values leave open, a run tells from the names
+        return [Guess("data.layout", "detected", f"by its columns {quoted(needed)}", TWO_COLUMNS.effect)], data, layout
     return None if roles is None else _two_columns(roles.prompt, roles.completion)
 
 

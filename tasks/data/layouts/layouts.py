@@ -45,7 +45,8 @@ class Layout:
     @property
     def is_own(self) -> bool:
         """Whether its columns have the names that the layout gives them."""
-        return self.columns == DEFAULTS[self.name] or self.columns.get("completion") == "response"
+        own = DEFAULTS[self.name]
+        return self.columns in (own, own | {"completion": "response"}) if self.name == "alpaca" else self.columns == own
 
     @property
     def in_words(self) -> str:
