@@ -23,6 +23,9 @@ from tasks.arms.timing import measure_seconds
 from tasks.decision.task import decide
 from tasks.reuse.progress import Reporter
 from tasks.reuse.store import ArtifactStore
+from tests.flows.conftest import small, tuneworthy
+
+__all__ = ["small"]
 
 LABELS = ("billing", "delivery", "returns")
 WORDS = {"billing": "invoice charge card", "delivery": "parcel courier late", "returns": "send back refund shoes"}
@@ -107,3 +110,15 @@ def test_it_is_measured_where_answers_are_labels_and_left_out_elsewhere() -> Non
     assert RunConfig.model_validate(text.model_dump()) == text
     with pytest.raises(ValueError, match=r'classifier needs task\.answer\.format "choice", not "text"'):
         config({"format": "text"}, untrained=["classifier"])
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_of_labels_measures_it_first_and_names_it(small: Path, tmp_path: Path) -> None:
+    labels = "task.answer={format: choice, labels: [red, green, blue, black, white]}"
+    settings = (labels, "task.metric=choice", "data.held_out=0.5", "arms.untrained=[classifier, prompt]")
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    ran = tuneworthy("compare", small, "--json", *arguments, store=tmp_path / "store")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)["verdict"]
+    assert [arm["arm"] for arm in found["arms"]] == ["classifier", "prompt"]
+    assert found["arm"] == "classifier" and found["arms"][0]["score"] > found["arms"][1]["score"]

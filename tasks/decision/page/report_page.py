@@ -10,7 +10,7 @@ from schemas.artifacts import DataArtifact
 from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import Verdict
 from tasks.decision.page.charts import arms_chart, before_after_chart, change_chart, costs_chart, loss_chart, signed
-from tasks.decision.page.details import DetailTable, both_readings, other_metrics
+from tasks.decision.page.details import DetailTable, both_readings
 from tasks.decision.page.page_template import TEMPLATE
 from tasks.decision.verdict.wording import GAIN_NAMES, gate_sentences
 from tasks.pages.page import own, rendered
@@ -127,7 +127,6 @@ _FILTERS: dict[str, Any] = {
     "short": lambda value: f"{value:g}",
     "signed": signed,
     "readings": both_readings,
-    "also": other_metrics,
     "short_signed": lambda value: f"{value:g}".replace("-", "−"),
     "percent": lambda value: f"{value:.0%}",
     "confidence": lambda value: f"{100 * value:g}%",
