@@ -237,7 +237,7 @@ def gate_table(verdict: Verdict) -> Table | None:
     shown = verdict.gate.shown
     lines: list[tuple[str, int, BenchmarkTask | NeutralLoss]] = [(one.task, one.items, one) for one in shown]
     if neutral := verdict.gate.neutral:
-        lines.append(("neutral text, nats a token (more is worse)", neutral.texts, neutral))
+        lines.append(("neutral text (nats)", neutral.texts, neutral))
     for name, items, task in lines:
         change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
         table.add_row(

@@ -51,7 +51,7 @@ class BenchmarkConfig(Section):
         json_schema_extra=NOT_IN_KEY,
     )
     neutral_margin: float = Field(
-        0.5,
+        0.25,
         ge=0,
         le=10,
         description="Loss on neutral text that may be added, in nats a token: it is kept, lost or inconclusive as a "

@@ -11,7 +11,7 @@ import pytest
 from schemas.artifacts import ArmArtifact
 from schemas.errors import ConfigRefused
 from schemas.sections.task import TaskConfig
-from tasks.arms.answers import KNOWN, Answers, sealed_answers
+from tasks.arms.answers import KNOWN, Answers, held_out_rows, sealed_answers
 from tasks.decision.page.details import DetailTable, detail_tables
 
 GOLDS = ['{"name": "a", "tags": ["x", "y"]}', '{"name": "b", "tags": []}']
@@ -19,7 +19,7 @@ GOLDS = ['{"name": "a", "tags": ["x", "y"]}', '{"name": "b", "tags": []}']
 
 def sealed(folder: Path, texts: list[str], golds: list[str] = GOLDS, **task: object) -> ArmArtifact:
     (folder / "answer.schema.json").write_text('{"type": "object"}', encoding="utf-8")
-    rows = polars.DataFrame({"row_id": [4, 9], "group": ["g", "h"], "completion": golds})
+    rows = polars.DataFrame({"row_id": [4, 9], "group": ["g", "h"], "completion": golds, "also": [None, None]})
     known = polars.DataFrame([{"prompt_tokens": tokens, "output_tokens": 1} for tokens in (3, 5)], schema=KNOWN)
     known = known.with_columns(is_stopped=True)
     config = TaskConfig.model_validate({"instruction": "x"} | task)
@@ -53,3 +53,15 @@ def test_a_scorer_of_the_users_own_that_fails_names_the_row(tmp_path: Path) -> N
     source = "def score(output, gold):\n    return 1 / (len(output) - 3)"
     with pytest.raises(ConfigRefused, match="raises ZeroDivisionError in line 2, on row 9"):
         sealed(tmp_path, ["four", "abc"], metric="mine.py:score", scorer=source)
+
+
+def test_the_best_of_several_right_answers_counts(tmp_path: Path) -> None:
+    rows = polars.DataFrame(
+        {"row_id": [1, 2], "group": ["a", "b"], "completion": ["on 4", "on 5"], "history": [[], []]}
+    )
+    rows.write_parquet(tmp_path / "held_out.parquet")
+    polars.DataFrame({"row_id": [2], "also": [["stand 5", "at 5"]]}).write_parquet(tmp_path / "also_right.parquet")
+    known = polars.DataFrame([{"prompt_tokens": 3, "output_tokens": 1}] * 2, schema=KNOWN).with_columns(is_stopped=True)
+    answers = Answers("prompt", held_out_rows(tmp_path, None), ["stand 4", "stand 5"], known, 0.1)
+    sealed_answers(answers, TaskConfig(instruction="x"), tmp_path, tmp_path)
+    assert polars.read_parquet(tmp_path / "answers.parquet")["score"].to_list() == [0.0, 1.0]

@@ -12,12 +12,9 @@ from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from schemas.sections.arms import ArmsConfig, FewShotConfig, RetrievalConfig
 from schemas.sections.task import TaskConfig
-from tasks.answers.scoring import Scorer
 from tasks.arms.prompting import context_of
-from tasks.arms.scoring import held_out_rows, scored
 from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
-from tasks.inference.decoding import Generated
 from tasks.inference.prompts import retrieval_file
 from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.store import ArtifactStore
@@ -272,15 +269,3 @@ def test_shots_make_the_real_model_answer_in_the_form_that_they_show(store: Arti
     assert answers(store, shown)["output"].str.starts_with("the city of").all()
     assert shown.stopped_rate == 1
     assert shown.score > prompt.score
-
-
-def test_the_best_of_several_right_answers_counts(tmp_path: Path) -> None:
-    rows = polars.DataFrame(
-        {"row_id": [1, 2], "group": ["a", "b"], "completion": ["on 4", "on 5"], "history": [[], []]}
-    )
-    rows.write_parquet(tmp_path / "held_out.parquet")
-    polars.DataFrame({"row_id": [2], "also": [["stand 5", "at 5"]]}).write_parquet(tmp_path / "also_right.parquet")
-    answers = [Generated([1], text, True) for text in ("stand 4", "stand 5")]
-    scorer = Scorer.for_task(TaskConfig(instruction="x"), tmp_path)
-    table = scored(held_out_rows(tmp_path, None), [[1], [1]], answers, scorer, polars.DataFrame())
-    assert table["score"].to_list() == [0.0, 1.0]

@@ -15,23 +15,23 @@ from tests.real.test_real_data import shared
 pytestmark = pytest.mark.real
 
 VALID = {"banking77/test.csv": "choice", "gsm8k_test/test.jsonl": "text"}
+READ = {
+    "geoquery/geography.json": "sql",
+    "arc_easy/arc_easy.jsonl": "text",
+    "xquad_en/xquad.en.json": "text",
+}  # refused for some of their rows
 ASKED = {
     "truthfulqa/TruthfulQA.csv": "Which column is the answer wanted?",
     "truthfulqa/mc_task.json": "Where is the answer wanted?",
-    "arc_easy/arc_easy.jsonl": "Where is the answer wanted?",
-    "piqa/valid.jsonl": "Which column is the request?",
+    "piqa/valid.jsonl": "Which column is the answer wanted?",
     "blimp10": "Which column is the request?",
     "dstc9_faq_replies/val_labels.json": "Where is the request?",
-    "geoquery/geography.json": "Where is the request?",
+    "dstc9_faq_replies/knowledge.json": "Where is the request?",
     "geoquery/geography-schema.csv": "Which column is the request?",
     "nl2bash/all.nl": "If requests and answers stand in two files",
     "piqa/valid-labels.lst": "of no kind that is read",
 }
-NO_ROWS = {
-    "xquad_en/xquad.en.json": "is a JSON object",
-    "dstc9_faq_replies/knowledge.json": "is a JSON object",
-    "banking77/categories.json": "77 times: a JSON text, not an object",
-}
+NO_ROWS = {"banking77/categories.json": "77 times: a JSON text, not an object"}
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +52,20 @@ def test_a_draft_for_real_rows_validates(name: str) -> None:
     assert main(["validate", "draft.yaml"]) == 0
 
 
+@pytest.mark.parametrize("name", READ)
+def test_a_draft_reads_real_rows_as_they_lie(name: str) -> None:
+    assert main(["init", named(name), "--out", "draft.yaml"]) == 0
+    draft = yaml.safe_load(Path("draft.yaml").read_text(encoding="utf-8"))
+    assert draft["task"]["answer"]["format"] == READ[name]
+    assert main(["validate", "draft.yaml"]) in (0, 3)
+
+
 def test_the_dirty_rows_of_alpaca_are_read_by_its_draft_and_refused_for_what_is_wrong_with_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["init", named("alpaca_dirty/alpaca_en_demo.json"), "--out", "draft.yaml"]) == 0
     assert main(["validate", "draft.yaml"]) == 3
-    assert "43 of 999 rows. speaks_as_ai 26" in capsys.readouterr().err
+    assert "48 of 999 rows. speaks_as_ai 26" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [*ASKED, *NO_ROWS])

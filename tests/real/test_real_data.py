@@ -119,7 +119,13 @@ def test_alpaca_has_its_repeats_placeholders_addresses_and_refusals_found(room: 
     is out for speaking as an AI.
     """
     data = room.validate(source=str(shared("alpaca_dirty") / "alpaca_en_demo.json"), refuse_above=0.1)
-    assert data.reasons == {"speaks_as_ai": 26, "exact_duplicate": 13, "only_an_address": 9, "placeholder_input": 8}
+    assert data.reasons == {
+        "speaks_as_ai": 26,
+        "exact_duplicate": 13,
+        "only_an_address": 9,
+        "placeholder_input": 8,
+        "unfilled_placeholder": 5,
+    }
     assert room.report()["noted"]["refusal"]["rows"] == 8
     assert room.report()["noted"]["email_address"]["rows"] == 2
     rows = json.loads((shared("alpaca_dirty") / "alpaca_en_demo.json").read_text())
@@ -145,7 +151,7 @@ def test_nl2bash_has_twenty_five_pairs_twice(room: Room) -> None:
     lines = [(folder / name).read_text().splitlines() for name in ("all.nl", "all.cm")]
     room.write([{"prompt": prompt, "completion": completion} for prompt, completion in zip(*lines, strict=True)])
     data = room.validate(checks={"conflicting_answers": "note"})
-    assert data.reasons == {"exact_duplicate": 25, "near_held_out": 15}
+    assert data.reasons == {"exact_duplicate": 25, "near_held_out": 15, "control_characters": 1}
     train, held_out = room.table("train"), room.table("held_out")
     said = [normalised(side["prompt"]) for side in (train, held_out)]
     assert not said[1].is_in(said[0].implode()).any()

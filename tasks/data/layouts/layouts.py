@@ -110,7 +110,9 @@ def _is_list_of_objects(value: object) -> bool:
 def _by_names(record: Mapping[str, Any], data: DataConfig) -> Layout | None:
     """Return the two columns that the config names, or whose names alone say what they are."""
     left = [name for name in record if name not in (data.prompt, data.completion, *data.ignore)]
-    completion = data.completion or one_named(left, ANSWERS, LABELS)
+    # Beside a "Best Answer" or two, a category is a fact about the question.
+    tiers = (ANSWERS,) if any(plain(name).endswith(("answer", "answers")) for name in left) else (ANSWERS, LABELS)
+    completion = data.completion or one_named(left, *tiers)
     prompt = data.prompt or one_named([name for name in left if name != completion], REQUESTS - {"input"}, {"input"})
     if data.prompt or data.completion:
         return named_layout("prompt_completion", data.model_copy(update={"prompt": prompt, "completion": completion}))
