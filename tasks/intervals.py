@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.statistics.clusters import FEWEST_GROUPS, Clusters, bounds_of, chance_not_above, chance_not_below, gathered
+from tasks.statistics.clusters import FEWEST_GROUPS, Clusters, bounds_of, chance_not_above, gathered
 from tasks.statistics.tail import Floats
 
 Rows = Sequence[float] | Floats
+PLACES = 129  # between a bound and the mean
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,25 @@ def interval_of(sample: Clusters, confidence: float) -> Interval:
 
 def p_above(sample: Clusters, bound: float) -> float:
     """Return the one-sided p-value of the claim that the mean is above the bound; 1 where groups are too few."""
-    return float(chance_not_above(sample, bound)[0]) if sample.groups >= FEWEST_GROUPS else 1.0
+    return _envelope(sample, bound) if sample.groups >= FEWEST_GROUPS else 1.0
 
 
 def p_below(sample: Clusters, bound: float) -> float:
     """Return the one-sided p-value of the claim that the mean is below the bound; 1 where groups are too few."""
-    return float(chance_not_below(sample, bound)[0]) if sample.groups >= FEWEST_GROUPS else 1.0
+    return _envelope(sample.mirrored, -bound) if sample.groups >= FEWEST_GROUPS else 1.0
+
+
+def _envelope(sample: Clusters, bound: float) -> float:
+    """Return the smallest p-value of the bounds between this one and the mean.
+
+    A mean that is above a bound is above every lower one. The p-value of a single bound need not fall with it: far
+    from the mean all groups seem alike, and the one unseen group that is reckoned with grows
+    (tasks/statistics/clusters.py). The interval's end is the nearest place at which the test does not reject, so this
+    is what agrees with it.
+    """
+    mean = float(sample.means[0])
+    bounds = np.linspace(bound, mean, PLACES) if bound < mean else np.array([bound])
+    return float(chance_not_above(sample.only(np.zeros(bounds.size, dtype=np.intp)), bounds).min())
 
 
 def mean_interval(values: Rows, *, confidence: float, clusters: Sequence[str] | None = None) -> Interval:

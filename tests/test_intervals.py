@@ -148,3 +148,32 @@ def test_a_null_gain_is_claimed_in_at_most_three_of_a_hundred_sets_and_a_large_o
     lifted = gathered(np.where(random.random(steps.shape) < 0.2, 1.0, steps), clusters, floor=-1.0, ceiling=1.0)
     assert (chance_not_above(lifted, 0.0) <= 0.025).mean() >= 0.95
     assert p_above(differences_of([0.0] * 8, [1.0] * 8), 0.0) <= 0.025
+
+
+def test_a_mean_that_is_above_a_bound_is_above_every_lower_one() -> None:
+    """Fifteen groups of which nearly all gained a little: of single bounds, lower ones have the larger p-values."""
+    fifths = [
+        "-1 0 0 1 0 0 -1",
+        "0 0 0 1 0 0",
+        "1 0 1 1 0 0",
+        "0 0 0 0 2 0",
+        "1 1 0 0 0 0 0",
+        "0 0 0 2 0 0",
+        "0 1 0 0 -2 2",
+        "2 0 0 2 -1 -1 1",
+        "0 0 1 0 0 1",
+        "0 1 -1 1 1 -1",
+        "0 0 0 2 1 -1 1",
+        "0 2 -1 3 -1 1",
+        "1 1 1 1 1 0",
+        "-1 1 0 2 1 0",
+        "0 -1 1 2 0 0 1",
+    ]
+    rows = [(str(group), int(row) / 5) for group, held in enumerate(fifths) for row in held.split()]
+    gains = np.array([gain for _, gain in rows])
+    sample = differences_of(np.zeros_like(gains), gains, [group for group, _ in rows])
+    low, bounds = interval_of(sample, 0.95).low, (-0.1, -0.03, 0.0, 0.02)
+    assert low > bounds[-1]
+    assert all(float(chance_not_above(sample, bound)[0]) > 0.025 for bound in bounds[:-1])
+    assert all(p_above(sample, bound) <= 0.025 for bound in bounds)
+    assert p_above(sample, low + 0.002) > 0.025

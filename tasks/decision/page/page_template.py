@@ -50,13 +50,13 @@ TEMPLATE = (
 {%- endif %}
 </div>
 <div class="wide"><table>
-<thead><tr><th>arm</th><th>rows</th><th>groups</th><th>score</th><th>{% if verdict.target is none %}best less {{ verdict.worth|short }}{% else %}target {{ verdict.target|short }}{% endif %}</th><th>gain over best untrained arm</th><th>valid{% if verdict.valid is not none %} (of {{ verdict.valid|percent }}){% endif %}</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th><th>strict / lenient</th></tr></thead>
+<thead><tr><th>arm</th><th>rows</th><th>groups</th><th>score</th><th>{% if verdict.target is none %}best less {{ verdict.worth|short }}{% else %}target {{ verdict.target|short }}{% endif %}</th><th>gain over best untrained arm</th><th>valid{% if verdict.valid is not none %} (of {{ verdict.valid|percent }}){% endif %}</th><th>ended by stop token</th><th>tokens in / row</th><th>tokens out / row</th></tr></thead>
 <tbody>
 {%- for arm in verdict.arms %}
-<tr><td>{{ arm.arm }}</td><td>{{ arm.rows }}</td><td>{{ arm.groups }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small></td>
+<tr><td>{{ arm.arm }}</td><td>{{ arm.rows }}</td><td>{{ arm.groups }}</td><td>{{ arm.score|three }}<small>{{ arm.low|three }} to {{ arm.high|three }}</small>{% if arm|readings %}<small>strict / lenient {{ arm|readings }}</small>{% endif %}{% for name, value in arm.also.items() %}<small>{{ name }} {{ value|three }}</small>{% endfor %}</td>
 <td><span class="{{ moods[arm.standing] }}">{{ standings[arm.standing] }}</span></td>
 <td>{% if arm.gain is not none %}{{ arm.gain|signed }}<small>{{ arm.gain_low|signed }} to {{ arm.gain_high|signed }}</small>{% if arm.won is not none %}<small>won {{ arm.won }} rows, lost {{ arm.lost }}</small>{% endif %}{% if arm.gain_standing %}<small class="{{ gain_moods[arm.gain_standing] }}">{{ gain_names[arm.gain_standing] }}</small>{% endif %}{% else %}<span class="quiet">–</span>{% endif %}</td>
-<td{% if arm.breaks_contract %} class="bad"{% endif %}>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td><td>{{ arm|readings or "–" }}{% for name, value in arm.also.items() %}<small>{{ name }} {{ value|three }}</small>{% endfor %}</td></tr>
+<td{% if arm.breaks_contract %} class="bad"{% endif %}>{{ arm.valid_rate|percent }}</td><td>{{ arm.stopped_rate|percent }}</td><td>{{ arm.prompt_tokens|whole }}</td><td>{{ arm.output_tokens|whole }}</td></tr>
 {%- endfor %}
 {%- if verdict.champion %}
 <tr><td>champion <small>version {{ verdict.champion.version }}, as {{ verdict.champion.arm }}</small></td><td>{{ verdict.champion.rows }}</td><td>{{ verdict.champion.groups }}</td><td>{{ verdict.champion.score|three }}<small>{{ verdict.champion.low|three }} to {{ verdict.champion.high|three }}</small></td>
