@@ -78,7 +78,7 @@ def learned_from(
     replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ArmArtifact]:
     """Fit on a part of the train rows, and measure a tuned arm on the same held-out rows as ever."""
-    rendering = check_rendering(config.task, base, part, config.longest, config.learned_context)
+    rendering = check_rendering(config.task, base, part, *config.rendered)
     with live_in_mlflow(config.name):
         subject = f"{float(share):.0%}"
         adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)

@@ -40,15 +40,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     data = validate_data(config.task, config.data, config.seed, sources.data)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
-    rendering = check_rendering(
-        config.task,
-        base,
-        data,
-        config.longest,
-        config.learned_context,
-        config.arms.max_new_tokens,
-        config.arms.longer_answers,
-    )
+    rendering = check_rendering(config.task, base, data, *config.rendered)
     leakage = check_leakage(data, sources.benchmark, sources.cached_items)
     report_data(config, data, rendering, leakage)
 

@@ -59,6 +59,8 @@ def grid_points(config: RunConfig, grid: Mapping[str, Sequence[Any]]) -> list[Po
     problems += [f"{name}: give at least two values" for name, values in grid.items() if len(values) < 2]
     if config.training.validation == 0 or "training.validation" in grid:
         problems.append("training.validation: trials are judged by the same share of the train groups; set it above 0")
+    if not config.arms.trained:
+        problems.append("arms.trained: nothing is tuned; name tuned or tuned_retrieval")
     if config.training.where is not None:
         problems.append("training.where: a sweep trains here; leave it out (--set training.where=null)")
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
@@ -133,7 +135,7 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     for point in points:
         training = with_settings(config, point).training
         training = training.model_copy(update={"epochs": max(training.epochs / share, min(training.epochs, 1.0))})
-        rendering = check_rendering(config.task, base, data, training.max_length, config.learned_context)
+        rendering = check_rendering(config.task, base, data, *with_settings(config, point).rendered)
         replay = gather_replay(sources.benchmark.neutral) if training.replay else None
         adapter = train_adapter(training, rendering, base, data, config.seed, replay, subject=in_words(point))
         if isinstance(adapter, AdapterArtifact):  # not Pending

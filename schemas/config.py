@@ -126,6 +126,13 @@ class RunConfig(Section):
             return None
         return self.arms.retrieval.model_copy(update={"shots": None})
 
+    @property
+    def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:
+        """What rows are rendered and refused by: the longest train row, what it learns below, the longest answer, and
+        the share of answers that may be longer.
+        """
+        return self.longest, self.learned_context, self.arms.max_new_tokens, self.arms.longer_answers
+
     @model_validator(mode="after")
     def context_is_measured(self) -> RunConfig:
         """Refuse to train on retrieved passages where no arm shows any to the adapter."""

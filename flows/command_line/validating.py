@@ -62,17 +62,7 @@ def validate(arguments: argparse.Namespace) -> int:
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
     """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
-    if base is None:
-        return None
-    return check_rendering(
-        config.task,
-        base,
-        data,
-        config.longest,
-        config.learned_context,
-        config.arms.max_new_tokens,
-        config.arms.longer_answers,
-    )
+    return None if base is None else check_rendering(config.task, base, data, *config.rendered)
 
 
 def foreseen(config: RunConfig, data: object) -> Foresight | None:

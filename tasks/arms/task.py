@@ -11,6 +11,7 @@ from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
+    from tasks.inference.loading import AdapterFolder
 
 
 @stage(libraries=("scikit-learn", "scipy", "numpy", "sacrebleu"))
@@ -38,12 +39,11 @@ def score_arm(
     `tasks.arms.settings.arm_settings`.
     """
     from tasks.arms.scoring import check_base_matches, measure_arm
-    from tasks.inference.loading import AdapterFolder
 
-    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
     if adapter is not None:
         check_base_matches(adapter, base)
-    return measure_arm(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.out, workdir.reporter)
+    folders = workdir.open(base), workdir.open(data), _fitted(adapter, workdir)
+    return measure_arm(arm, task, *folders, seed, workdir.out, workdir.reporter)
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
@@ -59,10 +59,15 @@ def time_arm(
 ) -> TimingArtifact:
     """Measure how long one answer of an arm takes on this machine, one request at a time."""
     from tasks.arms.timing import measure_seconds
+
+    folders = workdir.open(base), workdir.open(data), _fitted(adapter, workdir)
+    return measure_seconds(arm, task, *folders, seed, workdir.reporter)
+
+
+def _fitted(adapter: AdapterArtifact | None, workdir: WorkDirectory) -> AdapterFolder | None:
     from tasks.inference.loading import AdapterFolder
 
-    fitted = AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
-    return measure_seconds(arm, task, workdir.open(base), workdir.open(data), fitted, seed, workdir.reporter)
+    return AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))

@@ -47,6 +47,11 @@ def test_a_grid_that_cannot_be_searched_is_refused_in_words(small: Path, line: s
         grid_points(read_config(small), read_grid([line]))
 
 
+def test_a_sweep_of_what_is_not_tuned_is_refused(small: Path) -> None:
+    with pytest.raises(ConfigRefused, match=r"arms\.trained: nothing is tuned"):
+        grid_points(read_config(small, ["arms.trained=[]"]), read_grid(["training.rank=2,4"]))
+
+
 @pytest.mark.parametrize("lines", [["training.rank"], ["=1,2"], ["training.rank=1,2", "training.rank=4,8"]])
 def test_a_line_that_is_no_grid_is_refused(lines: list[str]) -> None:
     with pytest.raises(ConfigRefused, match=r"as --grid training\.rank=8,16,32"):
