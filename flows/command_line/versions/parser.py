@@ -47,7 +47,7 @@ def history(
 
 @app.command()
 def status(is_json: AsJson = False) -> Call:
-    """Show champions, last verdicts, next schedules and the store on one screen."""
+    """Show champions, verdicts, schedules and the store."""
     return Call("versions.status", "status", Namespace(json=is_json))
 
 
@@ -64,7 +64,7 @@ def serve(
     room: Annotated[int, typer.Option(min=16, metavar="TOKENS", help="Of a prompt and its answer.")] = 2048,
     poll: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between looks at the alias; 0: never.")] = 5,
 ) -> Call:
-    """Serve versions as they were measured: OpenAI's chat completions."""
+    """Serve versions behind OpenAI's chat completions."""
     told = {"host": host, "port": port, "token": token, "places": places, "queue": queue, "room": room, "poll": poll}
     return Call("versions.serve", "serve", Namespace(names=names, json=False, **told))
 
@@ -85,6 +85,6 @@ def export(
     ] = 0.002,
     is_json: AsJson = False,
 ) -> Call:
-    """Write a version for another runtime, and check its answers there."""
+    """Write a version for another runtime, checked there."""
     told = Namespace(name=name, folder=folder, form=form.value, tolerance=tolerance, json=is_json)
     return Call("versions.export", "export", told)

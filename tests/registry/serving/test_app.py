@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
+from fastapi.testclient import TestClient
 
 from tasks.registry.serving import app as server_module
 from tasks.registry.serving.app import Limits, Server, serving_app
