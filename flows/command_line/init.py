@@ -8,9 +8,12 @@ import shlex
 from pathlib import Path
 
 from flows.inputs.config_file import read_config
-from schemas.errors import ConfigRefused
+from flows.inputs.sources import locate
+from schemas.errors import ConfigRefused, DatasetRefused
 from tasks.data.drafting.draft import Draft, draft_config
 from tasks.data.drafting.guesses import Guess, Wishes
+from tasks.data.task import validate_data
+from tasks.reuse.planning import current_run
 
 SHOWN = 70  # characters of a value
 
@@ -35,12 +38,24 @@ def init(arguments: argparse.Namespace) -> int:
     draft = draft_config(arguments.rows, arguments.out, _command(arguments), wishes)
     _write(draft.files, arguments.force)
     config = next(iter(draft.files))
-    read_config(config)
+    draft.guesses.extend(_open_rows(config))
     if arguments.json:
         print(json.dumps(_as_json(draft)))
         return 0
     _show(draft, config)
     return 0
+
+
+def _open_rows(config: Path) -> list[Guess]:
+    """Check the rows as `validate` will, which then has them in the store; return the question they leave open."""
+    drafted = read_config(config)
+    current_run.set(drafted.name)
+    try:
+        validate_data(drafted.task, drafted.data, drafted.seed, locate(drafted).data)
+    except DatasetRefused as fault:
+        question = f"Are the refused rows right for your task, or wrong? {fault}"
+        return [Guess("data.refuse_above", drafted.data.refuse_above, question=question)]
+    return []
 
 
 def _command(arguments: argparse.Namespace) -> str:

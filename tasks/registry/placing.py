@@ -128,8 +128,12 @@ def make_champion(registry: Registry, model: str, version: str, champion: str | 
 
 
 def write_audit(registry: Registry, model: str, row: dict[str, str]) -> None:
-    """Write one audit row as a tag of the registered model; two at the same moment do not share a name."""
-    name = f"audit.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.{time.time_ns() % 10**9:09d}"
+    """Write one audit row as a tag of the registered model; two at the same moment do not share a name.
+
+    The clock is read once: a second and a fraction from two readings would sort a row before one written earlier.
+    """
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    name = f"audit.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(seconds))}.{nanoseconds:09d}"
     registry.client.set_registered_model_tag(model, name, json.dumps(row, ensure_ascii=False))
 
 

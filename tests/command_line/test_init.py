@@ -176,3 +176,14 @@ def test_a_folder_is_all_of_its_files_where_they_are_of_one_kind(command: Heard,
     assert "2 files, 60 rows" in [guess["why"] for guess in json.loads(out)["guesses"]]
     (folder / "more.csv").write_bytes(CASES["labels"].content)
     assert "Name one of them" in command("init", folder.name, "--force")[2]
+
+
+def test_rows_that_validate_would_refuse_are_a_question(command: Heard, tmp_path: Path) -> None:
+    answers = ["As an AI language model, I cannot say." if number < 3 else f"It is {number}." for number in range(30)]
+    lines = [{"prompt": f"How much is {number} and 0?", "completion": answer} for number, answer in enumerate(answers)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    code, out, _ = command("init", "sums.jsonl")
+    assert code == 0
+    assert "open: data.refuse_above: Are the refused rows right for your task, or wrong?" in out
+    assert "speaks_as_ai 3 (rows 1, 2, 3)" in out
+    assert command("validate", "sums.yaml")[0] == 3

@@ -6,12 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing, RegistryUnreachable, TuneworthyError
 from tasks.registry.connection import open_registry
+from tasks.registry.placing import write_audit
 from tasks.registry.rolling_back import roll_back
 from tasks.reuse.store import ArtifactStore
 from tests.before_registry import MODEL, Made, a_comparison, a_verdict
@@ -77,6 +80,16 @@ def test_a_version_that_was_rolled_back_becomes_champion_again_by_its_number_and
     assert two.register(a_verdict(0.92), second, comparison=a_comparison("better", "3")).alias == "champion"
     assert aliases(two.store) == {"champion": "2", "previous": "3"}
     assert two.register(a_verdict(0.93), third, comparison=a_comparison("better", "2")).alias == "challenger"
+
+
+def test_an_audit_rows_second_and_fraction_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The second turned between two readings of the clock, and the later row sorted before the earlier one.
+    registry, moment = MagicMock(), 1_764_100_000
+    monkeypatch.setattr("tasks.registry.placing.time.time_ns", lambda: moment * 10**9 + 7)
+    monkeypatch.setattr("tasks.registry.placing.time.gmtime", lambda at=moment - 1, real=time.gmtime: real(at))
+    write_audit(registry, MODEL, {"move": "rollback"})
+    _, name, _ = registry.client.set_registered_model_tag.call_args.args
+    assert name == f"audit.{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(moment))}.000000007"
 
 
 @pytest.mark.slow
