@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base
+from tasks.base.sources import locate_base, refuse_without_tools
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.reuse.current_store import current_store
@@ -49,9 +49,11 @@ def locate(config: RunConfig) -> RunSources:
     faults: list[TuneworthyError] = []
     data = _found(lambda: locate_data(config, store, secret_of("data.password", config.data.password)), faults)
     base = _found(lambda: locate_base(config.base, folder, store), faults)
+    if base is not None and config.task.answer.format == "tool_call":
+        _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
     secrets = _found(lambda: keys_of(config), faults)
-    if data is None or base is None or benchmark is None or secrets is None:
+    if faults or data is None or base is None or benchmark is None or secrets is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     current_secrets.set(secrets)
     return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))

@@ -9,7 +9,7 @@ import numpy as np
 import polars
 
 from schemas.artifacts import EndpointArtifact
-from tasks.arms.answers import KNOWN, Answers, held_out_rows, sealed_answers
+from tasks.arms.answers import KNOWN, Answers, held_out_rows, requests_in, sealed_answers
 from tasks.inference.endpoint import Endpoint
 from tasks.inference.prompts.rendering import row_messages
 
@@ -38,8 +38,8 @@ def measure_endpoint(
     rows = held_out_rows(data, limit)
     endpoint = Endpoint(name, settings, max_new_tokens, workdir.store, workdir.reporter)
     instruction = settings.instruction or task.instruction
-    asked = rows.select("prompt", "history").iter_rows()
-    replies = endpoint.ask([row_messages(instruction, prompt, history) for prompt, history in asked])
+    asked = requests_in(rows)
+    replies = endpoint.ask([row_messages(instruction, one.prompt, one.history, one.tools) for one in asked])
     used = [reply.tokens or (0, 0) for reply in replies]
     columns = {
         "prompt_tokens": [read for read, _ in used],

@@ -94,7 +94,10 @@ class Endpoint:
         return [kept[digest] for digest in digests]
 
     def _body(self, messages: Messages, sample: int) -> dict[str, Any]:
-        whole = self.usual | ({"temperature": 1} if sample else {}) | self.settings.parameters | {"messages": messages}
+        system, *turns = messages
+        tools = system.get("tools") or None  # the API has a place of its own for them
+        asked = {"messages": [{name: system[name] for name in ("role", "content")}, *turns], "tools": tools}
+        whole = self.usual | ({"temperature": 1} if sample else {}) | self.settings.parameters | asked
         return {name: value for name, value in whole.items() if value is not None}
 
     def _kept(self) -> dict[str, Reply]:
@@ -169,7 +172,9 @@ class Endpoint:
             )
         first, used = answer.choices[0], answer.usage
         return Reply(
-            text=first.message.content or "",
+            text="\n".join(
+                [*filter(None, [first.message.content]), *map(_call_in_words, first.message.tool_calls or ())]
+            ),
             finish=first.finish_reason,
             is_refusal=first.finish_reason == "content_filter" or bool(first.message.refusal),
             tokens=(used.prompt_tokens, used.completion_tokens) if used else None,
@@ -193,6 +198,14 @@ class Endpoint:
             self.faults["no answer"] -= 1
             if response.status_code != OK:
                 self.faults[str(response.status_code)] += 1
+
+
+def _call_in_words(call: Any) -> str:
+    """Return a call of a tool as rows have it; one that is no function keeps the server's form, and scores as such."""
+    function = getattr(call, "function", None)
+    if function is None:
+        return str(call.model_dump_json())
+    return f'{{"name": {json.dumps(function.name)}, "arguments": {function.arguments}}}'
 
 
 def is_same_model(asked: str, answers: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from schemas.errors import EndpointFailed
 from schemas.sections.endpoints import EndpointConfig
 from tasks.inference import endpoint as module
 from tasks.inference.endpoint import Endpoint, is_same_model
+from tasks.inference.prompts.rendering import row_messages
 from tasks.reuse.planning import current_secrets
 from tasks.reuse.progress import Reporter
 from tasks.reuse.store import ArtifactStore
@@ -136,6 +138,22 @@ def test_parameters_are_sent_and_null_leaves_one_out(store: ArtifactStore) -> No
         asked(store, url, count=1, parameters={"max_tokens": None, "max_completion_tokens": 9, "temperature": None})
     assert {"max_completion_tokens": 9, "model": "big"}.items() <= bodies[0].items()
     assert {"max_tokens", "temperature"}.isdisjoint(bodies[0])
+
+
+def test_tools_are_sent_in_their_place_and_calls_come_back_as_rows_have_them(store: ArtifactStore) -> None:
+    bodies, offered = list[dict[str, Any]](), [{"type": "function", "function": {"name": "find"}}]
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"id": 7}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    def calling(body: dict[str, Any]) -> Response:
+        bodies.append(body)
+        return JSONResponse(completion(body, choices=[{"index": 0, "finish_reason": "tool_calls", "message": message}]))
+
+    with serving(calling) as url:
+        one = Endpoint("incumbent", EndpointConfig(url=url, model="big"), 8, store, Reporter())
+        (reply,) = one.ask([row_messages("Call a tool.", "Find 7.", tools=json.dumps(offered))])
+    assert bodies[0]["tools"] == offered and bodies[0]["messages"][0] == {"role": "system", "content": "Call a tool."}
+    assert json.loads(reply.text) == {"name": "find", "arguments": {"id": 7}}
 
 
 @pytest.mark.parametrize(

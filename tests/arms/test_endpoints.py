@@ -9,38 +9,45 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from starlette.responses import Response
 
-from tests.endpoints import RealServer, free_port, good, serving
-from tests.flows.conftest import ROOT, tuneworthy
+from tests.endpoints import RealServer, good, serving
+from tests.flows.conftest import ROOT, small, tuneworthy, with_tables
+
+__all__ = ["small"]
 
 KEY = "sk-a-key-nobody-may-see"
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(400)
 def test_an_endpoint_that_fails_is_shown_as_failed_stops_nobody_and_is_asked_again_by_the_next_run(
-    small: Path, tmp_path: Path
+    small: Path, tmp_path: Path, migrated_database: Path
 ) -> None:
-    config = yaml.safe_load(small.read_text())
+    config, asked, refused = yaml.safe_load(small.read_text()), list[str](), list[str]()
     config["arms"] |= {"untrained": ["prompt"], "limit": 9}
-    asked = list[str]()
-    with serving(lambda body: asked.append(body["messages"][1]["content"]) or good(body)) as url:  # type: ignore[func-returns-value]
-        late = free_port()
-        config["arms"]["endpoints"] = {
-            "incumbent": {"url": url, "model": "big", "key": "env:BIG_KEY"},
-            "late": {"url": f"http://127.0.0.1:{late}/v1", "model": "big"},
-        }
+
+    def answer(body: dict[str, Any]) -> Response:
+        (asked if body["model"] == "big" else refused).append(body["messages"][1]["content"])
+        return good(body) if body["model"] == "big" else Response("who are you?", 401)
+
+    with serving(answer) as url:
+        endpoint = {"url": url, "key": "env:BIG_KEY"}
+        config["arms"]["endpoints"] = {"incumbent": endpoint | {"model": "big"}, "closed": endpoint | {"model": "old"}}
         small.write_text(yaml.safe_dump(config))
-        runs = [tuneworthy("compare", small, "--json", store=tmp_path / "store", BIG_KEY=KEY) for _ in range(2)]
+        store = with_tables(tmp_path / "store", migrated_database)
+        runs = [tuneworthy("compare", small, "--json", store=store, BIG_KEY=KEY) for _ in range(2)]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
-    assert "score_endpoint[late]" in runs[1].stderr and "score_endpoint[incumbent]    " in runs[1].stderr
+    assert [run.stderr.count("score_endpoint[closed]") for run in runs] == [2, 2]  # it starts, and fails
     found = json.loads(runs[1].stdout)["verdict"]
     incumbent, failed = found["endpoints"]
     assert [arm["arm"] for arm in found["arms"]] == ["prompt"]
     assert (incumbent["rows"], incumbent["in_place"][0]["arm"], len(asked)) == (9, "prompt", 9)
-    assert "does not answer" in failed["problem"] and failed["rows"] == 0
+    assert "answers 401: who are you?" in failed["problem"] and failed["rows"] == 0
     written = (path for path in tmp_path.rglob("*") if path.is_file())
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
 
