@@ -134,6 +134,11 @@ class RunConfig(Section):
         return self.arms.retrieval.model_copy(update={"shots": None})
 
     @property
+    def learned(self) -> tuple[str, str | None]:
+        """What becomes of reasoning traces (base.thinking), and of rejected and unwanted answers."""
+        return self.base.thinking, self.training.objective
+
+    @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:
         """What rows are rendered and refused by: the longest train row, what it learns below, the longest answer, and
         the share of answers that may be longer.

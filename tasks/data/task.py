@@ -37,16 +37,18 @@ PERSONAL = (
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off",
+    objective: str | None = None, *, workdir: WorkDirectory,
+) -> DataArtifact:  # fmt: skip
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
 
-    `thinking` is base.thinking: what becomes of reasoning traces.
+    `thinking` is base.thinking: what becomes of reasoning traces; `objective` is training.objective: what becomes of
+    rejected and unwanted answers.
     """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir, thinking)
+        return prepare_data(task, data, seed, sources, workdir, thinking, objective)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page

@@ -19,6 +19,8 @@ EDITS: dict[str, Any] = {
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "base.model": "other model",
     "training.targets": ["q_proj"],
+    "training.objective": "sft",
+    "training.beta": None,  # it goes with an objective that compares answers
     "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only
