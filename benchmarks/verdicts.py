@@ -152,9 +152,7 @@ def at_the_margin(setting: Setting, runs: int, seed: int) -> dict[str, float]:
 
 
 def at_the_gate(setting: Setting, runs: int, seed: int) -> dict[str, float]:
-    """Return what becomes of adapters that differ from the base by noise, and of those that also lost 10 points on one
-    of five tasks.
-    """
+    """Return what becomes of adapters that differ by noise, and of those that also lost 10 points on one of five."""
     found: dict[str, float] = {}
     for name, losses in (("noise", [0.0] * 5), ("one task -.10", [2 * MARGIN, 0.0, 0.0, 0.0, 0.0])):
         parts = in_blocks(setting, runs, seed)

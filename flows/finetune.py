@@ -31,9 +31,7 @@ from tasks.training.task import gather_replay
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
 @retry_when_broken
 def finetune(config: RunConfig) -> ReportArtifact:
-    """Find out whether prompting, retrieval or a tuned adapter answers this task best, and register the adapter if it
-    earned its place.
-    """
+    """Find out whether prompting, retrieval or tuning answers a task best, and register an adapter that earned it."""
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)

@@ -84,9 +84,7 @@ class StageLimits(Section):
 
 
 class RunConfig(Section):
-    """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the
-    registry.
-    """
+    """One whole run: task, rows, base, arms, training, benchmark, decision, registry."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]*$",

@@ -92,9 +92,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def _differences(found: Plan, other: Plan) -> dict[str, str]:
-    """Return label -> how the stage's key differs from the other config's; stages that wait for others have no key to
-    compare.
-    """
+    """Return label -> how the stage's key differs from the other config's; pending stages have no key to compare."""
     shared = [label for label in found.ingredients if label in other.ingredients]
     changes = {label: changed_ingredients(other.ingredients[label], found.ingredients[label]) for label in shared}
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
@@ -133,9 +131,7 @@ def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> 
 
 
 def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
-    """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
-    from the store.
-    """
+    """Let one process at a time run this config: the others wait, and then answer from the store."""
 
     def waiting(owner: str) -> None:
         print(f"{config.name}: waiting for {owner}, which runs it", file=sys.stderr)

@@ -1,6 +1,4 @@
-"""What training would cost with full, LoRA and QLoRA, side by side, and what the benchmark would see: `plan` shows it
-before anything is loaded, from files and past records alone.
-"""
+"""What training would cost by each method, and what the benchmark would see: told from files and past records alone."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method takes: bytes of memory for training, bytes of the process itself as last measured here, trained
-    parameters, and minutes at the speed of a past run.
-    """
+    """What one method takes: bytes to train, bytes of the process, trained parameters, and minutes at past speed."""
 
     method: str
     is_chosen: bool

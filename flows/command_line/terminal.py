@@ -1,6 +1,4 @@
-"""What a person sees in the terminal: one line per stage during a run, then tables. Progress goes to stderr, answers to
-stdout.
-"""
+"""What a person sees in the terminal: a line a stage during a run, then tables. Progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -157,9 +155,7 @@ def _plan_line(stage: PlannedStage, width: int) -> Text:
 
 
 def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
-    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over the best untrained
-    arm.
-    """
+    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over untrained."""
     names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
     table = plain_table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
     for arm in verdict.arms:
@@ -211,9 +207,7 @@ def _arm_cells(arm: ArmReport, seconds: float | None) -> list[str]:
 
 
 def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str]:
-    """Return the champion as a line of the arms' table; its gain is its lead over the best untrained arm on the rows
-    that it was not trained on.
-    """
+    """Return the champion as a line of the arms' table; its gain is over the best untrained arm on its own rows."""
     colour = STANDINGS[champion.standing] if champion.standing else "default"
     score = f"[{colour}]{champion.score:.3f}[/]"
     tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")

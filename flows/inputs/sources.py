@@ -1,6 +1,4 @@
-"""Everything outside the store that a run reads, located and hashed before anything starts; all problems are reported
-at once.
-"""
+"""Everything outside the store that a run reads, located and hashed first; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ T = TypeVar("T")
 
 
 class RunSources(BaseModel):
-    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data
-    in this machine's cache.
-    """
+    """The run's files by content: rows, documents, contract, base model, benchmark tasks and their cached hub data."""
 
     model_config = ConfigDict(frozen=True)
     data: Sources

@@ -1,6 +1,4 @@
-"""Planning: the flow body is run as it is, but every stage only looks its key up, so a plan and a run cannot
-disagree.
-"""
+"""Planning: the flow body runs as it is, but every stage only looks its key up: plan and run cannot disagree."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ Outlook = Literal["hit", "will run", "depends", "spared"]
 
 @dataclass(frozen=True)
 class Pending:
-    """Stands for an artifact that does not exist yet. Its values are those that make the plan show every stage that may
-    run.
-    """
+    """Stands for an artifact that does not exist yet, with values that make a plan show every stage that may run."""
 
     label: str
     is_sufficient: bool = False
@@ -79,9 +75,7 @@ def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
 
 @contextlib.contextmanager
 def planning() -> Iterator[Plan]:
-    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs and nothing is
-    written.
-    """
+    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs or is written."""
     plan = Plan()
     token = current_plan.set(plan)
     try:

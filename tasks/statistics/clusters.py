@@ -142,9 +142,7 @@ def chance_not_below(sample: Clusters, bound: float | Floats) -> Floats:
 
 
 def bounds_of(sample: Clusters, confidence: float) -> tuple[Floats, Floats]:
-    """Return the two ends that hold the mean with this confidence, shape (runs,) each: everything that neither
-    one-sided test rejects at half of what is left.
-    """
+    """Return the ends (runs,) that hold the mean: what neither one-sided test rejects at half of what is left."""
     low = _lowest(sample, (1.0 - confidence) / 2.0)
     return low, -_lowest(sample.mirrored, (1.0 - confidence) / 2.0)
 

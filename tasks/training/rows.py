@@ -1,6 +1,4 @@
-"""Train rows as token ids: rendered through the base's template, refused by name when too long, and split by group for
-validation.
-"""
+"""Train rows as token ids: rendered by the base's template, refused by name if too long, split for validation."""
 
 from __future__ import annotations
 
@@ -117,9 +115,7 @@ def named(rows: Sequence[TokenRow]) -> str:
 
 
 def split_validation(rows: Sequence[TokenRow], share: float, seed: int) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Return (rows to train on, rows held out for validation): whole groups, drawn by the seed; nothing is held out
-    where there is only one group.
-    """
+    """Return (train rows, validation rows): whole groups drawn by the seed; none where there is only one group."""
     groups = sorted({row.group for row in rows})
     count = min(max(1, round(share * len(groups))), len(groups) - 1) if share > 0 else 0
     drawn = set(random.Random(f"validation-{seed}").sample(groups, count))

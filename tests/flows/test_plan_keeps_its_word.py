@@ -224,6 +224,7 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert "fetch_base" not in named
 
 
+@pytest.mark.slow
 def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_what_names_the_version(
     house: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +257,7 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     assert assert_kept(house) == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(
     house: RunConfig,
 ) -> None:

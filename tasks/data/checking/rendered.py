@@ -1,6 +1,4 @@
-"""Every row as the model will see it: rendered, checked, and measured against the context window before anything is
-trained or evaluated.
-"""
+"""Every row as the model will see it: rendered, checked and measured before anything is trained or evaluated."""
 
 from __future__ import annotations
 
@@ -171,9 +169,7 @@ def _write(
 
 
 def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
-    """Return a side's token counts: sums, the quantiles of a row's total and supervised tokens, and the rows in each
-    tenth of the limit.
-    """
+    """Return a side's token counts: sums, quantiles of a row's total and supervised ones, rows a tenth of the limit."""
     tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
     tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
     return {
@@ -191,9 +187,7 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> its tokens in all train rows, and how many of them are supervised; the template's own tokens are
-    counted separately.
-    """
+    """Return role -> its tokens in all train rows, and the supervised ones; the template's own are counted apart."""
     asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
     tokens["template"] = max(0, asked - sum(tokens.values()))
