@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import score_arms, time_arms
+from flows.arms import score_arms, score_endpoints, time_arms
 from flows.champion import look_for_champion
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
@@ -35,7 +35,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data)
+    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, *config.rendered)
@@ -44,13 +44,14 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     decision = config.decision.for_answers(config.task.answer)
     untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
+    endpoints, failed = score_endpoints(config, data)
+    beside = endpoints, failed, config.arms.prices
     timings = time_arms(config, base, data, None, config.arms.untrained)
     looks = looks_at(data, untrained)
-    first = decide(
-        decision, None, untrained, None, data, None, slices, looks, (), config.costs, timings, subject="untrained"
-    )
+    known = data, None, slices, looks, (), config.costs, timings, None
+    first = decide(decision, None, untrained, None, *known, *beside, subject="untrained")
     if first.is_sufficient or not config.arms.trained:
-        return report(config, sources, first, data, base, untrained, look=champion)
+        return report(config, sources, first, data, base, untrained, look=champion, endpoints=endpoints)
 
     benchmark_files = gather_benchmark(sources.benchmark)
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
@@ -66,5 +67,5 @@ def finetune(config: RunConfig) -> ReportArtifact:
     arms, require = untrained + trained, config.benchmark.require
     timings += time_arms(config, base, data, adapter, config.arms.trained)
     spent = config.costs, timings, adapter
-    verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent)
-    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices)
+    verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent, *beside)
+    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices, endpoints)

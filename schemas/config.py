@@ -27,6 +27,13 @@ class BaseConfig(Section):
     revision: str | None = Field(
         None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
     )
+    thinking: Literal["off", "on", "keep"] = Field(
+        "off",
+        description="Whether the model reasons before it answers, in training, in every arm and as it is served. off: "
+        "its template is told not to, and a row with a reasoning trace is refused (data.checks.reasoning_trace: note "
+        "learns its answer alone). on: it is told to, and traces of rows are learned with their answers. keep: the "
+        "template's own default; traces stay in earlier turns too. Scores read what follows the trace.",
+    )
 
 
 class RegistryConfig(Section):
@@ -47,6 +54,7 @@ StageName = Literal[
     "check_rendering",
     "score_classifier",
     "score_arm",
+    "score_endpoint",
     "check_leakage",
     "write_data_report",
     "gather_benchmark",
@@ -169,6 +177,16 @@ class RunConfig(Section):
         """Refuse decision.max_cost without prices."""
         if self.decision.max_cost is not None and self.costs is None:
             raise ValueError("decision.max_cost: nothing has a price; give prices in `costs`, or leave the limit out")
+        return self
+
+    @model_validator(mode="after")
+    def prices_have_a_currency(self) -> RunConfig:
+        """Refuse prices of endpoints without `costs`, which says in which currency and for how many tokens they are."""
+        if self.arms.prices and self.costs is None:
+            raise ValueError(
+                f"arms.endpoints.{next(iter(self.arms.prices))}: its prices have no currency; set costs, such as "
+                "{currency: EUR, machine_hour: 2}"
+            )
         return self
 
     @model_validator(mode="after")

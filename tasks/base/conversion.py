@@ -15,6 +15,7 @@ from typing import Any
 
 from schemas.errors import ConfigRefused, LibraryMissing, ModelMissing
 from schemas.sources import BaseSource
+from tasks.base.thinking import settled
 from tasks.inference.prompts.rendering import template_facts
 from tasks.inference.quietness import quietly
 
@@ -49,7 +50,7 @@ def convert_base(source: BaseSource, out: Path) -> ModelFacts:
         _place_files(paths, out)
     tokenizer = _tokenizer(source.name, out)
     template_facts(tokenizer)
-    template = tokenizer.get_chat_template()
+    template = settled(tokenizer, source.thinking)
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
     parameters, dtype = _measured(source.name, out)
     for path in out.glob("*.json"):

@@ -47,6 +47,10 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
             has no revisions.
         ModelMissing: the model is unavailable on this machine; the message lists what is installed.
     """
+    return _located(base, folder, store).model_copy(update={"thinking": base.thinking})
+
+
+def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource:
     local = folder / Path(base.model).expanduser()
     if base.model.startswith(PACKAGE):
         _refuse_revision(base)
