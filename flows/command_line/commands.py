@@ -27,6 +27,7 @@ from rich.console import Console
 from flows.champion import look_for_champion
 from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
+from flows.command_line.stopping import detach_server
 from flows.command_line.terminal import (
     TerminalReporter,
     advice_lines,
@@ -146,6 +147,7 @@ def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
 def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
     token = current_reporter.set(TerminalReporter(_stderr()))
+    detach_server()
     try:
         flow(config, *more)
     except TuneworthyError as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -71,22 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse_usage(fault, "--json" in (sys.argv if argv is None else argv))
     if not isinstance(call, Call):  # --help and --version have answered
         return int(call or 0)
-    end_on_sigterm()
-    from schemas.errors import TuneworthyError
+    from flows.command_line.stopping import STOPPED, end_on_signals, leave
+    from schemas.errors import TrainingAsked, TuneworthyError
 
+    end_on_signals()
+    is_json, code = getattr(call.arguments, "json", False), 130
     try:
         return call()
     except TuneworthyError as error:
-        _tell(error, error.exit_code, getattr(call.arguments, "json", False))
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("Stopped. What was sealed stays in the store; run the same command to go on.", file=sys.stderr)
-        return 130
-
-
-def end_on_sigterm() -> None:
-    """Make SIGTERM end this process as an error would, so that leases on a shared store are given back at once."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        code = error.exit_code
+        _tell(error, code, is_json)
+        if not isinstance(error, TrainingAsked):
+            return code
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = int(getattr(end, "code", None) or code)
+        _tell(STOPPED, code, is_json, "Stopped")
+    return leave(code)
 
 
 def _print_version(is_asked: bool) -> None:
