@@ -33,6 +33,17 @@ def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
 
 
+# Columns of train.parquet and held_out.parquet that are there where a row fills them.
+OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {"tools": pl.String}
+
+
+def with_optional(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return kept rows with every optional column, null where the file has none."""
+    return rows.with_columns(
+        pl.lit(None, dtype=kind).alias(name) for name, kind in OPTIONAL.items() if name not in rows.columns
+    )
+
+
 class ReadRows(pa.DataFrameModel):
     """Rows as they were read: every one numbered, nothing else guaranteed yet."""
 
@@ -83,7 +94,10 @@ class ReadRows(pa.DataFrameModel):
 
 
 class KeptRows(pa.DataFrameModel):
-    """Rows of train.parquet and held_out.parquet: what every later stage may rely on."""
+    """Rows of train.parquet and held_out.parquet: what every later stage may rely on.
+
+    `tools` is the JSON list of a row's tools (tasks/inference/prompts/tool_calls.py).
+    """
 
     class Config:
         """Exactly these columns, in this order."""
@@ -96,6 +110,7 @@ class KeptRows(pa.DataFrameModel):
     prompt: str
     completion: str
     group: str
+    tools: str | None = pa.Field(nullable=True)
 
     @pa.check("prompt", "completion", "group", name="has_text")
     def has_text(cls, data: PolarsData) -> pl.LazyFrame:

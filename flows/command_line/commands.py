@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -27,7 +30,6 @@ from rich.console import Console
 from flows.champion import look_for_champion
 from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
-from flows.command_line.stopping import detach_server
 from flows.command_line.terminal import (
     TerminalReporter,
     advice_lines,
@@ -160,6 +162,18 @@ def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> Tune
     finally:
         current_reporter.reset(token)
     return None
+
+
+def detach_server() -> None:
+    """Give the server that Prefect starts for a run a session of its own: Ctrl-C and SIGTERM to our process group would
+    end it before us, and the run would wait for it for a minute.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    from prefect.server.api import server
+
+    detached = functools.partial(subprocess.Popen, start_new_session=True)
+    vars(server)["subprocess"] = SimpleNamespace(**{**vars(subprocess), "Popen": detached})
 
 
 def _show(

@@ -4,17 +4,19 @@ draws its help without rich, which would take longer to load than everything els
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+
+from flows.command_line.calls import AsJson, Call, Config, Settings
+from flows.command_line.versions.parser import app as versions
 
 # Threads of torch that wait for work by spinning starve each other where other work shares the cores: 740 tokens/s fell
 # to 35. Read once, by libgomp.
@@ -31,12 +33,7 @@ EPILOG = """\b
 exit codes: 0 done (any verdict) · 2 config refused · 3 data refused
             4 adapter refused by its gate · 5 something the machine lacks
             6 the later verdict is worse (diff) · 1 anything else"""
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/demo.yaml.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one setting; may be given again.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, progress on stderr.")]
+STOPPED = "Stopped. What was sealed stays in the store; run the same command to go on."
 
 app = typer.Typer(
     help=DESCRIPTION,
@@ -48,20 +45,6 @@ app = typer.Typer(
 store = typer.Typer(help="Check the store, or remove what nobody needs.", rich_markup_mode=None)
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a command line asks for: a function of a module of this package, and what it is called with."""
-
-    module: str
-    function: str
-    arguments: Namespace
-
-    def __call__(self) -> int:
-        """Load the module, do what was asked and return the exit code."""
-        module = importlib.import_module(f"flows.command_line.{self.module}")
-        return int(getattr(module, self.function)(self.arguments))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
@@ -70,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse_usage(fault, "--json" in (sys.argv if argv is None else argv))
     if not isinstance(call, Call):  # --help and --version have answered
         return int(call or 0)
-    from flows.command_line.stopping import STOPPED, end_on_signals, leave
     from schemas.errors import TrainingAsked, TuneworthyError
 
     end_on_signals()
@@ -86,6 +68,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(getattr(end, "code", None) or code)
         _tell(STOPPED, code, is_json, "Stopped")
     return leave(code)
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end this process as an error would, so that leases on a shared store are given back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
+def leave(exit_code: int) -> NoReturn:
+    """Leave at once after a signal: the server that was started for this command, and what would still be sent to it,
+    take longer than somebody who pressed Ctrl-C waits. Leases were given back on the way here.
+    """
+    server = sys.modules.get("prefect.server.api.server")
+    for started in list(server.SubprocessASGIServer._instances.values()) if server else ():
+        if started.server_process:
+            started.server_process.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -212,20 +214,6 @@ def advise(config: Config, settings: Settings = None, is_json: AsJson = False) -
 
 
 @app.command()
-def rollback(
-    config: Config,
-    settings: Settings = None,
-    is_json: AsJson = False,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="VERSION", help="The version to be champion, instead of the one that was before."),
-    ] = None,
-) -> Call:
-    """Make the champion before this one champion again."""
-    return Call("rollback", "rollback", Namespace(config=config, set=settings or [], json=is_json, to=to))
-
-
-@app.command()
 def diff(
     before: Annotated[
         str, typer.Argument(metavar="A", help="The earlier verdict: verdict.json, a report's folder, a run, a digest.")
@@ -247,6 +235,7 @@ def bootstrap(
 
 
 app.add_typer(store, name="store")
+app.add_typer(versions)
 
 
 @store.command()

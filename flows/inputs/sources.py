@@ -16,7 +16,7 @@ from schemas.artifacts import ModelArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base
+from tasks.base.sources import locate_base, refuse_without_tools
 from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
@@ -52,8 +52,10 @@ def locate(config: RunConfig) -> RunSources:
     faults: list[TuneworthyError] = []
     data = _found(lambda: locate_data(config, store, password_at(config.data.password)), faults)
     base = _found(lambda: _base(config, folder, store), faults)
+    if base is not None and config.task.answer.format == "tool_call":
+        _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
-    if data is None or base is None or benchmark is None:
+    if faults or data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.sections.section import NOT_IN_KEY, Section
 
-NEEDS = {"json_fields": "json", "sql_execution": "sql", "choice": "choice"}
+NEEDS = {"json_fields": "json", "sql_execution": "sql", "choice": "choice", "tool_call": "tool_call"}
 METRICS = (*NEEDS, "exact", "token_f1", "em", "rouge_l", "chrf", "bleu", "numeric", "contains", "regex")
 OWN = re.compile(r"[^:]+\.py:[A-Za-z_]\w*")
 READ_BY = {
@@ -76,7 +76,19 @@ class SqlAnswer(Section):
     database: str = Field(description="SQLite file, relative to the config file.", json_schema_extra=NOT_IN_KEY)
 
 
-Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer, Field(discriminator="format")]
+class ToolCallAnswer(Section):
+    """The answer calls tools, or is text where no call is wanted."""
+
+    format: Literal["tool_call"]
+    tools: str | None = Field(
+        None,
+        description="JSON list of tools with their parameters, relative to the config file: offered in every row that "
+        "has none of its own, and what calls are checked against.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+
+
+Answer = Annotated[TextAnswer | ChoiceAnswer | JsonAnswer | SqlAnswer | ToolCallAnswer, Field(discriminator="format")]
 
 
 class ScoringConfig(Section):

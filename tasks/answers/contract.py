@@ -6,6 +6,7 @@ introductory sentence, breaks the contract, because a program that reads answers
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ConfigRefused, TuneworthyError
+from tasks.answers.calls import is_broken, read_calls
 
 if TYPE_CHECKING:
-    from schemas.sections.task import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer
+    from schemas.sections.task import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer, ToolCallAnswer
 
 DATABASE = "answer.sqlite"
 JSON_SCHEMA = "answer.schema.json"
+TOOLS = "answer.tools.json"
+FILES = {"sql": DATABASE, "json": JSON_SCHEMA, "tool_call": TOOLS}
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
 
     Args:
         task: its `answer` defines the contract.
-        folder: contains answer.sqlite or answer.schema.json if the answer's format needs one.
+        folder: contains the one of FILES that the answer's format needs.
 
     Raises:
         ConfigRefused: the contract itself cannot be used: an invalid JSON Schema, a file that is not a SQLite
-            database.
+            database, tools that are none.
         TuneworthyError: the file is not in the folder.
     """
     answer = task.answer
@@ -51,6 +55,8 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
         return _check_choice(answer)
     if answer.format == "json":
         return _check_json(answer, _present(folder / JSON_SCHEMA))
+    if answer.format == "tool_call":
+        return _check_calls(answer, None if answer.tools is None else _present(folder / TOOLS))
     return _check_sql(answer, _present(folder / DATABASE))
 
 
@@ -124,14 +130,19 @@ def _check_json(answer: JsonAnswer, file: Path) -> Check:
 
 
 def _validator(answer: JsonAnswer, file: Path) -> Any:
-    import json
-
-    import jsonschema  # type: ignore[import-untyped, unused-ignore]
-    from referencing import Registry
-
     where = f"task.answer.json_schema: {answer.json_schema}"
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as fault:
+        raise ConfigRefused(f"{where} is not a JSON Schema: {fault}") from fault
+    return _validator_of(schema, where)
+
+
+def _validator_of(schema: Any, where: str) -> Any:
+    import jsonschema  # type: ignore[import-untyped, unused-ignore]
+    from referencing import Registry
+
+    try:
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         kind.check_schema(schema)
     except jsonschema.SchemaError as fault:
@@ -139,6 +150,43 @@ def _validator(answer: JsonAnswer, file: Path) -> Any:
     except (ValueError, TypeError, AttributeError, RecursionError) as fault:
         raise ConfigRefused(f"{where} is not a JSON Schema: {fault}") from fault
     return kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
+
+
+def _check_calls(answer: ToolCallAnswer, file: Path | None) -> Check:
+    known = {} if file is None else tools_in(file, answer)
+
+    def check(output: str) -> Breach | None:
+        if not output.strip():
+            return Breach("empty_answer", "only white space")
+        calls, said = read_calls(output)
+        if not calls and is_broken(said):
+            return Breach("answer_not_json", "looks like a call, but its JSON is damaged")
+        for call in calls if file is not None else ():
+            if call["name"] not in known:
+                return Breach("answer_breaks_schema", f"calls a tool that {answer.tools} does not define")
+            if problem := next(iter(known[call["name"]].iter_errors(call["arguments"])), None):
+                return Breach("answer_breaks_schema", f'arguments break "{problem.validator}" of its parameters')
+        return None
+
+    return check
+
+
+def tools_in(file: Path, answer: ToolCallAnswer) -> dict[str, Any]:
+    """Return tool -> validator of its arguments, of a file with a JSON list of tools.
+
+    Raises:
+        ConfigRefused: it holds anything else.
+    """
+    where = f"task.answer.tools: {answer.tools}"
+    try:
+        tools = [tool.get("function", tool) for tool in json.loads(file.read_text(encoding="utf-8"))]
+        named = {str(tool["name"]): tool.get("parameters") or {} for tool in tools}
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as fault:
+        raise ConfigRefused(
+            f'{where} is not a JSON list of tools, such as [{{"type": "function", "function": {{"name": …, '
+            '"parameters": …}}]'
+        ) from fault
+    return {name: _validator_of(parameters, f"{where}: {name}") for name, parameters in named.items()}
 
 
 def _check_sql(answer: SqlAnswer, file: Path) -> Check:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tasks.answers.calls import read_calls
+
 if TYPE_CHECKING:
     from schemas.sections.task import Answer
 
@@ -27,6 +29,8 @@ def lenient_reader(answer: Answer) -> Read:
         return first_object
     if answer.format == "sql":
         return first_query
+    if answer.format == "tool_call":
+        return calls_alone
     if answer.pattern is None:
         return without_fence
     pattern = re.compile(answer.pattern)
@@ -48,6 +52,12 @@ def first_object(text: str) -> str:
             continue
         return text[brace:end]
     return text
+
+
+def calls_alone(text: str) -> str:
+    """Return the tool calls in a text as JSON."""
+    calls, _ = read_calls(text)
+    return json.dumps(calls) if calls else text
 
 
 def first_query(text: str) -> str:

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import ConfigRefused
 from tasks.answers.contract import DATABASE, Check, contract_of
 from tasks.answers.lenient import Read, lenient_reader
-from tasks.answers.metrics.bleu import bleu
 from tasks.answers.metrics.choice import choice
-from tasks.answers.metrics.chrf import chrf
 from tasks.answers.metrics.contains import contains
 from tasks.answers.metrics.exact import exact
 from tasks.answers.metrics.json_fields import json_fields
@@ -28,6 +26,8 @@ from tasks.answers.metrics.regex import regex
 from tasks.answers.metrics.rouge_l import rouge_l
 from tasks.answers.metrics.sql_execution import SqlExecution
 from tasks.answers.metrics.squad import em, token_f1
+from tasks.answers.metrics.tool_call import tool_call
+from tasks.answers.metrics.translation import bleu, chrf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,7 @@ PLAIN: dict[str, Measure] = {
     "chrf": chrf,
     "bleu": bleu,
     "contains": contains,
+    "tool_call": tool_call,
 }
 
 

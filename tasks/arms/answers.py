@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import polars
 
 from schemas.artifacts import ArmArtifact
+from schemas.rows import with_optional
 from tasks.answers.metrics.choice import confusions, label_of, macro_f1
 from tasks.answers.metrics.json_fields import judged_fields
 from tasks.answers.scoring import Scored, Scorer
 from tasks.arms.evidence import SCHEMA, recall_of
+from tasks.inference.prompts.prompt_builder import Request
 
 if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
@@ -28,12 +30,18 @@ def held_out_rows(data: Path, limit: int | None) -> polars.DataFrame:
     """Return the held-out rows in the order of their ids, the first `limit` of them when there is a limit, with the
     further answers that are right (`also`, or null).
     """
-    rows = polars.read_parquet(data / "held_out.parquet")
+    rows = with_optional(polars.read_parquet(data / "held_out.parquet"))
     file = data / "also_right.parquet"
     also = polars.read_parquet(file) if file.exists() else None
     none = polars.lit(None, dtype=polars.List(polars.String)).alias("also")
     rows = (rows.with_columns(none) if also is None else rows.join(also, on="row_id", how="left")).sort("row_id")
     return rows if limit is None else rows.head(limit)
+
+
+def requests_in(rows: polars.DataFrame) -> list[Request]:
+    """Return the request of every held-out row."""
+    asked = rows.select("prompt", "history", "tools").iter_rows()
+    return [Request(prompt, tuple(history), tools) for prompt, history, tools in asked]
 
 
 @dataclass(frozen=True)

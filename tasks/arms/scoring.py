@@ -12,7 +12,7 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
 from schemas.champion import ChampionArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
-from tasks.arms.answers import Answers, held_out_rows, sealed_answers
+from tasks.arms.answers import Answers, held_out_rows, requests_in, sealed_answers
 from tasks.arms.evidence import evidence_of
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import ArmSettings
@@ -21,7 +21,7 @@ from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.prefix_support import why_unsupported
 from tasks.inference.prompts.golden import verify_golden
-from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext
 from tasks.inference.prompts.rendering import render_prompt
 from tasks.inference.prompts.retrieval_file import FILE, deserialised, why_too_large
 from tasks.reuse.progress import Reporter
@@ -88,7 +88,7 @@ def measure_arm(
     if arm.top_k and (problem := why_too_large(context)):
         reporter.say(f"arm {arm.name}: {problem}: an adapter that wins with retrieval could not be registered")
     builder = PromptBuilder(task.instruction, context)
-    requests = [Request(prompt, tuple(history)) for prompt, history in rows.select("prompt", "history").iter_rows()]
+    requests = requests_in(rows)
     found = [builder.nearest(request) for request in requests]
     corpus = data / "corpus.parquet" if task.answer.format == "text" else None
     evidence = evidence_of(rows["completion"].to_list(), found, context, corpus if corpus and corpus.exists() else None)

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 
 from schemas.artifacts import TimingArtifact
-from tasks.arms.answers import held_out_rows
+from tasks.arms.answers import held_out_rows, requests_in
 from tasks.arms.classifier import ARM as CLASSIFIER
 from tasks.arms.classifier import fitted_on, requests_of
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import ArmSettings
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
-from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
+from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext
 from tasks.inference.prompts.rendering import render_prompt
 from tasks.reuse.progress import Reporter
 
@@ -65,6 +65,5 @@ def _decoded_answers(
 ) -> list[Callable[[], Any]]:
     """Return for each row what decodes its answer alone."""
     builder = PromptBuilder(task.instruction, context)
-    asked = rows.select("prompt", "history").iter_rows()
-    prompts = [render_prompt(loaded.tokenizer, builder.build(Request(prompt, tuple(turns)))) for prompt, turns in asked]
+    prompts = [render_prompt(loaded.tokenizer, builder.build(request)) for request in requests_in(rows)]
     return [partial(generate, loaded, [prompt], arm.max_new_tokens, lambda *_: None) for prompt in prompts]

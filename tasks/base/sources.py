@@ -227,3 +227,22 @@ def _cached() -> list[tuple[str, str]]:
         for path in folders
         if any(path.glob(WEIGHTS))
     ]
+
+
+def refuse_without_tools(base: BaseSource) -> None:
+    """Refuse a base for tool calls where its files show a chat template that never reads `tools`.
+
+    Raises:
+        ConfigRefused: it does not.
+    """
+    names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+    files = (
+        [base.chat_template] if base.chat_template else [file for file in base.files if Path(file.path).name in names]
+    )
+    texts = [Path(file.path).read_text(encoding="utf-8") for file in files]
+    templates = [text for text in texts if "messages" in text]
+    if templates and not any(re.search(r"\btools\b", text) for text in templates):
+        raise ConfigRefused(
+            'base.model: task.answer.format is "tool_call", and this model\'s chat template has no place for tools. '
+            "Name a model that was trained to call tools."
+        )

@@ -129,6 +129,8 @@ def _completions(data: DataConfig, search: Search) -> tuple[SourceFile, ...]:
 def _contract_file(task: TaskConfig, search: Search) -> SourceFile | None:
     if task.answer.format == "json":
         return search.one_file("task.answer.json_schema", task.answer.json_schema)
+    if task.answer.format == "tool_call" and task.answer.tools is not None:
+        return search.one_file("task.answer.tools", task.answer.tools)
     if task.answer.format != "sql":
         return None
     found = search.one_file("task.answer.database", task.answer.database)

@@ -11,9 +11,9 @@ import polars as pl
 
 from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
-from tasks.answers.contract import DATABASE, JSON_SCHEMA, Check, contract_of
+from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
-from tasks.data.checking.contract import broken_answers, broken_rows, further_answers
+from tasks.data.checking.contract import broken_answers, broken_rows, further_answers, unasked_calls, with_tools
 from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
@@ -57,7 +57,8 @@ def prepare_data(
         TuneworthyError: a source changed after the run began.
     """
     _check_unchanged(sources, workdir)
-    _copy_contract(task, sources, workdir.out)
+    if sources.answer is not None:
+        shutil.copyfile(sources.answer.path, workdir.out / FILES[task.answer.format])
     corpus = read_corpus(sources.corpus) if sources.corpus else None
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
@@ -99,11 +100,6 @@ def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
     ):
         if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} was changed or removed after the run began. Run again.")
-
-
-def _copy_contract(task: TaskConfig, sources: Sources, out: Path) -> None:
-    if sources.answer is not None:
-        shutil.copyfile(sources.answer.path, out / (DATABASE if task.answer.format == "sql" else JSON_SCHEMA))
 
 
 def _try_scorer(task: TaskConfig, out: Path) -> None:
@@ -222,6 +218,10 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, workdir: WorkDirectory) -> None:
     """Check each row by itself."""
     sieve.sift(sieve.rows.filter(pl.col("reason").is_not_null()))
+    if task.answer.format != "tool_call":
+        sieve.sift(unasked_calls(sieve.rows))
+    elif task.answer.tools is not None:
+        sieve.rows = with_tools(sieve.rows, workdir.out)
     sieve.sift(personal_rows(sieve.rows))
     sieve.rows = masked_rows(sieve.rows, [kind for kind in KINDS if sieve.action(kind) == "mask"])
     sieve.rows = sieve.rows.with_columns(normalised=normalised(full_request(sieve.rows)))

@@ -38,14 +38,16 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     """
     import polars as pl
 
+    from schemas.rows import with_optional
     from tasks.inference.prompts.rendering import render_row
 
     rows: list[TokenRow] = []
     refused: list[str] = []
-    frame = pl.read_parquet(parquet, columns=["row_id", "history", "prompt", "completion", "group"])
-    for row_id, history, prompt, completion, group in frame.iter_rows():
+    frame = with_optional(pl.read_parquet(parquet))
+    columns = ("row_id", "group", "prompt", "completion", "history", "tools")
+    for row_id, group, *parts in frame.select(columns).iter_rows():
         try:
-            rendered = render_row(tokenizer, instruction, prompt, completion, history)
+            rendered = render_row(tokenizer, instruction, *parts)
             _refuse_empty_answer(rendered.answer_ids)
         except DatasetRefused as problem:
             refused.append(f"row {row_id}: {problem}")

@@ -16,15 +16,14 @@ from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped,
 from sklearn.metrics import f1_score  # type: ignore[import-untyped, unused-ignore]
 
 from schemas.sections.task import METRICS, TaskConfig
-from tasks.answers.metrics.bleu import bleu
 from tasks.answers.metrics.choice import OTHER, confusions, label_of, macro_f1
-from tasks.answers.metrics.chrf import chrf
 from tasks.answers.metrics.contains import contains
 from tasks.answers.metrics.json_fields import json_fields
 from tasks.answers.metrics.numeric import last_number, numeric
 from tasks.answers.metrics.regex import regex
 from tasks.answers.metrics.rouge_l import rouge_l
 from tasks.answers.metrics.squad import em, token_f1
+from tasks.answers.metrics.translation import bleu, chrf
 from tasks.answers.scoring import Scorer
 
 WORD = st.sampled_from(["the", "cat", "sat", "a", "mat", "on", "The", "mat.", "42"])
@@ -210,6 +209,10 @@ def test_metrics_that_cannot_be_used_are_refused_in_words(task: dict[str, Any], 
 
 
 def test_every_metric_that_a_config_may_name_gives_its_own_text_a_one() -> None:
-    plain = [name for name in METRICS if name not in ("json_fields", "sql_execution", "choice", "regex", "exact")]
+    plain = [
+        name
+        for name in METRICS
+        if name not in ("json_fields", "sql_execution", "choice", "tool_call", "regex", "exact")
+    ]
     found = Scorer.for_task(TaskConfig(instruction="x", also=tuple(plain)), Path()).score("-12", "-12")
     assert found.also == pytest.approx(dict.fromkeys(plain, 1))

@@ -18,6 +18,7 @@ EDITS: dict[str, Any] = {
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "base.model": "other model",
+    "base.chat_template": "mine.jinja",
     "training.targets": ["q_proj"],
     "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py

@@ -57,6 +57,11 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "unknown section": (override("trainig.rank=3"), 2, "trainig"),
     "value out of bounds": (override("training.rank=0"), 2, "greater than or equal to 1"),
     "wrong type": (override("training.rank=many"), 2, "training.rank"),
+    "base without a place for tools": (
+        override("task.answer={format: tool_call}", "task.metric=tool_call"),
+        2,
+        "no place for tools",
+    ),
     "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
     "metric that does not exist": (override("task.metric=f1"), 2, 'there is no metric "f1"; there are json_fields'),
     "scorer that is missing": (override("task.metric=mine.py:score"), 2, "mine.py cannot be read: No such file"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pandera.polars as pa
 import polars as pl
 
 from schemas.rows import ReadRows
-from tasks.answers.contract import Check
+from tasks.answers.contract import TOOLS, Check
 from tasks.data.checking.sieve import FINDING, Sieve
+from tasks.data.layouts.calls import tools_of
+from tasks.inference.prompts.tool_calls import calls_of
 
 # A row that fails several checks is listed under the first of these.
 ORDER = ("empty_prompt", "empty_answer", "empty_turn", "missing_group", "control_characters")
@@ -67,6 +70,23 @@ def broken_answers(
         rows.select("row_id", "completion")
         .join(found, on="completion", how="inner", maintain_order="left")
         .select(list(FINDING))
+    )
+
+
+def with_tools(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Return the rows with the task's tools, which are in `folder`, wherever they have none of their own."""
+    offered = tools_of((folder / TOOLS).read_text(encoding="utf-8"))
+    is_own = pl.col("tools").is_not_null() & (pl.col("tools") != "[]")
+    return rows.with_columns(tools=pl.when(is_own).then("tools").otherwise(pl.lit(offered)))
+
+
+def unasked_calls(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose answer calls a tool, for a task whose answers do not."""
+    with_tools = rows.filter(pl.col("tools").is_not_null())
+    calls = [bool(calls_of(answer)[0]) for answer in with_tools["completion"].fill_null("")]
+    detail = 'the answer calls a tool, and task.answer.format is not "tool_call"'
+    return with_tools.filter(pl.Series(calls, dtype=pl.Boolean)).select(
+        "row_id", reason=pl.lit("tools"), detail=pl.lit(detail)
     )
 
 

@@ -72,7 +72,9 @@ REASONS = {
     "refusal": Reason("note", "Keep it if refusing is wanted."),
     "answer_cut_off": Reason("note", "Check that the answer is complete."),
     "tools": Reason(
-        "refuse", "Leave such rows out (action drop), or name the key in data.ignore where no call is wanted."
+        "refuse",
+        "Set task.answer.format to tool_call where answers call tools; leave such rows out (action drop), or name the "
+        "key in data.ignore where no call is wanted.",
     ),
     "preference": Reason(
         "refuse", "Keep the wanted answers only, as prompt and completion; or set the action to drop."

@@ -14,12 +14,14 @@ import polars as pl
 
 from schemas.artifacts import RenderingArtifact
 from schemas.errors import DatasetRefused
+from schemas.rows import OPTIONAL, with_optional
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.rendering import (
+    RenderedRow,
     leading,
     leading_bos,
     render_prompt,
@@ -59,10 +61,14 @@ def check_rows(
 
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=False, local_files_only=True)
     limits = replace(limits, window=window_of(base, tokenizer))
-    rows = pl.concat([pl.read_parquet(data / f"{side}.parquet").with_columns(side=pl.lit(side)) for side in SIDES])
+    sides = [with_optional(pl.read_parquet(data / f"{side}.parquet")).with_columns(side=pl.lit(side)) for side in SIDES]
+    rows = pl.concat(sides)
     if context is not None:
         rows = with_retrieved(rows, context)
-        rows.filter(pl.col("side") == "train").drop("side").write_parquet(workdir.out / "train.parquet")
+        shown = rows.filter(pl.col("side") == "train").drop("side")
+        shown.drop(name for name in OPTIONAL if shown[name].null_count() == shown.height).write_parquet(
+            workdir.out / "train.parquet"
+        )
     lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
@@ -95,7 +101,7 @@ def _measured(
     own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
-            rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+            rendered = _rendered(row, tokenizer, instruction)
             found = leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
                 raise DatasetRefused(f"Its prompt has {found} beginning-of-text tokens, but the base uses {bos}.")
@@ -114,6 +120,10 @@ def _measured(
             workdir.reporter.advance(done, rows.height, "rows rendered")
     rest = [f"and {len(wrong) - NAMED} more such rows"] if len(wrong) > NAMED else []
     return pl.DataFrame(lengths, schema=LENGTHS, orient="row"), wrong[:NAMED] + rest
+
+
+def _rendered(row: dict[str, Any], tokenizer: Any, instruction: str) -> RenderedRow:
+    return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"], row["tools"])
 
 
 def _control_tokens(tokenizer: Any) -> frozenset[int]:
@@ -146,6 +156,7 @@ def _write(
             redacted(row["prompt"]),
             redacted(row["completion"]),
             tuple(map(redacted, row["history"])),
+            row["tools"],
         )
         for row in _picked(rows, lengths, GOLDEN_ROWS)
     ]
@@ -199,7 +210,7 @@ def _picked(rows: pl.DataFrame, lengths: pl.DataFrame, count: int) -> list[dict[
 def _masked(rows: list[dict[str, Any]], tokenizer: Any, instruction: str) -> Iterator[dict[str, Any]]:
     """Yield which text of each row is context only and which is supervised, with personal data redacted for display."""
     for row in rows:
-        rendered = render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+        rendered = _rendered(row, tokenizer, instruction)
         read, learned = (
             redacted(tokenizer.decode(ids, skip_special_tokens=False))
             for ids in (rendered.prompt_ids, rendered.answer_ids)

@@ -5,24 +5,18 @@ history, request and answer.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
-import orjson
-
-from tasks.answers.contract import Breach
-from tasks.data.layouts.known_names import CONTENT_KEYS, LOSS_OF, ROLE_KEYS, ROLE_OF, WEIGHTS, is_filled, plain
+from tasks.data.layouts.calls import read_calls, result_of
+from tasks.data.layouts.known_names import CALLS, CONTENT_KEYS, LOSS_OF, ROLE_KEYS, ROLE_OF, WEIGHTS, is_filled, plain
+from tasks.data.layouts.values import Unread, lost, parsed, text_of
+from tasks.inference.prompts.tool_calls import calling, resulting
 
 ASKING, ANSWERING = {"human", "user"}, {"assistant", "gpt", "bot", "model", "ai"}  # keys of a turn that are speakers
 SHOWN = 6  # roles in a message
-LOSS = {
-    "tools": "tool calls are not learned yet",
-    "preference": "preference rows are not learned yet, and a rejected answer never is",
-    "reasoning_content": "reasoning beside an answer is not learned yet",
-    "media": "images, sound and films are not read",
-    "unread_context": "it belongs to the request and would be lost",
-}
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,7 @@ class Turns:
     """A request and its answer as a record holds them.
 
     `given` is the input part of the request, if its instruction has one; `history` are the requests and answers before
-    it, in turn; `also` are further answers that are right.
+    it, in turn; `also` are further answers that are right; `tools` is the JSON list of what may be called.
     """
 
     prompt: str | None
@@ -39,6 +33,7 @@ class Turns:
     system: str | None = None
     history: tuple[str | None, ...] = ()
     also: tuple[str, ...] = ()
+    tools: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,29 +43,7 @@ class Turn:
     role: str
     text: str | None
     weight: float = 1
-
-
-class Unread(Exception):
-    """A record that cannot be read, with its reason."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.breach = Breach(reason, detail)
-
-
-def lost(name: str, reason: str) -> Unread:
-    """Return why a column or key whose meaning is known cannot be passed over."""
-    return Unread(reason, f"{name!r} is filled: {LOSS[reason]}")
-
-
-def parsed(value: object) -> object:
-    """Return the list or object that a text encodes: CSV files and databases hold conversations as JSON text."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-    return value
+    is_call: bool = False
 
 
 def is_conversation(value: object) -> bool:
@@ -86,36 +59,6 @@ def _speaks(turn: Mapping[str, Any]) -> bool:
     return bool(names & {"role", "from", "speaker", "author", "sender", "type", "name"}) and bool(
         names & {"content", "value", "text", "parts", "message", "data", "utterance", "toolcalls", "functioncall"}
     )
-
-
-def text_of(value: object) -> str | None:
-    """Return the text of a content: text, or parts of which each is text.
-
-    Raises:
-        Unread: a part is no text, such as an image or a tool call.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return _part(value)
-    if isinstance(value, list):
-        parts = [part for part in map(text_of, value) if part]
-        return "\n".join(parts)
-    raise Unread("not_text", f"a content is a {type(value).__name__}, not text")
-
-
-def _part(part: dict[str, Any]) -> str | None:
-    names = {plain(name): value for name, value in part.items() if is_filled(value)}
-    kind = plain(str(names.get("type", names.get("contenttype", "text"))))
-    for name in (kind, *names):
-        reason = "media" if name.startswith(("image", "video", "audio", "inputimage")) else LOSS_OF.get(name)
-        reason = "tools" if name.startswith(("tool", "function")) else reason
-        if reason and reason != "unread_context":
-            raise lost(name, reason)
-    known = [name for name in CONTENT_KEYS if name in names]
-    if not known and names.keys() - {"type"}:
-        raise Unread("not_text", f"a part of a content has {', '.join(map(repr, part))}, and no text")
-    return text_of(names[known[0]]) if known else None
 
 
 def turns_in(value: object, roles: Mapping[str, str], ignored: Collection[str] = ()) -> list[Turn]:
@@ -143,18 +86,28 @@ def _turns(message: object, known: Mapping[str, str], ignored: Collection[str]) 
     if not isinstance(message, dict):
         raise Unread("not_text", f"a message is a {type(message).__name__}, not an object with a role and a text")
     keys = {plain(name): name for name in message if name not in ignored}
+    called = [name for key, name in keys.items() if key in CALLS and is_filled(message[name])]
     for key, name in keys.items():
-        if (reason := LOSS_OF.get(key)) and reason != "unread_context" and is_filled(message[name]):
+        reason = LOSS_OF.get(key)
+        if reason and reason != "unread_context" and is_filled(message[name]) and name not in called:
             raise lost(name, reason)
     role_key, content_key = read_keys(message, ignored)
+    if called and (role_key is None or _role(message[role_key], known) == "assistant"):
+        content = text_of(message[content_key]) if content_key in message and content_key not in called else None
+        yield Turn("assistant", calling(read_calls(message[called[0]]), content), _weight(message, keys), True)
+        return
     if role_key is not None and content_key is not None:
-        yield Turn(_role(message[role_key], known), text_of(message[content_key]), _weight(message, keys))
+        role, content, weight = _role(message[role_key], known), message[content_key], _weight(message, keys)
+        if role == "call":
+            yield Turn("assistant", calling(read_calls(content)), weight, True)
+        else:
+            yield Turn(role, result_of(content) if role == "tool" else text_of(content), weight)
         return
     named = [(known.get(key) or ROLE_OF.get(key), text_of(message[name])) for key, name in keys.items()]
     spoken = [Turn(role, text, _weight(message, keys)) for role, text in named if role]
     if not spoken:
         raise Unread("not_text", f"a message has {', '.join(map(repr, message))}: no role with a text content")
-    yield from sorted(spoken, key=lambda turn: ("system", "user", "assistant").index(turn.role))
+    yield from sorted(spoken, key=lambda turn: ("system", "user", "assistant", "call", "tool").index(turn.role))
 
 
 def read_keys(message: Mapping[str, Any], ignored: Collection[str] = ()) -> tuple[str | None, str | None]:
@@ -180,9 +133,24 @@ def _role(said: object, known: Mapping[str, str]) -> str:
             f"role {str(said)[:40]!r} is not known; known are human, user, gpt, assistant, bot, model, system, "
             "developer and their like: name it in data.roles",
         )
-    if role == "tool":
-        raise Unread("tools", f"has a turn of {said!r}: {LOSS['tools']}")
     return role
+
+
+def _with_results(turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns with the results of a call as one turn in the user's place.
+
+    Raises:
+        Unread: results come before a call.
+    """
+    for before, turn in pairwise([Turn("user", None), *turns]):
+        if turn.role == "tool" and before.role != "tool" and not before.is_call:
+            raise Unread("wrong_roles", "the result of a tool comes where none was called")
+    runs = [(role, list(some)) for role, some in groupby(turns, lambda turn: turn.role)]
+    return [
+        turn
+        for role, some in runs
+        for turn in ([Turn("user", resulting([one.text for one in some]))] if role == "tool" else some)
+    ]
 
 
 def _weight(message: Mapping[str, Any], keys: Mapping[str, str]) -> float:
@@ -227,6 +195,8 @@ def conversed(turns: list[Turn]) -> Turns:
             refuse_weight(0)
         spoken = spoken[: last + 1]
         refuse_weight(spoken[-1].weight)
+    tools = "[]" if any(turn.is_call or turn.role == "tool" for turn in spoken) else None
+    spoken = _with_results(spoken)
     roles = [turn.role for turn in spoken]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         every = [turn.role for turn in turns]
@@ -236,4 +206,4 @@ def conversed(turns: list[Turn]) -> Turns:
         )
     texts = [turn.text for turn in spoken]
     told = "\n\n".join(text for text in system if text and text.strip()) or None
-    return Turns(texts[-2], texts[-1], None, told, tuple(texts[:-2]))
+    return Turns(texts[-2], texts[-1], None, told, tuple(texts[:-2]), tools=tools)

@@ -7,20 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.answers.contract import Breach
-from tasks.data.layouts.conversations import (
-    Turn,
-    Turns,
-    Unread,
-    conversed,
-    lost,
-    parsed,
-    refuse_weight,
-    text_of,
-    turns_in,
-    weight_of,
-)
-from tasks.data.layouts.known_names import CHOICES, CONTEXTS, LOSS_OF, SYSTEMS, WEIGHTS, is_filled, plain
+from tasks.data.layouts.calls import read_calls, tools_of
+from tasks.data.layouts.conversations import Turn, Turns, conversed, refuse_weight, turns_in, weight_of
+from tasks.data.layouts.known_names import CALLS, CHOICES, CONTEXTS, LOSS_OF, SYSTEMS, TOOLS, WEIGHTS, is_filled, plain
 from tasks.data.layouts.layouts import Layout, layout_of
+from tasks.data.layouts.values import Unread, lost, parsed, text_of
+from tasks.inference.prompts.tool_calls import calling
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
@@ -87,6 +79,10 @@ class Converter:
             return "weight"
         if name == "label":
             return "label"
+        if name in TOOLS:
+            return "tools"
+        if name in CALLS and not self.is_chat:
+            return "calls"
         if name in CHOICES and not self.is_chat:
             return "choices"
         return f"{LOST}{LOSS_OF[name]}" if name in LOSS_OF else UNREAD
@@ -104,7 +100,8 @@ class Converter:
         self._refuse_missing(record)
         turns = self._turns(values)
         given = self._given(values["input"]) if "input" in values else None
-        return self._told(turns, text_of(values.get("system")), given)
+        tools = tools_of(values.get("tools"))
+        return self._told(replace(turns, tools=tools or turns.tools), text_of(values.get("system")), given)
 
     def _refuse_missing(self, record: Mapping[str, Any]) -> None:
         missing = [column for column in self.needed if column not in record]
@@ -122,15 +119,28 @@ class Converter:
         if self.is_chat:
             return conversed([*before, *turns_in(values["messages"], roles, ignored)])
         asked, answered = values["prompt"], values["completion"]
+        called = self._called(answered, values)
         if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
             answer = answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}]
             return conversed([*before, *turns_in([*asked, *answer], roles, ignored)])
         if asked is not None and not isinstance(asked, str):
             raise Unread("not_text", f"{self.parts['prompt']!r} is a {type(asked).__name__}, not text")
-        answers = self._answers(answered, values)
+        answers = [called] if called else self._answers(answered, values)
         first = answers[0] if answers else None
         turns = conversed([*before, Turn("user", asked), Turn("assistant", first)]) if before else Turns(asked, first)
+        turns = replace(turns, tools="[]") if called else turns
         return replace(turns, also=tuple(filter(None, answers[1:]))) if len(answers) > 1 else turns
+
+    def _called(self, answered: Any, values: Mapping[str, Any]) -> str | None:
+        """Return the answer where it calls tools: in a column of calls, or as JSON beside a column of tools."""
+        if is_filled(values.get("calls")):
+            return calling(read_calls(values["calls"]), answered if isinstance(answered, str) else None)
+        if plain(self.parts["completion"]) in CALLS and is_filled(answered):
+            return calling(read_calls(answered))
+        try:
+            return calling(read_calls(answered)) if is_filled(values.get("tools")) else None
+        except Unread:
+            return None
 
     def _given(self, value: Any) -> str | None:
         """Return the input of a request: a text, or passages one below the other."""

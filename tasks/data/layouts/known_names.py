@@ -35,20 +35,21 @@ ROLE_WORDS = {
     "assistant": "gpt assistant model bot chatbot ai chatgpt gpt4 bing bard claude agent answer output completion "
     "response",
     "system": "system developer",
-    "tool": "tool function observation functioncall toolcall toolcalls toolresponse toolresult tooluse ipython "
-    "functionresponse tools environment",
+    "tool": "tool function observation toolresponse toolresult ipython functionresponse tools environment",
+    "call": "functioncall toolcall toolcalls tooluse",
 }
 ROLE_OF = {name: role for role, names in ROLE_WORDS.items() for name in names.split()}
 
 # Reason code -> columns and keys of a message whose meaning is known, and lost where nothing reads them.
 LOST = {
-    "tools": words("tools functions toolcalls toolcall functioncall functioncalls tooluse"),
+    "tools": words("tooluse toolcalls toolcall functioncall functioncalls"),
     "preference": words("chosen rejected rejectedresponse rejectedmessages rejectedoutput responserejected ktotag"),
     "reasoning_content": words("reasoningcontent reasoning thinking thought thoughts chainofthought cot"),
     "media": words("image images imageurl video videos audio audios inlinedata filedata"),
     "unread_context": words("input context passage history"),
 }
 LOSS_OF = {name: reason for reason, names in LOST.items() for name in names}
+TOOLS, CALLS = words("tools functions"), LOST["tools"] - {"tooluse"}  # what may be called; what is
 WEIGHTS = words("weight sampleweight lossweight train trainable trainonturn loss")
 CHOICES = words("choices options endings")
 

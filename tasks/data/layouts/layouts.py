@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.data.layouts.conversations import is_conversation, parsed
-from tasks.data.layouts.known_names import ANSWERS, CONVERSATIONS, LABELS, LOSS_OF, REQUESTS, plain
+from tasks.data.layouts.conversations import is_conversation
+from tasks.data.layouts.known_names import ANSWERS, CALLS, CONVERSATIONS, LABELS, LOSS_OF, REQUESTS, plain
+from tasks.data.layouts.values import parsed
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
@@ -112,7 +113,7 @@ def _by_names(record: Mapping[str, Any], data: DataConfig) -> Layout | None:
     left = [name for name in record if name not in (data.prompt, data.completion, *data.ignore)]
     # Beside a "Best Answer" or two, a category is a fact about the question.
     tiers = (ANSWERS,) if any(plain(name).endswith(("answer", "answers")) for name in left) else (ANSWERS, LABELS)
-    completion = data.completion or one_named(left, *tiers)
+    completion = data.completion or one_named(left, *tiers, CALLS)
     prompt = data.prompt or one_named([name for name in left if name != completion], REQUESTS - {"input"}, {"input"})
     if data.prompt or data.completion:
         return named_layout("prompt_completion", data.model_copy(update={"prompt": prompt, "completion": completion}))

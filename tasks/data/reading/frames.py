@@ -15,11 +15,12 @@ import polars as pl
 
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
-from tasks.data.layouts.conversations import LOSS, is_conversation
+from tasks.data.layouts.conversations import is_conversation
 from tasks.data.layouts.converting import UNREAD, Converter
 from tasks.data.layouts.known_names import ANSWERS, REQUESTS
 from tasks.data.layouts.layouts import detected, one_named
 from tasks.data.layouts.ledger import Ledger
+from tasks.data.layouts.values import LOSS
 from tasks.data.reading.records import Form, Record, read_records
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.UInt64,
     "held": pl.Boolean,
     "also": pl.List(pl.String),
+    "tools": pl.String,
 }
 
 
@@ -235,14 +237,14 @@ def _frame(chunk: list[Record], file: str, convert: Converter, data: DataConfig,
 def _row(record: dict[str, Any] | Breach, convert: Converter, data: DataConfig) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, None, turns.reason, turns.detail, None, None, None, None, None
+        return None, None, None, None, None, None, turns.reason, turns.detail, *([None] * 6)
     named = _group(record.get(data.group)) if data.group and isinstance(record, dict) else None
     held = is_after(record.get(data.time), data.held_out_after) if data.time and isinstance(record, dict) else None
     broken: tuple[str | None, str | None] = (None, None)
     if data.time and held is None:
         broken = ("missing_time", f"{data.time!r} is no date or time, such as 2026-01-31")
     texts = turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system
-    return *texts, *broken, None, None, None, held, turns.also or None
+    return *texts, *broken, None, None, None, held, turns.also or None, turns.tools
 
 
 def is_after(value: object, limit: str | None) -> bool | None:

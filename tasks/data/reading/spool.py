@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
-from schemas.rows import KeptRows
+from schemas.rows import OPTIONAL, KeptRows
 from tasks.data.reading.copying import deep_copy
 
 Places = NDArray[np.int64]
@@ -33,6 +33,7 @@ class Spool:
         self.folder = folder
         self.starts = [0]
         self.empty = pl.DataFrame()
+        self.filled: set[str] = set()  # optional columns that a row fills
         self._read: tuple[int, tuple[str, ...], pl.DataFrame] = (
             -1,
             (),
@@ -46,12 +47,18 @@ class Spool:
             rows.select(*KEPT, "normalised").write_ipc(self._path(len(self.starts) - 1), compression="lz4")
             self.starts.append(first + rows.height)
             self.empty = rows.select(*KEPT).clear()
+            self.filled |= {name for name in OPTIONAL if rows[name].null_count() < rows.height}
         return pl.arange(first, first + rows.height, dtype=pl.UInt32, eager=True)
 
     def pieces(self) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield every piece with the place of its first row."""
         for number, start in enumerate(self.starts[:-1]):
-            yield start, pl.read_ipc(self._path(number), columns=list(KEPT))
+            yield start, pl.read_ipc(self._path(number), columns=list(KEPT)).select(self.sealed)
+
+    @property
+    def sealed(self) -> list[str]:
+        """The columns to seal: optional ones only where a row fills them."""
+        return [name for name in KEPT if name not in OPTIONAL or name in self.filled]
 
     def rows_at(self, places: Places, *columns: str) -> pl.DataFrame:
         """Return these columns of the rows at these places, in their order."""
@@ -131,7 +138,7 @@ def write_sides(spool: Spool, rows: pl.DataFrame, tied: pl.DataFrame, out: Path)
     """
     places, is_held_out = rows["place"].to_numpy(), rows["is_held_out"].to_numpy()
     moved, names = tied["place"].to_numpy().astype(np.int64), tied["group"]
-    schema = spool.empty.to_arrow().schema
+    schema = spool.empty.select(spool.sealed).to_arrow().schema
     with ExitStack() as open_files:
         # Every option is set, so that the bytes do not depend on defaults.
         writers = [

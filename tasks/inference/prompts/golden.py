@@ -30,12 +30,16 @@ class GoldenRow:
     prompt: str
     completion: str
     history: tuple[str, ...] = ()
+    tools: str | None = None
 
 
 def seal_golden(rows: Iterable[GoldenRow], instruction: str, tokenizer: Any, folder: Path) -> None:
     """Write golden.json: the instruction, and each row with the ids of its prompt and of its answer."""
     sealed = [
-        {**asdict(row), **asdict(render_row(tokenizer, instruction, row.prompt, row.completion, row.history))}
+        {
+            **asdict(row),
+            **asdict(render_row(tokenizer, instruction, row.prompt, row.completion, row.history, row.tools)),
+        }
         for row in rows
     ]
     text = json.dumps({"instruction": instruction, "rows": sealed}, ensure_ascii=False, indent=1)
@@ -101,6 +105,12 @@ def golden_instruction(folder: Path) -> str:
     return str(_read(folder)["instruction"])
 
 
+def golden_tools(folder: Path) -> str | None:
+    """Return the tools of all golden rows in `folder`, where they have the same ones."""
+    every = {row.get("tools") for row in _read(folder)["rows"]}
+    return every.pop() if len(every) == 1 else None
+
+
 def copy_golden(source: Path, target: Path) -> None:
     """Copy the golden rows from one artifact's folder into another's."""
     _read(source)
@@ -119,7 +129,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _rendered(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow | str:
     try:
-        return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"])
+        return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"], row.get("tools"))
     except TuneworthyError as refusal:
         return str(refusal)
 

@@ -25,10 +25,13 @@ PASSAGES = "Use these passages where they help:"
 
 @dataclass(frozen=True)
 class Request:
-    """A request, and the turns before it: requests and answers, oldest first."""
+    """A request, the turns before it (requests and answers, oldest first), and the JSON list of its tools, if it has
+    any.
+    """
 
     prompt: str
     history: tuple[str, ...] = ()
+    tools: str | None = None
 
     @property
     def text(self) -> str:
@@ -79,7 +82,7 @@ class PromptBuilder:
     def show(self, request: Request, found: Sequence[int]) -> Messages:
         """Return the conversation of one request that shows what was found for it."""
         asked = self.asked(request, found)
-        system, *turns = row_messages(self.instruction, asked.prompt, asked.history)
+        system, *turns = row_messages(self.instruction, asked.prompt, asked.history, request.tools)
         return [system, *(message for shot in self._shots for message in shot), *turns]
 
     def asked(self, request: Request, found: Sequence[int]) -> Request:
@@ -95,7 +98,7 @@ class PromptBuilder:
 
     def _with_its_passages(self, shot: Example) -> Messages:
         asked = self.asked(shot.request, self.nearest(shot.request))
-        return example_messages(asked.prompt, shot.completion, asked.history)
+        return example_messages(asked.prompt, shot.completion, asked.history, asked.tools)
 
 
 def _search(context: PromptContext) -> Search:

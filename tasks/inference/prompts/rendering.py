@@ -6,6 +6,7 @@ rendering a conversation with and without the answer and comparing the two.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 import weakref
 from collections.abc import Callable, Sequence
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from schemas.errors import ConfigRefused, DatasetRefused
+from tasks.inference.prompts.tool_calls import CallForm, as_messages, call_form, calls_of
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]  # the first one may hold the `tools` of the conversation
 T = TypeVar("T")
 
 # Some templates print today's date, some open a "thinking" block before the answer. Both are pinned: otherwise
@@ -42,6 +44,7 @@ class TemplateFacts:
 
 
 _facts: weakref.WeakKeyDictionary[Any, TemplateFacts] = weakref.WeakKeyDictionary()
+_forms: weakref.WeakKeyDictionary[Any, CallForm] = weakref.WeakKeyDictionary()
 
 
 def template_facts(tokenizer: Any) -> TemplateFacts:
@@ -99,17 +102,25 @@ def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def render_row(
-    tokenizer: Any, instruction: str, prompt: str, completion: str, history: Sequence[str] = ()
-) -> RenderedRow:
+    tokenizer: Any, instruction: str, prompt: str, completion: str, history: Sequence[str] = (),
+    tools: str | None = None,
+) -> RenderedRow:  # fmt: skip
     """Return one row as ids: the zero-shot prompt with the turns before it, and the answer with the template's stop
-    token.
+    token; an answer that calls a tool as the template writes calls.
 
     Raises:
         DatasetRefused: the tokenizer cannot reproduce this answer, so the model could never learn to give it.
+        ConfigRefused: the template has no place for tools, and the row has some.
     """
     facts = template_facts(tokenizer)
-    start = prompt_text(tokenizer, row_messages(instruction, prompt, history))
+    messages = row_messages(instruction, prompt, history, tools)
+    start = prompt_text(tokenizer, messages)
     prompt_ids = _ids(tokenizer, start)
+    if tools is not None and calls_of(completion)[0]:
+        called = _folded([*messages, *as_messages([completion], True)], facts.takes_system)
+        text = _rendered(tokenizer, called, False)
+        _refuse_other_start(start, text)
+        completion = text[len(start) :].partition(facts.stop_text)[0]
     answer = completion + facts.stop_text
     whole = _ids(tokenizer, start + answer)
     # The prompt is tokenised alone when the model answers; where a token would span prompt and answer, the answer is
@@ -119,21 +130,25 @@ def render_row(
     return RenderedRow(prompt_ids, answer_ids)
 
 
-def row_messages(instruction: str, prompt: str, history: Sequence[str] = ()) -> Messages:
+def row_messages(instruction: str, prompt: str, history: Sequence[str] = (), tools: str | None = None) -> Messages:
     """Return the zero-shot conversation of one row: the instruction as system message, the turns before, the prompt as
     user message.
 
     `history` holds requests and answers in turn, oldest first; it begins with a request and ends with an answer.
+    `tools` is the JSON list of the row's tools; a row with calls alone has an empty one.
     """
-    return [{"role": "system", "content": instruction}, *_in_turn([*history, prompt])]
+    offered = {} if tools is None else {"tools": json.loads(tools)}
+    return [{"role": "system", "content": instruction, **offered}, *_in_turn([*history, prompt], tools)]
 
 
-def example_messages(prompt: str, completion: str, history: Sequence[str] = ()) -> Messages:
+def example_messages(prompt: str, completion: str, history: Sequence[str] = (), tools: str | None = None) -> Messages:
     """Return a whole row as turns before another request: one few-shot example."""
-    return _in_turn([*history, prompt, completion])
+    return _in_turn([*history, prompt, completion], tools)
 
 
-def _in_turn(texts: Sequence[str]) -> Messages:
+def _in_turn(texts: Sequence[str], tools: str | None) -> Messages:
+    if tools is not None:
+        return as_messages(texts)
     return [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(texts)]
 
 
@@ -181,20 +196,24 @@ def _folded(messages: Messages, takes_system: bool) -> Messages:
     if takes_system or messages[0]["role"] != "system":
         return messages
     system, first, *others = messages
-    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *others]
+    return [{**system, "role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *others]
 
 
 def _tail(tokenizer: Any, messages: Messages, answer: str) -> str:
     before = _rendered(tokenizer, messages, True)
     after = _rendered(tokenizer, [*messages, {"role": "assistant", "content": answer}], False)
-    if not after.startswith(before + answer):
+    _refuse_other_start(before + answer, after)
+    return after[len(before) + len(answer) :]
+
+
+def _refuse_other_start(before: str, after: str) -> None:
+    if not after.startswith(before):
         raise ConfigRefused(
             "base.model: this model's chat template renders the text before a given answer differently from the prompt "
             "that the model is to answer, so training rows would not look like its prompts: "
             f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Set base.chat_template to a file with "
             "a template that keeps it, or name another base model."
         )
-    return after[len(before) + len(answer) :]
 
 
 def _first_special(tokenizer: Any, tail: str) -> int:
@@ -210,7 +229,18 @@ def _first_special(tokenizer: Any, tail: str) -> int:
 
 
 def _rendered(tokenizer: Any, messages: Messages, is_open: bool) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=is_open, **PINNED))
+    tools = messages[0].get("tools")
+    if tools is not None:
+        if tokenizer not in _forms:
+            _forms[tokenizer] = call_form(lambda tried: _worded(tokenizer, tried, False, tried[0]["tools"]))
+        messages = _forms[tokenizer](messages)
+    return _worded(tokenizer, messages, is_open, tools or None)
+
+
+def _worded(tokenizer: Any, messages: Messages, is_open: bool, tools: list[Any] | None) -> str:
+    return str(
+        tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=is_open, **PINNED)
+    )
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

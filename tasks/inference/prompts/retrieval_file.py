@@ -34,10 +34,12 @@ def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
     for passage in context.passages:
         yield {"document": passage.document, "text": passage.text}
     for example in context.examples:
+        tools = {} if example.request.tools is None else {"tools": example.request.tools}
         yield {
             "history": list(example.request.history),
             "prompt": example.request.prompt,
             "completion": example.completion,
+            **tools,
         }
 
 
@@ -59,7 +61,7 @@ def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
     lines = [json.loads(line) for line in content.splitlines()]
     passages = tuple(Passage(line["document"], line["text"]) for line in lines if "text" in line)
     examples = tuple(
-        Example(Request(line["prompt"], tuple(line["history"])), line["completion"])
+        Example(Request(line["prompt"], tuple(line["history"]), line.get("tools")), line["completion"])
         for line in lines
         if "prompt" in line
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars
 
+from schemas.rows import with_optional
 from tasks.inference.prompts.passages import Passage, cut
 from tasks.inference.prompts.prompt_builder import Example, PromptBuilder, PromptContext, Request
 
@@ -21,11 +22,11 @@ class TrainRow(Example):
 
 def read_train(data: Path) -> list[TrainRow]:
     """Return the train rows in the order of their ids."""
-    train = polars.read_parquet(data / "train.parquet").sort("row_id")
-    rows = train.select("prompt", "history", "completion", "row_id", "group").iter_rows()
+    train = with_optional(polars.read_parquet(data / "train.parquet")).sort("row_id")
+    rows = train.select("prompt", "history", "tools", "completion", "row_id", "group").iter_rows()
     return [
-        TrainRow(Request(prompt, tuple(history)), completion, row_id, group)
-        for prompt, history, completion, row_id, group in rows
+        TrainRow(Request(prompt, tuple(history), tools), completion, row_id, group)
+        for prompt, history, tools, completion, row_id, group in rows
     ]
 
 

@@ -47,8 +47,9 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts, carried: bytes 
     text = Schema([ColSpec("string")])
     # A loader of our own instead of a pickled object or a script: nothing is run to register it, and MLmodel holds no
     # path of this machine.
-    history = ParamSchema([ParamSpec("history", "string", default=[], shape=(-1,))])
-    model = Model(signature=ModelSignature(inputs=text, outputs=text, params=history))
+    history = ParamSpec("history", "string", default=[], shape=(-1,))
+    params = ParamSchema([history, ParamSpec("tools", "string", default="")])
+    model = Model(signature=ModelSignature(inputs=text, outputs=text, params=params))
     pyfunc.add_to_model(
         model,
         loader_module=f"{package}.{ENTRY}",

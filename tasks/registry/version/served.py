@@ -15,7 +15,7 @@ from typing import Any
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
-from tasks.inference.prompts.golden import verify_golden
+from tasks.inference.prompts.golden import golden_tools, verify_golden
 from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
 from tasks.inference.prompts.retrieval_file import deserialised
@@ -42,6 +42,7 @@ class AdaptedModel:
         )
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
+        self.tools = golden_tools(adapter)
         found = hashlib.sha256(str(self.loaded.tokenizer.chat_template).encode()).hexdigest()
         if found != facts.template_digest:
             wanted = facts.template_digest[:12]
@@ -54,7 +55,8 @@ class AdaptedModel:
         """Return the answer to every request: a list of texts, or a frame whose first column holds them.
 
         `params["history"]` holds the turns before each of these requests: requests and answers alternating, oldest
-        first. Threads take turns: they share the model, and the retrieval index, which takes one caller at a time too.
+        first; `params["tools"]` a JSON list of tools, instead of those that all rows had. Threads take turns: they
+        share the model, and the retrieval index, which takes one caller at a time too.
 
         Raises:
             ConfigRefused: the history does not end with an answer.
@@ -65,8 +67,11 @@ class AdaptedModel:
                 f"params.history: has {len(history)} turns; requests and answers have to alternate and end with an "
                 'answer, such as ["hi", "hello", "who?", "me"].'
             )
+        tools = str((params or {}).get("tools") or "") or self.tools
         with self.loaded.lock:
-            conversations = [self.prompts.build(Request(request, tuple(history))) for request in _requests(requests)]
+            conversations = [
+                self.prompts.build(Request(request, tuple(history), tools)) for request in _requests(requests)
+            ]
             prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
             return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
 

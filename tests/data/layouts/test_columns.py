@@ -28,7 +28,6 @@ LAYOUTS: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "alpaca": lambda ask, say: {"instruction": ask, "output": say},
 }
 LOST: dict[str, Any] = {
-    "tools": [{"name": "find"}],
     "tool_calls": [{"name": "find"}],
     "function_call": {"name": "find"},
     "chosen": "yes",

@@ -97,7 +97,7 @@ def test_an_alpaca_input_stands_below_its_instruction(room: Room) -> None:
         ([message("assistant", "b"), message("user", "a")], "wrong_roles"),
         ([message("user", "a"), message("user", "b"), message("assistant", "c")], "wrong_roles"),
         ([message("user", "a")], "wrong_roles"),
-        ([message("tool", "a"), message("assistant", "b")], "tools"),
+        ([message("tool", "a"), message("assistant", "b")], "wrong_roles"),
         ([message("system", "a")], "wrong_roles"),
         ([], "wrong_roles"),
         ("text", "wrong_roles"),
