@@ -37,7 +37,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data)
+    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, *config.rendered)

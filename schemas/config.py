@@ -34,6 +34,13 @@ class BaseConfig(Section):
         "left out.",
         json_schema_extra=NOT_IN_KEY,
     )
+    thinking: Literal["off", "on", "keep"] = Field(
+        "off",
+        description="Whether the model reasons before it answers, in training, in every arm and as it is served. off: "
+        "its template is told not to, and a row with a reasoning trace is refused (data.checks.reasoning_trace: note "
+        "learns its answer alone). on: it is told to, and traces of rows are learned with their answers. keep: the "
+        "template's own default; traces stay in earlier turns too. Scores read what follows the trace.",
+    )
 
 
 class RegistryConfig(Section):

@@ -18,6 +18,7 @@ from pathlib import Path
 from schemas.errors import ConfigRefused, LibraryMissing
 from schemas.sources import BaseSource
 from tasks.base.inspection import inspect_files, inspect_tokenizer, load_tokenizer, own_template, read_json, template_of
+from tasks.base.thinking import settled
 from tasks.base.weights import read_tensors, refuse_lost, refuse_not_finite
 from tasks.inference.prompts.clock import with_fixed_clock
 from tasks.inference.quietness import quietly
@@ -61,7 +62,7 @@ def convert_base(source: BaseSource, out: Path) -> ModelFacts:
     refuse_not_finite(source.name, tensors)
     tokenizer = load_tokenizer(AutoTokenizer, source.name, out)
     inspect_tokenizer(tokenizer, read_json(source.name, out / "config.json"), given)
-    template = with_fixed_clock(tokenizer.get_chat_template())
+    template = with_fixed_clock(settled(tokenizer, source.thinking))
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
     for path in out.glob("*.json"):
         _without_places(path)

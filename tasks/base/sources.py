@@ -49,7 +49,7 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
             something that has no revisions, or there is no such chat template.
         ModelMissing: the model is unavailable on this machine; the message lists what is installed.
     """
-    found = _located(base, folder, store)
+    found = _located(base, folder, store).model_copy(update={"thinking": base.thinking})
     if base.chat_template is None:
         return found
     path = folder / Path(base.chat_template).expanduser()

@@ -14,12 +14,13 @@ from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers, unasked_calls, with_tools
-from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
+from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
+from tasks.data.checking.traces import sift_traces, traces_in
 from tasks.data.layouts.ledger import Ledger
 from tasks.data.overlap import duplicates
 from tasks.data.overlap.near_duplicates import near_pairs
@@ -47,7 +48,7 @@ ADVISED = 500  # train rows; fewer often teach only the form of answers: a warni
 
 
 def prepare_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off"
 ) -> DataArtifact:
     """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
@@ -62,7 +63,7 @@ def prepare_data(
     corpus = read_corpus(sources.corpus) if sources.corpus else None
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir)
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, thinking)
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
     _try_scorer(task, workdir.out)
@@ -110,19 +111,14 @@ def _try_scorer(task: TaskConfig, out: Path) -> None:
 
 
 def _sifted(
-    task: TaskConfig,
-    data: DataConfig,
-    seed: int,
-    sources: Sources,
-    spool: Spool,
-    ledger: Ledger,
-    workdir: WorkDirectory,
-) -> Sieve:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
+    workdir: WorkDirectory, thinking: str,
+) -> Sieve:  # fmt: skip
     """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
     texts are in the spool.
     """
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir)
+    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, thinking)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     pairs = _tied(sieve, data, spool, workdir)
@@ -166,14 +162,9 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 
 def _sifted_alone(
-    task: TaskConfig,
-    data: DataConfig,
-    seed: int,
-    sources: Sources,
-    spool: Spool,
-    ledger: Ledger,
-    workdir: WorkDirectory,
-) -> Sieve:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
+    workdir: WorkDirectory, thinking: str,
+) -> Sieve:  # fmt: skip
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
@@ -183,6 +174,7 @@ def _sifted_alone(
         is_test = pl.lit(piece.file >= len(sources.rows))
         rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
         sieve = Sieve(rows, actions, rows.height)
+        sift_traces(sieve, thinking)
         _sift_rows(sieve, task, data, check, workdir)
         whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
@@ -229,7 +221,6 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
-    sieve.sift(reasoning_traces(sieve.rows))
     sieve.sift(duplicates.extra_keys(sieve.rows))
     sieve.sift(
         broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))
@@ -286,6 +277,8 @@ def _report(sieve: Sieve, report: dict[str, Any], data: DataConfig, workdir: Wor
         workdir.reporter.say(
             f"data: not searched for personal data and secrets: not installed: {missing} (extra `personal`)"
         )
+    for line in traces_in(workdir.out / "train.parquet"):
+        workdir.reporter.say(line)
     if rows["train"] < ADVISED:
         workdir.reporter.say(
             f"data: {rows['train']} train rows; with fewer than {ADVISED} a tuned model often learns only the form of "

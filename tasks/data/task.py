@@ -37,13 +37,16 @@ PERSONAL = (
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, workdir: WorkDirectory
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
 ) -> DataArtifact:
-    """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do."""
+    """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
+
+    `thinking` is base.thinking: what becomes of reasoning traces.
+    """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir)
+        return prepare_data(task, data, seed, sources, workdir, thinking)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page

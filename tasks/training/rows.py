@@ -44,7 +44,7 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     rows: list[TokenRow] = []
     refused: list[str] = []
     frame = with_optional(pl.read_parquet(parquet))
-    columns = ("row_id", "group", "prompt", "completion", "history", "tools")
+    columns = ("row_id", "group", "prompt", "completion", "history", "tools", "trace")
     for row_id, group, *parts in frame.select(columns).iter_rows():
         try:
             rendered = render_row(tokenizer, instruction, *parts)

@@ -214,3 +214,11 @@ def test_a_base_is_inspected_without_torch(model: Folder) -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+def test_a_base_that_is_to_think_is_another_one(model: Folder, store: ArtifactStore) -> None:
+    made = {
+        thinking: fetch_base(locate_base(BaseConfig(model=str(model), thinking=thinking), model, store)).digest  # type: ignore[arg-type]
+        for thinking in ("off", "on", "keep")
+    }
+    assert len(set(made.values())) == 3

@@ -87,6 +87,16 @@ def test_a_loss_on_one_of_many_tasks_has_to_be_clearer_than_a_loss_on_the_only_o
     assert tasks[-1].standing == "inconclusive"
 
 
+def test_few_clusters_may_hide_a_loss_of_twice_the_margin_and_no_change_at_all_hides_nothing() -> None:
+    topics = [f"topic{place % 8}" for place in range(80)]
+    mixed = [float(place not in (0, 8, 16)) for place in range(80)]  # three items of one topic are lost
+    hides = {
+        name: compare_tasks({"t": answered([1.0] * 80, after, own)}, {}, margin=0.05, level=LEVEL)[1].may_hide_twice
+        for name, after, own in (("same", [1.0] * 80, topics), ("topics", mixed, topics), ("items", mixed, None))
+    }
+    assert hides == {"same": False, "topics": True, "items": False}
+
+
 def test_rows_of_one_topic_are_one_cluster_from_eight_topics_on() -> None:
     topics = [f"topic{place % 8}" for place in range(80)]
     assert clusters_of(topics) == topics

@@ -123,7 +123,8 @@ def _measured(
 
 
 def _rendered(row: dict[str, Any], tokenizer: Any, instruction: str) -> RenderedRow:
-    return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"], row["tools"])
+    parts = (row[part] for part in ("prompt", "completion", "history", "tools", "trace"))
+    return render_row(tokenizer, instruction, *parts)
 
 
 def _control_tokens(tokenizer: Any) -> frozenset[int]:
@@ -157,6 +158,7 @@ def _write(
             redacted(row["completion"]),
             tuple(map(redacted, row["history"])),
             row["tools"],
+            row["trace"] and redacted(row["trace"]),
         )
         for row in _picked(rows, lengths, GOLDEN_ROWS)
     ]

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 from tasks.answers.contract import Breach
 from tasks.data.layouts.calls import read_calls, tools_of
 from tasks.data.layouts.conversations import Turn, Turns, conversed, refuse_weight, turns_in, weight_of
-from tasks.data.layouts.known_names import CALLS, CHOICES, CONTEXTS, LOSS_OF, SYSTEMS, TOOLS, WEIGHTS, is_filled, plain
+from tasks.data.layouts.known_names import (
+    CALLS,
+    CHOICES,
+    CONTEXTS,
+    LOSS_OF,
+    SYSTEMS,
+    TOOLS,
+    TRACES,
+    WEIGHTS,
+    is_filled,
+    plain,
+)
 from tasks.data.layouts.layouts import Layout, layout_of
-from tasks.data.layouts.values import Unread, lost, parsed, text_of
+from tasks.data.layouts.values import Unread, lost, parsed, text_of, traced
 from tasks.inference.prompts.tool_calls import calling
 
 if TYPE_CHECKING:
@@ -81,6 +92,8 @@ class Converter:
             return "label"
         if name in TOOLS:
             return "tools"
+        if name in TRACES:
+            return "trace"
         if name in CALLS and not self.is_chat:
             return "calls"
         if name in CHOICES and not self.is_chat:
@@ -100,8 +113,9 @@ class Converter:
         self._refuse_missing(record)
         turns = self._turns(values)
         given = self._given(values["input"]) if "input" in values else None
-        tools = tools_of(values.get("tools"))
-        return self._told(replace(turns, tools=tools or turns.tools), text_of(values.get("system")), given)
+        tools, answer = tools_of(values.get("tools")), traced(turns.completion, values.get("trace"))
+        turns = replace(turns, tools=tools or turns.tools, completion=answer)
+        return self._told(turns, text_of(values.get("system")), given)
 
     def _refuse_missing(self, record: Mapping[str, Any]) -> None:
         missing = [column for column in self.needed if column not in record]

@@ -31,17 +31,12 @@ class GoldenRow:
     completion: str
     history: tuple[str, ...] = ()
     tools: str | None = None
+    trace: str | None = None
 
 
 def seal_golden(rows: Iterable[GoldenRow], instruction: str, tokenizer: Any, folder: Path) -> None:
     """Write golden.json: the instruction, and each row with the ids of its prompt and of its answer."""
-    sealed = [
-        {
-            **asdict(row),
-            **asdict(render_row(tokenizer, instruction, row.prompt, row.completion, row.history, row.tools)),
-        }
-        for row in rows
-    ]
+    sealed = [asdict(row) | asdict(_rendered_row(asdict(row), instruction, tokenizer)) for row in rows]
     text = json.dumps({"instruction": instruction, "rows": sealed}, ensure_ascii=False, indent=1)
     (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
 
@@ -129,9 +124,14 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _rendered(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow | str:
     try:
-        return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"], row.get("tools"))
+        return _rendered_row(row, instruction, tokenizer)
     except TuneworthyError as refusal:
         return str(refusal)
+
+
+def _rendered_row(row: dict[str, Any], instruction: str, tokenizer: Any) -> RenderedRow:
+    parts: Any = (row.get(part) for part in ("prompt", "completion", "history", "tools", "trace"))
+    return render_row(tokenizer, instruction, *parts)
 
 
 def _sealed(row: dict[str, Any]) -> RenderedRow:
