@@ -170,6 +170,17 @@ class ArmArtifact(Artifact):
     retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
 
 
+class EndpointArtifact(ArmArtifact):
+    """An endpoint's answers to the held-out rows, as those of an arm."""
+
+    model: str
+    refusals: int = Field(0, description="Answers that the server marks as refused or filtered.")
+    faults: dict[str, int] = Field({}, description="Status -> tries that were answered with it and made again.")
+    has_usage: bool = Field(True, description="The server says how many tokens it read and wrote.")
+    p50_seconds: float
+    p95_seconds: float
+
+
 class TimingArtifact(Artifact):
     """Seconds of one answer of an arm, one request at a time, on the machine that measured them."""
 

@@ -61,6 +61,7 @@ StageName = Literal[
     "check_rendering",
     "score_classifier",
     "score_arm",
+    "score_endpoint",
     "check_leakage",
     "write_data_report",
     "gather_benchmark",
@@ -185,6 +186,16 @@ class RunConfig(Section):
         """Refuse decision.max_cost without prices."""
         if self.decision.max_cost is not None and self.costs is None:
             raise ValueError("decision.max_cost: nothing has a price; give prices in `costs`, or leave the limit out")
+        return self
+
+    @model_validator(mode="after")
+    def prices_have_a_currency(self) -> RunConfig:
+        """Refuse prices of endpoints without `costs`, which says in which currency and for how many tokens they are."""
+        if self.arms.prices and self.costs is None:
+            raise ValueError(
+                f"arms.endpoints.{next(iter(self.arms.prices))}: its prices have no currency; set costs, such as "
+                "{currency: EUR, machine_hour: 2}"
+            )
         return self
 
     @model_validator(mode="after")

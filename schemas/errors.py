@@ -10,7 +10,8 @@ TuneworthyError
 │   ├── LibraryMissing
 │   ├── StoreUnwritable
 │   ├── RegistryUnreachable
-│   └── WorkerMissing
+│   ├── WorkerMissing
+│   └── EndpointFailed
 ├── TransientFault       exit 1   may pass by itself: retried
 ├── TimeLimitReached     exit 1   a stage took longer than its limit
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
@@ -76,6 +77,10 @@ class RegistryUnreachable(MachineLacks):
 
 class WorkerMissing(MachineLacks):
     """Raised when no healthy worker serves the pool that a stage is sent to."""
+
+
+class EndpointFailed(MachineLacks):
+    """Raised when the server of an endpoint does not answer as it was asked."""
 
 
 class TransientFault(TuneworthyError):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.findings.advice import Errors, Recall
 from schemas.findings.costs import CostReport
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
 from schemas.findings.seeds import SeedReport
@@ -218,6 +219,9 @@ class Verdict(Report):
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     costs: CostReport | None = Field(None, description="What arms take; None where neither prices nor limits are set.")
+    endpoints: tuple[EndpointReport, ...] = Field(
+        (), description="Models behind a server, on the same rows; the verdict does not depend on them."
+    )
     seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(

@@ -34,6 +34,7 @@ from flows.command_line.terminal import (
     TerminalReporter,
     advice_lines,
     champion_lines,
+    endpoint_lines,
     gate_table,
     plan_lines,
     seconds_in_words,
@@ -198,7 +199,8 @@ def _show(
         if table is not None:
             console.print(table)
     console.print(outcome.verdict.headline, style="bold")
-    for line in [*advice_lines(outcome.verdict), *champion_lines(outcome.verdict)]:
+    found = outcome.verdict
+    for line in [*advice_lines(found), *endpoint_lines(found), *champion_lines(found)]:
         console.print(line, markup=False)
     console.print(outcome.registration(champion))
     console.print(f"report: {outcome.report}", soft_wrap=True)

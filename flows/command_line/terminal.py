@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.reuse.planning import Plan, PlannedStage
@@ -167,12 +168,21 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     if verdict.champion:
         table.add_section()
         table.add_row(*_champion_cells(verdict.champion, seconds.get("champion")))
+    if verdict.endpoints:
+        table.add_section()
+    for endpoint in verdict.endpoints:
+        table.add_row(*_endpoint_cells(endpoint))
     return table
 
 
 def advice_lines(verdict: Verdict) -> list[str]:
     """Return what to do now, what could still be won, and what may make the scores look better than they are."""
     return [verdict.recommendation, *filter(None, (verdict.winnable, verdict.retrieval_in_words)), *verdict.caveats]
+
+
+def endpoint_lines(verdict: Verdict) -> list[str]:
+    """Return whether an arm can take the place of an endpoint, and what went wrong with it."""
+    return [line for endpoint in verdict.endpoints for line in endpoint.lines]
 
 
 def champion_lines(verdict: Verdict) -> list[str]:
@@ -226,6 +236,14 @@ def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str
         took,
         f"{champion.lead:+.3f}",
     ]
+
+
+def _endpoint_cells(endpoint: EndpointReport) -> list[str]:
+    if endpoint.problem:
+        return [endpoint.name, "[red]failed[/]"]
+    tokens = (f"{endpoint.prompt_tokens:.0f}", f"{endpoint.output_tokens:.0f}", f"{endpoint.seconds:.2f}")
+    interval = f"{endpoint.low:.3f} to {endpoint.high:.3f}"
+    return [endpoint.name, f"{endpoint.score:.3f}", interval, f"{endpoint.valid_rate:.0%}", *tokens]
 
 
 def gate_table(verdict: Verdict) -> Table | None:

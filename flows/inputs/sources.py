@@ -21,6 +21,7 @@ from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.reuse.current_store import current_store
+from tasks.reuse.planning import current_secrets
 from tasks.reuse.store import ArtifactStore
 from tasks.training.suitability import refuse_unsuitable
 
@@ -50,13 +51,15 @@ def locate(config: RunConfig) -> RunSources:
     require_shared_registry()
     store, folder = current_store(), Path(config.folder)
     faults: list[TuneworthyError] = []
-    data = _found(lambda: locate_data(config, store, password_at(config.data.password)), faults)
+    data = _found(lambda: locate_data(config, store, secret_of("data.password", config.data.password)), faults)
     base = _found(lambda: _base(config, folder, store), faults)
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
-    if faults or data is None or base is None or benchmark is None:
+    secrets = _found(lambda: keys_of(config), faults)
+    if faults or data is None or base is None or benchmark is None or secrets is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    current_secrets.set(secrets)
     return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
 
 
@@ -77,8 +80,14 @@ def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:
     return source
 
 
-def password_at(place: str | None) -> str | None:
-    """Return the password that is kept in an environment variable (env:NAME) or in a Secret block of Prefect
+def keys_of(config: RunConfig) -> dict[str, str]:
+    """Return the keys of the endpoints by the places where they are kept."""
+    named = {f"arms.endpoints.{name}.key": one.key for name, one in config.arms.endpoints.items() if one.key}
+    return {place: secret_of(setting, place) or "" for setting, place in named.items()}
+
+
+def secret_of(setting: str, place: str | None) -> str | None:
+    """Return the password or key that is kept in an environment variable (env:NAME) or in a Secret block of Prefect
     (prefect:NAME).
 
     Raises:
@@ -90,7 +99,7 @@ def password_at(place: str | None) -> str | None:
     if keeper == "env":
         if name not in os.environ:
             raise MachineLacks(
-                f"data.password: the environment variable {name} is not set here. Set it where this command or the "
+                f"{setting}: the environment variable {name} is not set here. Set it where this command or the "
                 "worker runs."
             )
         return os.environ[name]
@@ -100,12 +109,12 @@ def password_at(place: str | None) -> str | None:
         return str(cast("Secret[str]", Secret.load(name)).get())
     except ValueError:
         raise MachineLacks(
-            f"data.password: Prefect has no Secret block named {name}. Make one in its UI (Blocks, Secret), or set "
+            f"{setting}: Prefect has no Secret block named {name}. Make one in its UI (Blocks, Secret), or set "
             "env:NAME."
         ) from None
     except httpx.TransportError as fault:
         raise MachineLacks(
-            f"data.password: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME."
+            f"{setting}: the Prefect server that keeps it does not answer ({fault}). Start it, or set env:NAME."
         ) from None
 
 

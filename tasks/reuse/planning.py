@@ -70,6 +70,9 @@ current_plan: ContextVar[Plan | None] = ContextVar("current_plan", default=None)
 current_run: ContextVar[str] = ContextVar("current_run", default="")  # the config's name: for people, never in a key
 current_limits: ContextVar[Mapping[str, StageLimits]] = ContextVar("current_limits", default={})  # noqa: B039 - never written to
 
+# Keys of this run by the place that a config names, such as env:NAME; in no key, no argument and no file.
+current_secrets: ContextVar[Mapping[str, str]] = ContextVar("current_secrets")
+
 
 def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
     """Set the run's name and the limits for the stages that follow; neither is in a key."""
