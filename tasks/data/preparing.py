@@ -116,9 +116,7 @@ def _sifted(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
     workdir: WorkDirectory, learned: tuple[str, str | None],
 ) -> Sieve:  # fmt: skip
-    """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
-    texts are in the spool.
-    """
+    """Return the sieve with all findings; what is left is fingerprints (`_compact`), with the texts in the spool."""
     name = dataset_name(sources.rows)
     sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, learned)
     _sift_repeats(sieve)
@@ -141,9 +139,7 @@ def _sifted(
 
 
 def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) -> pl.DataFrame:
-    """Give each row the group and the side that near-duplicates leave it, and return the pairs of these
-    (tasks.data.overlap.near_rows.paired).
-    """
+    """Give each row the group and side that near-duplicates leave it; return the pairs (see near_rows.paired)."""
     rows, reporter = sieve.rows, workdir.reporter
     pairs = near_pairs(
         NormalisedRequests(spool, rows["place"]),
@@ -190,9 +186,7 @@ def _sifted_alone(
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: its place, fingerprints of its texts, its side, languages and lengths;
-    80 bytes with an id.
-    """
+    """Return what stays in memory of a row: place, fingerprints, side, languages, lengths; 80 bytes with an id."""
     return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),

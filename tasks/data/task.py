@@ -64,9 +64,7 @@ def validate_data(
 def read_slices(
     columns: tuple[str, ...], data: DataArtifact, sources: tuple[SourceFile, ...], *, workdir: WorkDirectory
 ) -> SlicesArtifact:
-    """Read the columns that slice the held-out rows; a separate stage, so that another slice does not cause the rows to
-    be split, or an adapter to be trained, again.
-    """
+    """Read the columns that slice held-out rows: apart, so that another slice neither splits nor trains again."""
     from tasks.data.reading.slices import write_slices
 
     return write_slices(columns, workdir.open(data), sources, workdir)
@@ -164,9 +162,7 @@ def write_data_report(
     *,
     workdir: WorkDirectory,
 ) -> DataReportArtifact:
-    """Write the report on the rows; `earlier` is the run's previous data, and `rendering` is None if no base model is
-    available.
-    """
+    """Write the report on the rows; `earlier` is the run's previous data, `rendering` None without a base model."""
     from tasks.data.reporting.report_page import gather, write_data_pages
 
     folder = workdir.open(data)

@@ -110,6 +110,7 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
     assert answers not in [arms["tuned", dtype] for dtype in ("float32", "bfloat16")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("corpus", "carries", "held"),
     [(CORPUS, "4 passages", "one with nevada"), (None, "5 train rows", "those around texas")],
@@ -137,6 +138,7 @@ def test_a_version_says_what_it_carries_and_who_can_read_it(
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing_of_them(
     made: Made, documents: DataArtifact
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing
     assert list((made.store.root / "mlartifacts").rglob(retrieval_file.FILE)) == []
 
 
+@pytest.mark.slow
 def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_registered(
     made: Made, documents: DataArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["missing", "altered"])
 def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(
     harm: str, made: Made, documents: DataArtifact, tmp_path: Path

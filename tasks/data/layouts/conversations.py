@@ -1,6 +1,4 @@
-"""Conversations as the world writes them: a list of turns under any of the usual keys and speakers' names, read as
-history, request and answer.
-"""
+"""Conversations as the world writes them: turns under the usual keys and names, read as history, request, answer."""
 
 from __future__ import annotations
 

@@ -61,9 +61,7 @@ class Converter:
             return fault.breach
 
     def uses(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return column -> what becomes of it: a part of the row (or weight, label, choices), IGNORED, UNREAD, or LOST
-        and the reason.
-        """
+        """Return column -> its use: a part of the row (or weight, label, choices), IGNORED, UNREAD, LOST and why."""
         names = tuple(record)
         if names not in self._uses:
             if len(self._uses) > MANY:
@@ -212,9 +210,7 @@ class Converter:
         return turns
 
     def _answers(self, value: Any, values: Mapping[str, Any]) -> list[str | None]:
-        """Return the right answers as text, the one to be learned first: a number is text, or the name of a class or
-        choice.
-        """
+        """Return the right answers as text, the one to be learned first: a number, or a name of a class or choice."""
         value = _chosen(value, parsed(values.get("choices")))
         if self.data.labels and (isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal())):
             return [self._label(value)]
@@ -253,9 +249,7 @@ def _chosen(value: Any, choices: object) -> Any:
 
 
 def _answers(value: object, may_be_marked: bool = False) -> list[str] | None:
-    """Return the different answers of a list, of SQuAD's {"text": [...]}, or of answer -> 1 or 0 where that may be;
-    None if it holds none.
-    """
+    """Return the different answers of a list, SQuAD's {"text": [...]}, or answer -> 1 or 0; None if it holds none."""
     if isinstance(value, dict):
         if isinstance(value.get("text"), list | str):
             return _answers(value["text"])

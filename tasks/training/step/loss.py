@@ -1,6 +1,4 @@
-"""Cross entropy of the answer tokens, a few hundred of them at a time, so that the logits of all of them are never in
-memory at once.
-"""
+"""Cross entropy of answer tokens, a few hundred at a time: never are all their logits in memory."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from tasks.training.step.packing import Pack
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """Summed cross entropy of hidden states (A, D) against labels (A,) through an output layer (V, D), (V,); gradients
-    are made on the way.
-    """
+    """Summed cross entropy of states (A, D) against labels (A,) by an output layer (V, D), (V,), with its gradients."""
 
     @staticmethod
     def forward(
@@ -131,9 +127,7 @@ class AnswerHead:
 
 @contextlib.contextmanager
 def answering(model: Any) -> Iterator[AnswerHead]:
-    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names, and the loss is
-    computed inside the model.
-    """
+    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names."""
     layer = model.get_output_embeddings()
     head = AnswerHead(layer)
     layer.forward = head
