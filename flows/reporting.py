@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from flows.arms import with_index
 from flows.champion import Compared, compare_with_champion, no_answer, version_settings
 from flows.inputs.sources import RunSources
 from schemas.artifacts import (
@@ -102,7 +103,8 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, *against)
+        searched = with_index(config, sources.encoder, data)
+        register_adapter(*settings, adapter, base, searched, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base, refuse_without_tools
+from tasks.base.sources import locate_base, locate_encoder, refuse_without_tools
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.reuse.current_store import current_store
@@ -33,6 +33,7 @@ class RunSources(BaseModel):
     base: BaseSource
     benchmark: BenchmarkSources
     cached_items: dict[str, tuple[SourceFile, ...]]
+    encoder: BaseSource | None = None
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -51,9 +52,12 @@ def locate(config: RunConfig) -> RunSources:
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
+    wanted = config.arms.retrieval.encoder
+    encoder = _found(lambda: locate_encoder(wanted, folder, store), faults) if wanted else None
     if faults or data is None or base is None or benchmark is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
+    cached = locate_cached_items(benchmark, store)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=cached, encoder=encoder)
 
 
 def password_at(place: str | None) -> str | None:

@@ -10,7 +10,8 @@ class ServedFacts:
     """The instruction and the limits that the arms were measured with, and the base of the adapter.
 
     A version that retrieves shows the `top_k` nearest entries of its file, whose sha256 is `carried_digest`; any other
-    has 0 and "".
+    has 0 and "". Where it
+    searches by meaning too, the encoder and the vectors are in the artifact `index_digest` of the store.
     """
 
     instruction: str
@@ -21,3 +22,5 @@ class ServedFacts:
     template_digest: str
     top_k: int = 0
     carried_digest: str = ""
+    search: str = "bm25"
+    index_digest: str = ""
