@@ -4,18 +4,19 @@ draws its help without rich, which would take longer to load than everything els
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from flows.command_line.calls import AsJson, Call, Config, Settings
+from flows.command_line.versions.parser import app as versions
 
 # Threads of torch that wait for work by spinning starve each other where other work shares the cores: 740 tokens/s fell
 # to 35. Read once, by libgomp.
@@ -33,12 +34,6 @@ exit codes: 0 done (any verdict) · 2 config refused · 3 data refused
             4 adapter refused by its gate · 5 something the machine lacks
             6 the later verdict is worse (diff) · 1 anything else"""
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/demo.yaml.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one setting; may be given again.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, progress on stderr.")]
-
 app = typer.Typer(
     help=DESCRIPTION,
     epilog=EPILOG,
@@ -47,20 +42,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 store = typer.Typer(help="Check the store, or remove what nobody needs.", rich_markup_mode=None)
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a command line asks for: a function of a module of this package, and what it is called with."""
-
-    module: str
-    function: str
-    arguments: Namespace
-
-    def __call__(self) -> int:
-        """Load the module, do what was asked and return the exit code."""
-        module = importlib.import_module(f"flows.command_line.{self.module}")
-        return int(getattr(module, self.function)(self.arguments))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -213,20 +194,6 @@ def advise(config: Config, settings: Settings = None, is_json: AsJson = False) -
 
 
 @app.command()
-def rollback(
-    config: Config,
-    settings: Settings = None,
-    is_json: AsJson = False,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="VERSION", help="The version to be champion, instead of the one that was before."),
-    ] = None,
-) -> Call:
-    """Make the champion before this one champion again."""
-    return Call("rollback", "rollback", Namespace(config=config, set=settings or [], json=is_json, to=to))
-
-
-@app.command()
 def diff(
     before: Annotated[
         str, typer.Argument(metavar="A", help="The earlier verdict: verdict.json, a report's folder, a run, a digest.")
@@ -248,6 +215,7 @@ def bootstrap(
 
 
 app.add_typer(store, name="store")
+app.add_typer(versions)
 
 
 @store.command()

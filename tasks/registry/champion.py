@@ -59,6 +59,20 @@ def find_champion(destination: str, model: str, store: ArtifactStore) -> Registr
     return unanswered(uri) if remembered is None else remembered.model_copy(update={"is_remembered": True})
 
 
+def remembered_overview(store: ArtifactStore, uri: str) -> list[dict[str, str]] | None:
+    """Return what was remembered of all models while the database is as it was then, else None."""
+    try:
+        memo = json.loads(_memo(store, uri, "").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return memo["models"] if memo["mark"] and memo["mark"] == _database_mark(uri) else None
+
+
+def remember_overview(store: ArtifactStore, uri: str, models: list[dict[str, str]]) -> None:
+    """Remember what MLflow says of all models now."""
+    write_atomically(_memo(store, uri, ""), json.dumps({"mark": _database_mark(uri), "models": models}), store)
+
+
 def unanswered(uri: str) -> RegistryLookup:
     """Return the look-up that a run uses when MLflow does not answer."""
     return RegistryLookup(why_none=f"MLflow at {shown(uri)} does not answer, so no champion was measured")

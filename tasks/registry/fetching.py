@@ -49,13 +49,20 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     return False
 
 
+def version_digest(adapter: Path) -> str:
+    """Return the same digest from a version's adapter folder, which has the files of best/ beside the others."""
+    names = {path: path.name if path.name in (GOLDEN, FILE) else f"best/{path.relative_to(adapter)}"
+             for path in adapter.rglob("*") if path.is_file()}  # fmt: skip
+    return _digest_of_files({name: path for path, name in names.items()})
+
+
 def _digest(out: Path) -> str:
-    files = {
-        str(path.relative_to(out)): (sha256_of(path), path.stat().st_size)
-        for path in sorted(out.rglob("*"))
-        if path.is_file()
-    }
-    return digest_of({"kind": KIND, "files": files})
+    return _digest_of_files({str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()})
+
+
+def _digest_of_files(files: dict[str, Path]) -> str:
+    marks = {name: (sha256_of(path), path.stat().st_size) for name, path in sorted(files.items())}
+    return digest_of({"kind": KIND, "files": marks})
 
 
 def _clear(out: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from flows.command_line.main import main
 
-COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "rollback", "diff"]
-COMMANDS += ["bootstrap", "doctor", "store"]
+COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "diff", "bootstrap", "doctor"]
+COMMANDS += ["store", "rollback", "history", "status", "serve", "chat", "export"]
 
 
 def completed(*words: str) -> list[str]:
