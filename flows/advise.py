@@ -56,7 +56,8 @@ def advise(config: RunConfig) -> AdviceArtifact:
         )
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, curved, share, part, base, data, replay, sources.encoder) for share, part in shares.items()}
+    shared = base, data, replay, sources.encoder
+    curve = {share: learned_from(config, curved, share, part, *shared) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
     return write_advice(decision, page, shares, tuned, curve["1"][0])
 
@@ -85,5 +86,6 @@ def learned_from(
     with live_in_mlflow(config.name):
         subject = f"{float(share):.0%}"
         adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)
-    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter, with_index(config, encoder, data))
+    searched = with_index(config, encoder, data)
+    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter, searched)
     return adapter, measured

@@ -70,4 +70,4 @@ def finetune(config: RunConfig) -> ReportArtifact:
     timings += time_arms(config, base, data, adapter, config.arms.trained, searched)
     spent = config.costs, timings, adapter
     verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent)
-    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices)
+    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices, searched)

@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-from flows.arms import with_index
 from flows.champion import Compared, compare_with_champion, no_answer, version_settings
 from flows.inputs.sources import RunSources
 from schemas.artifacts import (
@@ -70,6 +69,7 @@ def report(
     benchmark: BenchmarkArtifact | None = None,
     look: RegistryLookup | None = None,
     slices: SlicesArtifact | None = None,
+    searched: DataArtifact | None = None,
 ) -> ReportArtifact:
     """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
     when the verdict promotes it.
@@ -90,6 +90,7 @@ def report(
                 benchmark,
                 look.model_copy(update={"is_remembered": False}),
                 slices,
+                searched,
             )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
     compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
@@ -103,8 +104,7 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        searched = with_index(config, sources.encoder, data)
-        register_adapter(*settings, adapter, base, searched, verdict, tracked, destination, *served, *against)
+        register_adapter(*settings, adapter, base, searched or data, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

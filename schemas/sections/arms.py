@@ -46,8 +46,8 @@ class RetrievalConfig(Section):
 
     search: SearchKind = Field(
         "bm25",
-        description="How texts are found. bm25: by their words. dense: by their meaning, as vectors of `encoder`. fused: "
-        "both lists merged by reciprocal rank.",
+        description="How texts are found. bm25: by their words. dense: by their meaning, as vectors of `encoder`. "
+        "fused: both lists merged by reciprocal rank.",
     )
     encoder: str | None = Field(
         None,

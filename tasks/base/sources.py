@@ -75,8 +75,8 @@ def locate_encoder(encoder: str, folder: Path, store: ArtifactStore) -> BaseSour
         pooling = Path(found.files[0].path).parent / "1_Pooling" / "config.json"
         if pooling.is_file() and not json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"):
             raise ConfigRefused(
-                f"base.model: {found.name} does not average the vectors of its tokens (1_Pooling/config.json), which is "
-                "the one way that is known here. Name another encoder, such as all-MiniLM-L6-v2 or e5-small-v2."
+                f"base.model: {found.name} does not average the vectors of its tokens (1_Pooling/config.json), the one "
+                "way that is known here. Name another encoder, such as all-MiniLM-L6-v2 or e5-small-v2."
             )
     except (ConfigRefused, ModelMissing) as fault:
         raise type(fault)(str(fault).replace("base.model:", "arms.retrieval.encoder:")) from fault

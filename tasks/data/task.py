@@ -143,9 +143,7 @@ def find_learned_rows(
 
 
 @stage(libraries=("torch", "transformers", "tokenizers", "safetensors", "model2vec", "polars"))
-def index_texts(
-    passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory
-) -> DataArtifact:
+def index_texts(passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory) -> DataArtifact:
     """Add to the data the vectors of its passages, or of its train requests where it has no documents, and their
     encoder; a stage of its own, so that another encoder moves only what retrieves.
     """

@@ -73,8 +73,7 @@ class Winner:
         """Return the facts that the version answers with."""
         base = self.base.name, self.base.digest, self.base.template_digest
         retrieved = carried.shown.top_k, carried.digest
-        found = (carried.shown.search, self.data.digest) if carried.shown.search != "bm25" else ()
-        return ServedFacts(instruction, self.adapter.method, max_new_tokens, *base, *retrieved, *found)
+        return ServedFacts(instruction, self.adapter.method, max_new_tokens, *base, *retrieved)
 
     def candidate(self, model: str, config_digest: str, settings: Mapping[str, str], carried: Carried) -> Candidate:
         """Return what is to be registered as a version of `model`."""

@@ -71,7 +71,7 @@ def write_vectors(texts: Sequence[str], folder: Path, advance: Callable[[int, in
         advance(min(start + AT_ONCE, len(texts)), len(texts))
     vectors = torch.cat(parts)
     save_file({"vectors": vectors}, str(folder / VECTORS))
-    return vectors.shape[1]
+    return int(vectors.shape[1])
 
 
 class Dense:

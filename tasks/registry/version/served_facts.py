@@ -10,8 +10,7 @@ class ServedFacts:
     """The instruction and the limits that the arms were measured with, and the base of the adapter.
 
     A version that retrieves shows the `top_k` nearest entries of its file, whose sha256 is `carried_digest`; any other
-    has 0 and "". Where it
-    searches by meaning too, the encoder and the vectors are in the artifact `index_digest` of the store.
+    has 0 and "".
     """
 
     instruction: str
@@ -22,5 +21,3 @@ class ServedFacts:
     template_digest: str
     top_k: int = 0
     carried_digest: str = ""
-    search: str = "bm25"
-    index_digest: str = ""
