@@ -44,7 +44,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     page = finetune.fn(config)
     enter_run(config.name, config.stages)
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data)
+    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
     base = fetch_base(sources.base)
     decision = config.decision.for_answers(config.task.answer)
     curved = "tuned_retrieval" if config.learned_context else "tuned"

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, TimingArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    DataArtifact,
+    EndpointArtifact,
+    ModelArtifact,
+    TimingArtifact,
+)
 from schemas.config import RunConfig
+from schemas.errors import EndpointFailed
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
 from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
-from tasks.arms.task import score_arm, score_classifier, time_arm
+from tasks.arms.task import score_arm, score_classifier, score_endpoint, time_arm
 from tasks.data.task import index_texts
+from tasks.reuse.planning import current_plan
+
+# Key of an endpoint's stage -> why this process could not have its answers; the next run asks again.
+_failed: dict[str, str] = {}
 
 
 def score_arms(
@@ -48,6 +60,27 @@ def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact
 
 def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
     return searched if searched is not None and arm.endswith("retrieval") else data
+
+
+def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
+    """Measure the endpoints on the held-out rows; one that fails stops nobody, and its error is returned by its name.
+
+    A failure is no answer that could be kept: no record is written of it, and only the plan that follows in the same
+    process knows it.
+    """
+    scored, failed = list[EndpointArtifact](), dict[str, str]()
+    for name, endpoint in config.arms.endpoints.items():
+        settings = (name, endpoint, config.task, data, config.arms.max_new_tokens, config.arms.limit)
+        key = score_endpoint.call(*settings).key if isinstance(data, DataArtifact) else ""
+        if current_plan.get() is not None and key in _failed:
+            failed[name] = _failed[key]
+            continue
+        try:
+            _failed.pop(key, None)
+            scored.append(score_endpoint(*settings, subject=name))
+        except EndpointFailed as fault:
+            failed[name] = _failed[key] = str(fault)
+    return tuple(scored), failed
 
 
 def time_arms(

@@ -24,9 +24,7 @@ def train_siblings(
     data: DataArtifact,
     replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ...]:
-    """Fit `training.seeds` adapters, and return the one to judge first: the median by the loss on the validation
-    groups, so that neither luck nor bad luck is chosen.
-    """
+    """Fit `training.seeds` adapters; return the one judged first: the median by validation loss, no lucky one."""
     seeds = range(config.seed, config.seed + config.training.seeds)
     fits = [
         train_adapter(

@@ -128,7 +128,7 @@ def sweep(config: RunConfig, points: list[Point]) -> list[Trial]:
 def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     """Fit each combination for its epochs divided by `share`, and return those with a loss, the lowest first."""
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data)
+    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
     if config.decision.slices:
         read_slices(config.decision.slices, data, sources.data.every_row)  # refused before a trial is paid for
     base = fetch_base(sources.base)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -31,6 +34,7 @@ from flows.command_line.terminal import (
     TerminalReporter,
     advice_lines,
     champion_lines,
+    endpoint_lines,
     gate_table,
     plan_lines,
     seconds_in_words,
@@ -92,9 +96,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def _differences(found: Plan, other: Plan) -> dict[str, str]:
-    """Return label -> how the stage's key differs from the other config's; stages that wait for others have no key to
-    compare.
-    """
+    """Return label -> how the stage's key differs from the other config's; pending stages have no key to compare."""
     shared = [label for label in found.ingredients if label in other.ingredients]
     changes = {label: changed_ingredients(other.ingredients[label], found.ingredients[label]) for label in shared}
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
@@ -133,9 +135,7 @@ def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> 
 
 
 def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
-    """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
-    from the store.
-    """
+    """Let one process at a time run this config: the others wait, and then answer from the store."""
 
     def waiting(owner: str) -> None:
         print(f"{config.name}: waiting for {owner}, which runs it", file=sys.stderr)
@@ -146,6 +146,7 @@ def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
 def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
     token = current_reporter.set(TerminalReporter(_stderr()))
+    detach_server()
     try:
         flow(config, *more)
     except TuneworthyError as error:
@@ -158,6 +159,18 @@ def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> Tune
     finally:
         current_reporter.reset(token)
     return None
+
+
+def detach_server() -> None:
+    """Give the server that Prefect starts for a run a session of its own: Ctrl-C and SIGTERM to our process group would
+    end it before us, and the run would wait for it for a minute.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    from prefect.server.api import server
+
+    detached = functools.partial(subprocess.Popen, start_new_session=True)
+    vars(server)["subprocess"] = SimpleNamespace(**{**vars(subprocess), "Popen": detached})
 
 
 def _show(
@@ -182,7 +195,8 @@ def _show(
         if table is not None:
             console.print(table)
     console.print(outcome.verdict.headline, style="bold")
-    for line in [*advice_lines(outcome.verdict), *champion_lines(outcome.verdict)]:
+    found = outcome.verdict
+    for line in [*advice_lines(found), *endpoint_lines(found), *champion_lines(found)]:
         console.print(line, markup=False)
     console.print(outcome.registration(champion))
     console.print(f"report: {outcome.report}", soft_wrap=True)

@@ -1,10 +1,7 @@
-"""What training would cost with full, LoRA and QLoRA, side by side, and what the benchmark would see: `plan` shows it
-before anything is loaded, from files and past records alone.
-"""
+"""What training would cost by each method, and what the benchmark would see: told from files and past records alone."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,16 +17,13 @@ from tasks.reuse.planning import Plan
 from tasks.reuse.store import ArtifactStore
 from tasks.training.running.machine_notes import known_floor
 from tasks.training.running.memory import ENOUGH, Pack, side_by_side
-from tasks.training.running.shape import read_shape
-
-BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
+from tasks.training.shape import read_shape
+from tasks.training.suitability import likely_machine
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method takes: bytes of memory for training, bytes of the process itself as last measured here, trained
-    parameters, and minutes at the speed of a past run.
-    """
+    """What one method takes: bytes to train, bytes of the process, trained parameters, and minutes at past speed."""
 
     method: str
     is_chosen: bool
@@ -60,7 +54,7 @@ def training_costs(config: RunConfig, found: Plan) -> Costs | None:
     folder = _base_folder(config, store, base)
     if folder is None:
         return Costs("unknown until the base model is in the store; a run puts it there")
-    device, dtype = _machine()
+    device, dtype = likely_machine()
     pack = _pack(config, rendering, device)
     floor, tokens = known_floor(store), _tokens(config, rendering)
     rates = dict(_rates(store, base)) if isinstance(base, ModelArtifact) else {}
@@ -105,15 +99,6 @@ def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path 
     return next(
         (folder for folder in folders if (folder / "config.json").exists() and any(folder.glob("*.safetensors"))), None
     )
-
-
-def _machine() -> tuple[str, str]:
-    """Return the device and the number format that training will probably choose, without loading a library."""
-    if shutil.which("nvidia-smi"):
-        return "cuda", "bf16"
-    flags = Path("/proc/cpuinfo")
-    words = set(flags.read_text(encoding="utf-8", errors="replace").split()) if flags.exists() else set()
-    return "cpu", "bf16" if words & BF16_UNITS else "fp32"
 
 
 def _pack(config: RunConfig, rendering: object, device: str) -> Pack:

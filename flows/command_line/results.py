@@ -1,6 +1,4 @@
-"""The outcome of a run, read back from the store: the same for a run that did everything and for one that did
-nothing. And `tuneworthy diff`: what moved between two of them.
-"""
+"""The outcome of a run, read back from the store; and `tuneworthy diff`, what moved between two outcomes."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ SPARED_BY_AN_UNTRAINED_ARM = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict with what a person asks for next: the reports on it and on the rows, the registered version, what each
-    stage took.
-    """
+    """A verdict with what a person asks for next: both reports, the registered version, what each stage took."""
 
     verdict: Verdict
     report: Path

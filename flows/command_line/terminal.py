@@ -1,6 +1,4 @@
-"""What a person sees in the terminal: one line per stage during a run, then tables. Progress goes to stderr, answers to
-stdout.
-"""
+"""What a person sees in the terminal: a line a stage during a run, then tables. Progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.reuse.planning import Plan, PlannedStage
@@ -157,9 +156,7 @@ def _plan_line(stage: PlannedStage, width: int) -> Text:
 
 
 def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
-    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over the best untrained
-    arm.
-    """
+    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over untrained."""
     names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
     table = plain_table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
     for arm in verdict.arms:
@@ -167,12 +164,21 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
     if verdict.champion:
         table.add_section()
         table.add_row(*_champion_cells(verdict.champion, seconds.get("champion")))
+    if verdict.endpoints:
+        table.add_section()
+    for endpoint in verdict.endpoints:
+        table.add_row(*_endpoint_cells(endpoint))
     return table
 
 
 def advice_lines(verdict: Verdict) -> list[str]:
     """Return what to do now, what could still be won, and what may make the scores look better than they are."""
     return [verdict.recommendation, *filter(None, (verdict.winnable, verdict.retrieval_in_words)), *verdict.caveats]
+
+
+def endpoint_lines(verdict: Verdict) -> list[str]:
+    """Return whether an arm can take the place of an endpoint, and what went wrong with it."""
+    return [line for endpoint in verdict.endpoints for line in endpoint.lines]
 
 
 def champion_lines(verdict: Verdict) -> list[str]:
@@ -211,9 +217,7 @@ def _arm_cells(arm: ArmReport, seconds: float | None) -> list[str]:
 
 
 def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str]:
-    """Return the champion as a line of the arms' table; its gain is its lead over the best untrained arm on the rows
-    that it was not trained on.
-    """
+    """Return the champion as a line of the arms' table; its gain is over the best untrained arm on its own rows."""
     colour = STANDINGS[champion.standing] if champion.standing else "default"
     score = f"[{colour}]{champion.score:.3f}[/]"
     tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")
@@ -226,6 +230,14 @@ def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str
         took,
         f"{champion.lead:+.3f}",
     ]
+
+
+def _endpoint_cells(endpoint: EndpointReport) -> list[str]:
+    if endpoint.problem:
+        return [endpoint.name, "[red]failed[/]"]
+    tokens = (f"{endpoint.prompt_tokens:.0f}", f"{endpoint.output_tokens:.0f}", f"{endpoint.seconds:.2f}")
+    interval = f"{endpoint.low:.3f} to {endpoint.high:.3f}"
+    return [endpoint.name, f"{endpoint.score:.3f}", interval, f"{endpoint.valid_rate:.0%}", *tokens]
 
 
 def gate_table(verdict: Verdict) -> Table | None:

@@ -36,7 +36,7 @@ def validate(arguments: argparse.Namespace) -> int:
         print("\n".join(mended_lines(mended, arguments.fix)))
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
-        data = validate_data(config.task, config.data, config.seed, sources.data)
+        data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
         if config.decision.slices:
             read_slices(config.decision.slices, data, sources.data.every_row)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from schemas.languages import IndexLanguage
+from schemas.sections.endpoints import EndpointConfig
 from schemas.sections.section import NOT_IN_KEY, Section
 
 UntrainedArm = Literal["classifier", "prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
 SearchKind = Literal["bm25", "dense", "fused"]
+EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=24)]
 
 
 class FewShotConfig(Section):
@@ -98,3 +100,24 @@ class ArmsConfig(Section):
         "above it the rows are refused.",
     )
     limit: int | None = Field(None, ge=1, description="Measure on the first N held-out rows only (for trying out).")
+    endpoints: dict[EndpointName, EndpointConfig] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Name -> a model behind an OpenAI-compatible server, such as the one in use today. It answers the "
+        "held-out rows too; the verdict does not depend on it, but says whether the arm that it names is as good "
+        "within decision.worth, and what that saves.",
+    )
+
+    @field_validator("endpoints")
+    @classmethod
+    def names_are_free(cls, endpoints: dict[str, EndpointConfig]) -> dict[str, EndpointConfig]:
+        """Refuse an endpoint with the name of an arm."""
+        taken = sorted({*get_args(UntrainedArm), *get_args(TrainedArm), "champion"} & endpoints.keys())
+        if taken:
+            raise ValueError(f"has a name that an arm has: {', '.join(taken)}; choose another")
+        return endpoints
+
+    @property
+    def prices(self) -> dict[str, tuple[float, float]]:
+        """Endpoint -> prices of the tokens that it reads and writes, where they have any."""
+        return {name: endpoint.prices for name, endpoint in self.endpoints.items() if endpoint.prices is not None}

@@ -1,6 +1,4 @@
-"""What one arm reads of the config. The rest must not enter its stage's key, or a change of the shots would run the
-prompt arm again.
-"""
+"""What one arm reads of the config; the rest stays out of its key, or a change of shots would run the prompt arm."""
 
 from __future__ import annotations
 

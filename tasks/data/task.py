@@ -37,13 +37,16 @@ PERSONAL = (
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, *, workdir: WorkDirectory
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
 ) -> DataArtifact:
-    """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do."""
+    """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
+
+    `thinking` is base.thinking: what becomes of reasoning traces.
+    """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir)
+        return prepare_data(task, data, seed, sources, workdir, thinking)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page
@@ -59,9 +62,7 @@ def validate_data(
 def read_slices(
     columns: tuple[str, ...], data: DataArtifact, sources: tuple[SourceFile, ...], *, workdir: WorkDirectory
 ) -> SlicesArtifact:
-    """Read the columns that slice the held-out rows; a separate stage, so that another slice does not cause the rows to
-    be split, or an adapter to be trained, again.
-    """
+    """Read the columns that slice held-out rows: apart, so that another slice neither splits nor trains again."""
     from tasks.data.reading.slices import write_slices
 
     return write_slices(columns, workdir.open(data), sources, workdir)
@@ -172,9 +173,7 @@ def write_data_report(
     *,
     workdir: WorkDirectory,
 ) -> DataReportArtifact:
-    """Write the report on the rows; `earlier` is the run's previous data, and `rendering` is None if no base model is
-    available.
-    """
+    """Write the report on the rows; `earlier` is the run's previous data, `rendering` None without a base model."""
     from tasks.data.reporting.report_page import gather, write_data_pages
 
     folder = workdir.open(data)

@@ -1,6 +1,4 @@
-"""What is served of a registered adapter: from the store, or from MLflow when the store has lost it, with the same
-digest either way.
-"""
+"""What is served of a registered adapter: from the store or, if that lost it, from MLflow, with one digest."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ KIND = "champion"  # ChampionArtifact.kind, which enters its digest
 
 
 def served_digest(adapter: Path, carried: bytes = b"") -> str:
-    """Return the digest of best/ and golden.json of an opened adapter, sealed together with what it retrieves from
-    (empty: nothing).
-    """
+    """Return the digest of an opened adapter's best/ and golden.json, sealed with what it retrieves from, if any."""
     files = json.loads((adapter / MANIFEST).read_text(encoding="utf-8"))["files"]
     kept = {name: mark for name, mark in files.items() if name == GOLDEN or name.startswith("best/")}
     return digest_of(

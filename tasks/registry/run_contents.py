@@ -30,9 +30,7 @@ def verdict_run(
     benchmark: BenchmarkArtifact | None,
     log: Path | None,
 ) -> RunContents:
-    """Return what the MLflow run of one verdict contains; `page` is the report's folder, `log` the training log where
-    an adapter was trained.
-    """
+    """Return what a verdict's MLflow run contains; `page` is the report's folder, `log` the training log if any."""
     whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
     digests: dict[str, Artifact | None] = {
         "verdict": verdict,
@@ -111,17 +109,13 @@ def version_tags(
 
 
 def measuring_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that a later run needs to measure this version again: the settings of its arm, and how its rows
-    were split.
-    """
+    """Return the tags with which a later run measures this version again: its arm's settings, and the split."""
     found = {"arm_settings": settings.get(f"arm.{tuned_arm(verdict).arm}"), "split": settings.get("split")}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def describe(verdict: Verdict, carried: str) -> str:
-    """Return a version's description: the headline, what was forgotten, and what it retrieves from (`carried`, "" for
-    nothing).
-    """
+    """Return a version's description: the headline, what was forgotten, what it retrieves from (`carried`, or "")."""
     forgotten = f"{verdict.gate.in_words}." if verdict.gate else ""
     return " ".join(part for part in (verdict.headline, forgotten, carried) if part)
 

@@ -1,6 +1,4 @@
-"""The registry stages: fetch the champion, write a verdict's numbers to MLflow, and make an adapter that earned its
-place a version.
-"""
+"""The registry stages: fetch the champion, write a verdict to MLflow, make an adapter that earned it a version."""
 
 from __future__ import annotations
 
@@ -65,9 +63,7 @@ def track_verdict(
     *,
     workdir: WorkDirectory,
 ) -> TrackedRun:
-    """Write the verdict as one MLflow run in experiment `name`; `destination` is a tracking URI, or "" for the SQLite
-    file in the store.
-    """
+    """Write the verdict as an MLflow run in experiment `name`; `destination` is a tracking URI, "" for the store's."""
     import json
 
     from tasks.registry.connection import open_registry

@@ -20,9 +20,7 @@ LONGEST = 5000  # characters of a tag's value
 
 @dataclass(frozen=True)
 class RunContents:
-    """What one MLflow run contains: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as
-    artifacts.
-    """
+    """What an MLflow run contains: `params` and `tags` as text, `numbers`, `curve` by step, `files` as artifacts."""
 
     params: dict[str, str]
     tags: dict[str, str]
@@ -32,9 +30,7 @@ class RunContents:
 
 
 def verdict_numbers(verdict: Verdict) -> dict[str, float]:
-    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference,
-    benchmark/general_mini/difference.
-    """
+    """Return numbers under names that MLflow groups, such as arm/few_shot/score and champion/difference."""
     numbers: dict[str, float] = {"verdict/regret": verdict.regret}
     for arm in verdict.arms:
         numbers |= {

@@ -87,9 +87,7 @@ class RemoteStore(ArtifactStore):
             raise
 
     def is_whole(self, digest: str) -> bool:
-        """Tell whether the remote artifact has every file at its size, and the local copy, if there is one, its
-        bytes.
-        """
+        """Tell whether the remote artifact has every file at its size, and a local copy its bytes."""
         return self._is_whole_there(digest) and (
             not (self.root / "artifacts" / digest).exists() or super().is_whole(digest)
         )

@@ -1,6 +1,4 @@
-"""Train rows as token ids: rendered through the base's template, refused by name when too long, and split by group for
-validation.
-"""
+"""Train rows as token ids: rendered by the base's template, refused by name if too long, split for validation."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.errors import DatasetRefused
 
 NAMED = 12
 
@@ -44,7 +42,7 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     rows: list[TokenRow] = []
     refused: list[str] = []
     frame = with_optional(pl.read_parquet(parquet))
-    columns = ("row_id", "group", "prompt", "completion", "history", "tools")
+    columns = ("row_id", "group", "prompt", "completion", "history", "tools", "trace")
     for row_id, group, *parts in frame.select(columns).iter_rows():
         try:
             rendered = render_row(tokenizer, instruction, *parts)
@@ -66,22 +64,6 @@ def _refuse_empty_answer(answer_ids: Sequence[int]) -> None:
         raise DatasetRefused(
             "it has no answer, so every token of it is masked and there is nothing to learn. Give it an answer, or "
             "take it out."
-        )
-
-
-def refuse_foreign_tokenizer(tokenizer: Any, embeddings: int) -> None:
-    """Refuse a tokenizer that knows more tokens than the base has embeddings.
-
-    Raises:
-        ConfigRefused: it belongs to another model, or was extended without it.
-    """
-    highest = max(tokenizer.get_vocab().values())
-    if highest >= embeddings:
-        name = tokenizer.convert_ids_to_tokens(highest)
-        raise ConfigRefused(
-            f"base.model: its tokenizer does not belong to it: token {highest} ({name!r}) is beyond the model's "
-            f"{embeddings} embeddings. "
-            "Use the model's own tokenizer, or resize the model's embeddings to it."
         )
 
 
@@ -117,9 +99,7 @@ def named(rows: Sequence[TokenRow]) -> str:
 
 
 def split_validation(rows: Sequence[TokenRow], share: float, seed: int) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Return (rows to train on, rows held out for validation): whole groups, drawn by the seed; nothing is held out
-    where there is only one group.
-    """
+    """Return (train rows, validation rows): whole groups drawn by the seed; none where there is only one group."""
     groups = sorted({row.group for row in rows})
     count = min(max(1, round(share * len(groups))), len(groups) - 1) if share > 0 else 0
     drawn = set(random.Random(f"validation-{seed}").sample(groups, count))

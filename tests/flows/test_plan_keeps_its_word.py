@@ -29,7 +29,7 @@ from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
 from tests.flows.other_values import EDITS
-from tests.tiny_model import write_tiny_model
+from tests.tiny_model import TEMPLATE, write_tiny_model
 
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
@@ -139,6 +139,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     for model in ("model", "other model"):
         (folder / model).mkdir()
         write_tiny_model(folder / model)
+    (folder / "mine.jinja").write_text("Hello. " + TEMPLATE)
     config_file = folder / "other model" / "config.json"
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
     write_rows(folder / "rows.jsonl")
@@ -234,6 +235,7 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert "fetch_base" not in named
 
 
+@pytest.mark.slow
 def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_what_names_the_version(
     house: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +268,7 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     assert assert_kept(house) == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(
     house: RunConfig,
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
     assert answers not in [arms["tuned", dtype] for dtype in ("float32", "bfloat16")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("corpus", "carries", "held"),
     [(CORPUS, "4 passages", "one with nevada"), (None, "5 train rows", "those around texas")],
@@ -147,24 +148,19 @@ def test_a_version_searches_by_meaning_with_the_index_that_it_was_measured_with(
     folder = static_encoder(tmp_path / "encoder")
     searched = index_texts(20, locate_encoder(str(folder), tmp_path, made.store), documents)
     fused = RetrievalConfig(top_k=2, passage_words=20, search="fused", encoder=str(folder))
-    lone = [made.register(a_retrieval_verdict(0.85), data=documents).version]
-    assert [made.register(a_retrieval_verdict(0.85), data=searched, retrieval=fused).version for _ in "ab"] == [
-        "2",
-        "2",
-    ]
-    assert lone == ["1"]
+    ways = ({"data": documents}, {"data": searched, "retrieval": fused}, {"data": searched, "retrieval": fused})
+    assert [made.register(a_retrieval_verdict(0.85), **way).version for way in ways] == ["1", "2", "2"]
     *_, facts = sorted((made.store.root / "mlartifacts").rglob("MLmodel"), key=lambda path: path.stat().st_mtime)
-    model = AdaptedModel(
-        facts.parent / "adapter",
-        ServedFacts(**yaml.safe_load(facts.read_text())["flavors"]["python_function"]["config"]),
-    )
+    settings = yaml.safe_load(facts.read_text())["flavors"]["python_function"]["config"]
+    model = AdaptedModel(facts.parent / "adapter", ServedFacts(**settings))
     shown = model.prompts.build(Request("automobile"))[-1]["content"]
     assert "printer" in shown, "the encoder takes the one for the other"
     shutil.rmtree(made.store.root / "artifacts" / searched.digest)
-    with pytest.raises(ModelMissing, match="searches an index with digest .* index_texts makes the index"):
+    with pytest.raises(ModelMissing, match=r"searches an index with digest .* index_texts makes the index"):
         AdaptedModel(facts.parent / "adapter", model.facts)
 
 
+@pytest.mark.slow
 def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing_of_them(
     made: Made, documents: DataArtifact
 ) -> None:
@@ -176,6 +172,7 @@ def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing
     assert list((made.store.root / "mlartifacts").rglob(retrieval_file.FILE)) == []
 
 
+@pytest.mark.slow
 def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_registered(
     made: Made, documents: DataArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +225,7 @@ def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["missing", "altered"])
 def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(
     harm: str, made: Made, documents: DataArtifact, tmp_path: Path

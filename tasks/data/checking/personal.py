@@ -122,9 +122,7 @@ def _iban(text: str) -> str:
 
 
 def _part(text: str, is_one: Callable[[str], bool]) -> str:
-    """Return the longest run of groups between spaces and dashes that is one: other digits or a word in capitals may
-    be next to it.
-    """
+    """Return the longest run of groups between spaces and dashes that is one, whatever stands next to it."""
     groups = [match.span() for match in re.finditer("[^ -]+", text)]
     runs = (
         text[start : groups[last][1]]

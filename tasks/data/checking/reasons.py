@@ -79,9 +79,11 @@ REASONS = {
     "preference": Reason(
         "refuse", "Keep the wanted answers only, as prompt and completion; or set the action to drop."
     ),
-    "reasoning_content": Reason("refuse", "Name the key in data.ignore to learn the answers without their reasoning."),
+    "reasoning_content": Reason("refuse", "Write it as reasoning_content beside the message's content."),
     "reasoning_trace": Reason(
-        "refuse", "Take the trace out of the answer, or set the action to note to learn it as text."
+        "refuse",
+        "Set base.thinking to on, to learn traces with their answers; or set the action to note, to learn the answers "
+        "without them.",
     ),
     "media": Reason("refuse", "Leave such rows out (action drop): only text is read."),
     "unread_context": Reason(

@@ -1,6 +1,4 @@
-"""Every row as the model will see it: rendered, checked, and measured against the context window before anything is
-trained or evaluated.
-"""
+"""Every row as the model will see it: rendered, checked and measured before anything is trained or evaluated."""
 
 from __future__ import annotations
 
@@ -13,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from schemas.artifacts import RenderingArtifact
-from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.errors import DatasetRefused
 from schemas.rows import OPTIONAL, with_optional
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.prompt_builder import PromptContext
-from tasks.inference.prompts.rendering import RenderedRow, render_prompt, render_row, row_messages, template_facts
+from tasks.inference.prompts.rendering import (
+    RenderedRow,
+    leading,
+    leading_bos,
+    render_prompt,
+    render_row,
+    row_messages,
+    template_facts,
+)
 from tasks.inference.prompts.retrieval_index import with_retrieved
 
 if TYPE_CHECKING:
@@ -61,7 +67,7 @@ def check_rows(
         shown.drop(name for name in OPTIONAL if shown[name].null_count() == shown.height).write_parquet(
             workdir.out / "train.parquet"
         )
-    lengths, problems = _measured(rows, tokenizer, instruction, workdir)
+    lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
@@ -77,32 +83,16 @@ def check_rows(
 
 def window_of(base: Path, tokenizer: Any) -> int:
     """Return the context window of a base in tokens, prompt and answer together."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("text_config", config).get("max_position_embeddings") or tokenizer.model_max_length)
+    return int(_text_config(base).get("max_position_embeddings") or tokenizer.model_max_length)
 
 
-def leading_bos(tokenizer: Any) -> int:
-    """Return how many beginning-of-text tokens the base's template starts with: none or one.
-
-    Raises:
-        ConfigRefused: it writes several.
-    """
-    count = _leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
-    if count > 1:
-        raise ConfigRefused(
-            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
-            f"{count} times, but the model was trained with one. Fix the template in the base's folder, or name "
-            "another base model."
-        )
-    return count
-
-
-def _leading(ids: list[int], token: int | None) -> int:
-    return next((place for place, found in enumerate(ids) if found != token), len(ids))
+def _text_config(base: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return config.get("text_config") or config
 
 
 def _measured(
-    rows: pl.DataFrame, tokenizer: Any, instruction: str, workdir: WorkDirectory
+    rows: pl.DataFrame, tokenizer: Any, instruction: str, embeddings: int | None, workdir: WorkDirectory
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
     bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
@@ -110,11 +100,13 @@ def _measured(
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
             rendered = _rendered(row, tokenizer, instruction)
-            found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
+            found = leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
                 raise DatasetRefused(f"Its prompt has {found} beginning-of-text tokens, but the base uses {bos}.")
             if len(rendered.answer_ids) < 2:
                 raise DatasetRefused("Its answer has no token except the stop token, so there is nothing to learn.")
+            if embeddings and max(*rendered.prompt_ids, *rendered.answer_ids) >= embeddings:
+                raise DatasetRefused("Its text spells a token of the tokenizer that the model has no embedding for.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
             request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
             lengths.append(
@@ -129,7 +121,8 @@ def _measured(
 
 
 def _rendered(row: dict[str, Any], tokenizer: Any, instruction: str) -> RenderedRow:
-    return render_row(tokenizer, instruction, row["prompt"], row["completion"], row["history"], row["tools"])
+    parts = (row[part] for part in ("prompt", "completion", "history", "tools", "trace"))
+    return render_row(tokenizer, instruction, *parts)
 
 
 def _control_tokens(tokenizer: Any) -> frozenset[int]:
@@ -163,6 +156,7 @@ def _write(
             redacted(row["completion"]),
             tuple(map(redacted, row["history"])),
             row["tools"],
+            row["trace"] and redacted(row["trace"]),
         )
         for row in _picked(rows, lengths, GOLDEN_ROWS)
     ]
@@ -171,9 +165,7 @@ def _write(
 
 
 def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
-    """Return a side's token counts: sums, the quantiles of a row's total and supervised tokens, and the rows in each
-    tenth of the limit.
-    """
+    """Return a side's token counts: sums, quantiles of a row's total and supervised ones, rows a tenth of the limit."""
     tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
     tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
     return {
@@ -191,9 +183,7 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> its tokens in all train rows, and how many of them are supervised; the template's own tokens are
-    counted separately.
-    """
+    """Return role -> its tokens in all train rows, and the supervised ones; the template's own are counted apart."""
     asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
     tokens["template"] = max(0, asked - sum(tokens.values()))
@@ -250,7 +240,7 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
 
 def _report(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
     workdir.reporter.say(f"rendering: {facts.in_words}")
-    if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
+    if leading_bos(tokenizer) == 0 and leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
         own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, but its chat template does not"
         workdir.reporter.say(f"rendering: {own}; rows are rendered as the template does it")
     forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]

@@ -1,6 +1,4 @@
-"""Conversations as the world writes them: a list of turns under any of the usual keys and speakers' names, read as
-history, request and answer.
-"""
+"""Conversations as the world writes them: turns under the usual keys and names, read as history, request, answer."""
 
 from __future__ import annotations
 
@@ -11,8 +9,18 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from tasks.data.layouts.calls import read_calls, result_of
-from tasks.data.layouts.known_names import CALLS, CONTENT_KEYS, LOSS_OF, ROLE_KEYS, ROLE_OF, WEIGHTS, is_filled, plain
-from tasks.data.layouts.values import Unread, lost, parsed, text_of
+from tasks.data.layouts.known_names import (
+    CALLS,
+    CONTENT_KEYS,
+    LOSS_OF,
+    ROLE_KEYS,
+    ROLE_OF,
+    TRACES,
+    WEIGHTS,
+    is_filled,
+    plain,
+)
+from tasks.data.layouts.values import Unread, lost, parsed, text_of, traced
 from tasks.inference.prompts.tool_calls import calling, resulting
 
 ASKING, ANSWERING = {"human", "user"}, {"assistant", "gpt", "bot", "model", "ai"}  # keys of a turn that are speakers
@@ -89,19 +97,22 @@ def _turns(message: object, known: Mapping[str, str], ignored: Collection[str]) 
     called = [name for key, name in keys.items() if key in CALLS and is_filled(message[name])]
     for key, name in keys.items():
         reason = LOSS_OF.get(key)
-        if reason and reason != "unread_context" and is_filled(message[name]) and name not in called:
+        is_read = reason == "unread_context" or key in CALLS or key in TRACES
+        if reason and is_filled(message[name]) and not is_read:
             raise lost(name, reason)
+    trace = next((message[name] for key, name in keys.items() if key in TRACES), None)
     role_key, content_key = read_keys(message, ignored)
     if called and (role_key is None or _role(message[role_key], known) == "assistant"):
         content = text_of(message[content_key]) if content_key in message and content_key not in called else None
-        yield Turn("assistant", calling(read_calls(message[called[0]]), content), _weight(message, keys), True)
+        text = traced(calling(read_calls(message[called[0]]), content), trace)
+        yield Turn("assistant", text, _weight(message, keys), True)
         return
     if role_key is not None and content_key is not None:
         role, content, weight = _role(message[role_key], known), message[content_key], _weight(message, keys)
         if role == "call":
             yield Turn("assistant", calling(read_calls(content)), weight, True)
         else:
-            yield Turn(role, result_of(content) if role == "tool" else text_of(content), weight)
+            yield Turn(role, result_of(content) if role == "tool" else traced(text_of(content), trace), weight)
         return
     named = [(known.get(key) or ROLE_OF.get(key), text_of(message[name])) for key, name in keys.items()]
     spoken = [Turn(role, text, _weight(message, keys)) for role, text in named if role]

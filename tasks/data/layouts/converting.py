@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 from tasks.answers.contract import Breach
 from tasks.data.layouts.calls import read_calls, tools_of
 from tasks.data.layouts.conversations import Turn, Turns, conversed, refuse_weight, turns_in, weight_of
-from tasks.data.layouts.known_names import CALLS, CHOICES, CONTEXTS, LOSS_OF, SYSTEMS, TOOLS, WEIGHTS, is_filled, plain
+from tasks.data.layouts.known_names import (
+    CALLS,
+    CHOICES,
+    CONTEXTS,
+    LOSS_OF,
+    SYSTEMS,
+    TOOLS,
+    TRACES,
+    WEIGHTS,
+    is_filled,
+    plain,
+)
 from tasks.data.layouts.layouts import Layout, layout_of
-from tasks.data.layouts.values import Unread, lost, parsed, text_of
+from tasks.data.layouts.values import Unread, lost, parsed, text_of, traced
 from tasks.inference.prompts.tool_calls import calling
 
 if TYPE_CHECKING:
@@ -48,9 +59,7 @@ class Converter:
             return fault.breach
 
     def uses(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return column -> what becomes of it: a part of the row (or weight, label, choices), IGNORED, UNREAD, or LOST
-        and the reason.
-        """
+        """Return column -> its use: a part of the row (or weight, label, choices), IGNORED, UNREAD, LOST and why."""
         names = tuple(record)
         if names not in self._uses:
             if len(self._uses) > MANY:
@@ -81,6 +90,8 @@ class Converter:
             return "label"
         if name in TOOLS:
             return "tools"
+        if name in TRACES:
+            return "trace"
         if name in CALLS and not self.is_chat:
             return "calls"
         if name in CHOICES and not self.is_chat:
@@ -100,8 +111,9 @@ class Converter:
         self._refuse_missing(record)
         turns = self._turns(values)
         given = self._given(values["input"]) if "input" in values else None
-        tools = tools_of(values.get("tools"))
-        return self._told(replace(turns, tools=tools or turns.tools), text_of(values.get("system")), given)
+        tools, answer = tools_of(values.get("tools")), traced(turns.completion, values.get("trace"))
+        turns = replace(turns, tools=tools or turns.tools, completion=answer)
+        return self._told(turns, text_of(values.get("system")), given)
 
     def _refuse_missing(self, record: Mapping[str, Any]) -> None:
         missing = [column for column in self.needed if column not in record]
@@ -165,9 +177,7 @@ class Converter:
         return turns
 
     def _answers(self, value: Any, values: Mapping[str, Any]) -> list[str | None]:
-        """Return the right answers as text, the one to be learned first: a number is text, or the name of a class or
-        choice.
-        """
+        """Return the right answers as text, the one to be learned first: a number, or a name of a class or choice."""
         value = _chosen(value, parsed(values.get("choices")))
         if self.data.labels and (isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal())):
             return [self._label(value)]
@@ -206,9 +216,7 @@ def _chosen(value: Any, choices: object) -> Any:
 
 
 def _answers(value: object, may_be_marked: bool = False) -> list[str] | None:
-    """Return the different answers of a list, of SQuAD's {"text": [...]}, or of answer -> 1 or 0 where that may be;
-    None if it holds none.
-    """
+    """Return the different answers of a list, SQuAD's {"text": [...]}, or answer -> 1 or 0; None if it holds none."""
     if isinstance(value, dict):
         if isinstance(value.get("text"), list | str):
             return _answers(value["text"])

@@ -50,6 +50,7 @@ LOST = {
 }
 LOSS_OF = {name: reason for reason, names in LOST.items() for name in names}
 TOOLS, CALLS = words("tools functions"), LOST["tools"] - {"tooluse"}  # what may be called; what is
+TRACES = LOST["reasoning_content"]
 WEIGHTS = words("weight sampleweight lossweight train trainable trainonturn loss")
 CHOICES = words("choices options endings")
 

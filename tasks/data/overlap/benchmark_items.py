@@ -40,9 +40,7 @@ LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Flo
 def find_leaks(
     data: Path, benchmark: BenchmarkSources, cached: Cached, out: Path, reporter: Reporter
 ) -> LeakageArtifact:
-    """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet and leakage.json,
-    and report what was found.
-    """
+    """Compare an opened DataArtifact's train rows with a benchmark's items; write leaks.parquet and leakage.json."""
     texts, unread = benchmark_texts(benchmark, cached)
     every = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
     leaks, alike = every.filter(pl.col("kind") != "template"), every.filter(pl.col("kind") == "template")
@@ -93,9 +91,7 @@ def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int
 
 
 def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the texts of every item (columns file, item, text), and what could not be read: uncached hub data, files
-    of other kinds.
-    """
+    """Return every item's texts (columns file, item, text), and what could not be read: uncached data, other kinds."""
     unread = [f"hub:{name}" for name in sorted(benchmark.hub) if name not in cached]
     frames = [pl.DataFrame(schema={"file": pl.String, "item": pl.Int64, "text": pl.String})]
     named = [*zip(benchmark.files, _names(benchmark.files), strict=True)]

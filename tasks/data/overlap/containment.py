@@ -24,9 +24,7 @@ class Index:
         self.hashes, self.texts = pairs[judged, 0], pairs[judged, 1].astype(np.int64)
 
     def held_by(self, said: pl.Series) -> pl.DataFrame:
-        """Return `row` (position of the containing text), `text` (position of the contained one) and `share` of the
-        text's shingles, where it is at least HELD.
-        """
+        """Return `row` (containing text), `text` (contained one) and `share` of the text's shingles, from HELD on."""
         runs = shingles_of(said)
         row = np.repeat(np.arange(len(said)), np.diff(runs.offsets))
         first, last = (np.searchsorted(self.hashes, runs.hashes, side=side) for side in ("left", "right"))
@@ -57,9 +55,7 @@ class Documents:
         self.runs = np.unique(shingles_of(said).hashes)
 
     def held(self, said: pl.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which normalised texts are in a document word for word, and which others have nearly all shingles
-        somewhere in the corpus.
-        """
+        """Return which normalised texts are in a document word for word, and which others by nearly all shingles."""
         runs = shingles_of(said)
         place = np.minimum(np.searchsorted(self.runs, runs.hashes), max(self.runs.size - 1, 0))
         ends = np.concatenate(

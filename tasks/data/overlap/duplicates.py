@@ -32,9 +32,7 @@ def fingerprint(answers: pl.Series) -> pl.Series:
 
 
 def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return every row with the request (ignoring punctuation) and the answer of an earlier row: with the same answer
-    the punctuation cannot matter.
-    """
+    """Return the rows with an earlier one's request (ignoring punctuation) and answer."""
     first = pl.col("row_id").first().over("repeats")
     found = (
         rows_repeating(rows.select("row_id", "repeats"), "repeats")

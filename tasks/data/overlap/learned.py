@@ -80,9 +80,7 @@ def _names(data: Path, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, groups: pl.Series, threshold: float) -> pl.DataFrame:
-    """Return held-out rows that share a request, a group or nearly a request with a train row, each with the first of
-    these reasons; `groups` are those that were train groups then.
-    """
+    """Return held-out rows that share a request, a group or nearly a request with a train row, and the first reason."""
     said, taught = normalised(full_request(held_out)), normalised(full_request(train))
     # Train rows first: each of several similar texts is compared with the first one.
     near = near_pairs(pl.concat([taught.rename("normalised"), said.rename("normalised")]), threshold)

@@ -25,9 +25,7 @@ NAMED = 5
 
 
 def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]:
-    """Return label -> rows, for every label of the task; `answered` are the answers' fingerprints
-    (tasks.data.overlap.duplicates).
-    """
+    """Return label -> rows for every label of the task; `answered` are the answers' fingerprints."""
     counts = dict(answered.alias("answer").to_frame().group_by("answer").len().iter_rows())
     return {
         label.strip(): int(counts.get(known, 0))

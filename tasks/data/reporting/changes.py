@@ -1,6 +1,4 @@
-"""What changed since the last run: rows added, removed, changed, and moved to the other side. For display only; it is
-in no sealed file.
-"""
+"""What changed since the last run: rows added, removed, changed and moved. For display, in no sealed file."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ TEXTS = ["asked", "answered"]
 
 @dataclass(frozen=True)
 class Changes:
-    """Kept rows compared with those of the last run: a changed row has the same request and another answer, a moved row
-    is on the other side.
-    """
+    """Kept rows compared with the last run's: changed is another answer to a request, moved is on the other side."""
 
     added: int
     removed: int
@@ -42,9 +38,7 @@ class Changes:
 
 
 def last_time(store: ArtifactStore) -> Path | None:
-    """Return the folder of the data that this run's last validation sealed, or None if there is none, it is not whole
-    or has other columns.
-    """
+    """Return the folder of the data that this run sealed last; None if there is none, or it is broken or older."""
     record = store.latest(STAGE, STAGE, current_run.get())
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
         return None
@@ -58,9 +52,7 @@ def is_comparable(folder: Path) -> bool:
 
 
 def changes_between(before: Path, after: Path) -> Changes:
-    """Compare the kept rows of two opened DataArtifacts by their texts, not their numbers, so that an inserted row is
-    one change.
-    """
+    """Compare the kept rows of two opened DataArtifacts by texts, not numbers: an inserted row is one change."""
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
     counts = gone.group_by("asked").len("gone").join(came.group_by("asked").len("came"), on="asked")
@@ -71,9 +63,7 @@ def changes_between(before: Path, after: Path) -> Changes:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """One row that differs: its request, and its answer before (None if it was added) and after (None if it was
-    removed). Texts are redacted.
-    """
+    """One row that differs: its request, and its redacted answers before (None: added) and after (None: removed)."""
 
     row_id: int
     prompt: str
@@ -82,9 +72,7 @@ class ChangedRow:
 
 
 def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
-    """Return up to `most` rows each that have another answer, were added and were removed, in the order of their
-    numbers.
-    """
+    """Return up to `most` rows each that changed, were added and were removed, in the order of their numbers."""
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
     pairs = came.join(gone, on="asked", how="inner").unique("asked", keep="first", maintain_order=True).head(most)

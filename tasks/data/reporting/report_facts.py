@@ -221,9 +221,7 @@ def leaks_of_benchmark(rows: Rows, leakage: Path) -> tuple[Leak, ...]:
 
 
 def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
-    """Return rows with context and supervised text: rendered, or their plain texts if the base's template is not
-    available.
-    """
+    """Return rows with context and supervised text: rendered, or as they are without the base's template."""
     if rendering is not None:
         sample = read_json(rendering / "sample.json")
         return tuple(

@@ -27,9 +27,7 @@ PASSAGES = "Use these passages where they help:"
 
 @dataclass(frozen=True)
 class Request:
-    """A request, the turns before it (requests and answers, oldest first), and the JSON list of its tools, if it has
-    any.
-    """
+    """A request, the turns before it (requests and answers, oldest first), and the JSON list of its tools, if any."""
 
     prompt: str
     history: tuple[str, ...] = ()
@@ -78,9 +76,7 @@ class PromptBuilder:
         return self.show(request, self.nearest(request))
 
     def nearest(self, request: Request, left_out: Sequence[int] = ()) -> list[int]:
-        """Return the places in the context's passages, or examples, of what is shown with a request, the nearest last;
-        those in `left_out` are never shown.
-        """
+        """Return the places of the passages or examples shown with a request, nearest last, without `left_out`."""
         return self.search.nearest(request.text, self.context.top_k, left_out) if self.search else []
 
     def show(self, request: Request, found: Sequence[int]) -> Messages:
@@ -90,9 +86,7 @@ class PromptBuilder:
         return [system, *(message for shot in self._shots for message in shot), *turns]
 
     def asked(self, request: Request, found: Sequence[int]) -> Request:
-        """Return a request with what was found for it: passages above its prompt, the nearest one right above it, or
-        examples as turns before its own history.
-        """
+        """Return a request with what was found: passages above it, nearest last, or examples before its history."""
         if self.context.passages:
             passages = [self.context.passages[place].text for place in found]
             return replace(request, prompt="\n\n".join([*([PASSAGES] if passages else []), *passages, request.prompt]))

@@ -1,6 +1,4 @@
-"""What a registered version retrieves from: one JSON Lines file beside the adapter, so that the version also answers
-where the rows are not available.
-"""
+"""What a registered version retrieves from: one JSON Lines file beside the adapter, as it may answer without rows."""
 
 from __future__ import annotations
 

@@ -120,9 +120,7 @@ def _by_characters(texts: Sequence[str]) -> Tokenized:
 
 
 def _grams(text: str) -> Iterator[str]:
-    """Yield the pieces of a text: pairs of characters in scripts without spaces, else fours that do not leave a
-    word.
-    """
+    """Yield a text's pieces: pairs of characters in scripts without spaces, else fours that do not leave a word."""
     for run in (part for word in WORD.findall(folded(text)) for part in UNSPACED_RUN.split(word)):
         size = UNSPACED_GRAM if UNSPACED_RUN.match(run) else SPACED_GRAM
         yield from (run[start : start + size] for start in range(max(1, len(run) - size + 1)) if run)

@@ -1,6 +1,4 @@
-"""An MLflow model folder of a few megabytes: the adapter, the code that answers with it, and no path of this
-machine.
-"""
+"""An MLflow model folder of a few megabytes: the adapter, the code that answers, and no path of this machine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""transformers' Trainer on packed rows: one item is one optimiser step, made of packs whose losses add up token by
-token.
-"""
+"""transformers' Trainer on packed rows: an item is a step, made of packs whose losses add up token by token."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ CLIP = 1.0
 
 
 def arguments(folder: Path, training: TrainingConfig, decisions: Decisions, steps: int, seed: int) -> TrainingArguments:
-    """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and
-    evaluating are done here.
-    """
+    """Return the Trainer's settings: AdamW, cosine, short warm-up, clipped gradients; the rest is done here."""
     return TrainingArguments(
         output_dir=str(folder),
         seed=seed,
@@ -88,9 +84,7 @@ class PackedSteps:
 
 
 class PackedTrainer(Trainer):
-    """Trains on packs, validates on held-out train groups, and saves so that nothing is lost; stops when `stop` is
-    set.
-    """
+    """Trains on packs, validates on held-out train groups, saves so that nothing is lost; stops on `stop`."""
 
     def __init__(
         self, model: Any, head: AnswerHead, dataset: TrainingDataset, training: TrainingConfig, decisions: Decisions,
@@ -206,9 +200,7 @@ class PackedTrainer(Trainer):
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure the mean loss of held-out answer tokens, keep the weights if they are the best so far, stop when
-        patience has run out.
-        """
+        """Measure the mean held-out loss, keep the weights if they are the best, stop when patience has run out."""
         model = self.model
         model.eval()
         with torch.no_grad():

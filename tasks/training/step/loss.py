@@ -1,6 +1,4 @@
-"""Cross entropy of the answer tokens, a few hundred of them at a time, so that the logits of all of them are never in
-memory at once.
-"""
+"""Cross entropy of answer tokens, a few hundred at a time: never are all their logits in memory."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from tasks.training.step.packing import Pack
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """Summed cross entropy of hidden states (A, D) against labels (A,) through an output layer (V, D), (V,); gradients
-    are made on the way.
-    """
+    """Summed cross entropy of states (A, D) against labels (A,) by an output layer (V, D), (V,), with its gradients."""
 
     @staticmethod
     def forward(
@@ -87,9 +83,7 @@ def answer_loss(
 
 
 class AnswerHead:
-    """Replaces the forward pass of a model's output layer: while `labels` are set, it returns their summed loss instead
-    of logits.
-    """
+    """Replaces an output layer's forward pass: while `labels` are set, it returns their summed loss, not logits."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -109,9 +103,7 @@ class AnswerHead:
 
 @contextlib.contextmanager
 def answering(model: Any) -> Iterator[AnswerHead]:
-    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names, and the loss is
-    computed inside the model.
-    """
+    """Put an AnswerHead in place of the output layer's forward pass; its parameters keep their names."""
     layer = model.get_output_embeddings()
     head = AnswerHead(layer)
     layer.forward = head
@@ -122,9 +114,7 @@ def answering(model: Any) -> Iterator[AnswerHead]:
 
 
 def pack_loss(model: Any, head: AnswerHead, pack: Pack, device: Any) -> torch.Tensor:
-    """Return the summed loss of a pack's answer tokens, from one forward pass; `head` is in place of the model's output
-    layer.
-    """
+    """Return the summed loss of a pack's answer tokens from one pass; `head` stands in for the output layer."""
     head.labels = pack.labels.to(device)
     try:
         answered = model(

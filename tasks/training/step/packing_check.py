@@ -1,6 +1,4 @@
-"""A check before the first step: does this base, whatever its architecture, give packed rows the loss that they have
-alone?
-"""
+"""Before the first step: does this base, whatever its architecture, give packed rows the loss they have alone?"""
 
 from __future__ import annotations
 
