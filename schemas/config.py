@@ -57,6 +57,7 @@ class RegistryConfig(Section):
 StageName = Literal[
     "validate_data",
     "read_slices",
+    "index_texts",
     "fetch_base",
     "check_rendering",
     "score_classifier",

@@ -45,6 +45,7 @@ def send_training(
     data: DataArtifact,
     benchmark: BenchmarkFilesArtifact,
     replay: ReplayTextsArtifact | None = None,
+    searched: DataArtifact | None = None,
 ) -> None:
     """Have the deployment that `training.where` names fit the adapter, and wait for it; do nothing where none is named
     or needed.
@@ -72,6 +73,7 @@ def send_training(
     }
     asking = config.benchmark.asking(config.decision.confidence)
     made = {"rendering": rendering, "base": base, "data": data, "benchmark": benchmark, "replay": replay}
+    made |= {"searched": searched}
     order = TrainOrder(**settings, asking=asking, **made)
     retries = config.stages.get("train_adapter", StageLimits()).retries
     for tried in range(retries + 1):

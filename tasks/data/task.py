@@ -14,7 +14,7 @@ from schemas.artifacts import (
 )
 from schemas.champion import LearnedRowsArtifact
 from schemas.errors import DatasetRefused
-from schemas.sources import BenchmarkSources, SourceFile, Sources
+from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def check_rendering(
     folder, context = workdir.open(data), None
     if retrieval is not None:
         words = retrieval.passage_words if data.documents else None
-        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
+        how = retrieval.index_language(data.language), retrieval.search
+        context = retrieved_from(folder, retrieval.top_k, words, *how)
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
     return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
@@ -142,6 +143,18 @@ def find_learned_rows(
         HowSplit(was, group, near_duplicate),
         workdir.out,
     )
+
+
+@stage(libraries=("torch", "transformers", "tokenizers", "safetensors", "model2vec", "polars"))
+def index_texts(passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory) -> DataArtifact:
+    """Add to the data the vectors of its passages, or of its train requests where it has no documents, and their
+    encoder; a stage of its own, so that another encoder moves only what retrieves.
+    """
+    from tasks.data.indexing import write_index
+
+    words = passage_words if data.documents else None
+    write_index(workdir.open(data), words, encoder, workdir.out, workdir.reporter)
+    return data.model_copy(update={"digest": ""})
 
 
 @stage(libraries=("polars",))

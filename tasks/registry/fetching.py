@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from schemas.champion import Champion
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.golden import GOLDEN, copy_golden
 from tasks.inference.prompts.retrieval_file import FILE, serialised
 from tasks.inference.prompts.retrieval_index import retrieved_from
@@ -35,11 +36,14 @@ def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
     adapter = store.open(champion.adapter_digest)
     shutil.copytree(adapter / "best", out / "best")
     copy_golden(adapter, out)
+    asks = json.loads(champion.arm_settings or "{}")
     if champion.carried_digest:
-        asks = json.loads(champion.arm_settings)
-        searched = asks["top_k"], asks.get("passage_words"), asks.get("language") or "en"
+        how = asks.get("language") or "en", asks.get("search", "bm25")
+        searched = asks["top_k"], asks.get("passage_words"), *how
         (out / FILE).write_bytes(serialised(retrieved_from(store.open(champion.data_digest), *searched)))
     if champion.served_digest in ("", _digest(out)):
+        if champion.carried_digest and asks.get("search", "bm25") != "bm25":  # in the store only, and in no version
+            shutil.copytree(store.open(champion.data_digest) / INDEX, out / INDEX)
         return True
     _clear(out)
     return False
