@@ -27,6 +27,13 @@ class BaseConfig(Section):
     revision: str | None = Field(
         None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
     )
+    chat_template: str | None = Field(
+        None,
+        min_length=1,
+        description="File with a chat template (Jinja), for a base that has none or a wrong one; the base's own when "
+        "left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
     thinking: Literal["off", "on", "keep"] = Field(
         "off",
         description="Whether the model reasons before it answers, in training, in every arm and as it is served. off: "

@@ -43,6 +43,7 @@ class BaseSource(BaseModel):
     name: str
     revision: str | None = None
     files: tuple[SourceFile, ...]
+    chat_template: SourceFile | None = Field(None, description="Takes the place of the base's own template.")
     thinking: str = "off"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 # Prefect reads its settings when it is imported.
@@ -134,6 +137,7 @@ def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
 def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> TuneworthyError | None:
     """Run the flow; an error of ours is returned, so that a verdict reached before it is still shown."""
     token = current_reporter.set(TerminalReporter(_stderr()))
+    detach_server()
     try:
         flow(config, *more)
     except TuneworthyError as error:
@@ -146,6 +150,18 @@ def run_flow(flow: Callable[..., object], config: RunConfig, *more: Any) -> Tune
     finally:
         current_reporter.reset(token)
     return None
+
+
+def detach_server() -> None:
+    """Give the server that Prefect starts for a run a session of its own: Ctrl-C and SIGTERM to our process group would
+    end it before us, and the run would wait for it for a minute.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    from prefect.server.api import server
+
+    detached = functools.partial(subprocess.Popen, start_new_session=True)
+    vars(server)["subprocess"] = SimpleNamespace(**{**vars(subprocess), "Popen": detached})
 
 
 def _show(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +17,8 @@ from tasks.reuse.planning import Plan
 from tasks.reuse.store import ArtifactStore
 from tasks.training.running.machine_notes import known_floor
 from tasks.training.running.memory import ENOUGH, Pack, side_by_side
-from tasks.training.running.shape import read_shape
-
-BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
+from tasks.training.shape import read_shape
+from tasks.training.suitability import likely_machine
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def training_costs(config: RunConfig, found: Plan) -> Costs | None:
     folder = _base_folder(config, store, base)
     if folder is None:
         return Costs("unknown until the base model is in the store; a run puts it there")
-    device, dtype = _machine()
+    device, dtype = likely_machine()
     pack = _pack(config, rendering, device)
     floor, tokens = known_floor(store), _tokens(config, rendering)
     rates = dict(_rates(store, base)) if isinstance(base, ModelArtifact) else {}
@@ -92,15 +90,6 @@ def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path 
         folders = [Path(file.path).parent for file in locate(config).base.files if file.path.endswith(".safetensors")]
     whole = (one for one in folders if (one / "config.json").exists() and any(one.glob("*.safetensors")))
     return next(whole, None)
-
-
-def _machine() -> tuple[str, str]:
-    """Return the device and the number format that training will probably choose, without loading a library."""
-    if shutil.which("nvidia-smi"):
-        return "cuda", "bf16"
-    flags = Path("/proc/cpuinfo")
-    words = set(flags.read_text(encoding="utf-8", errors="replace").split()) if flags.exists() else set()
-    return "cpu", "bf16" if words & BF16_UNITS else "fp32"
 
 
 def _pack(config: RunConfig, rendering: object, device: str) -> Pack:

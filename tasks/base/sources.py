@@ -31,6 +31,8 @@ DESCRIPTIONS = (
     "merges.txt",
     "tokenizer.model",
     "chat_template.jinja",
+    "chat_template.json",
+    "vocab.txt",
 )
 
 
@@ -43,11 +45,24 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
         store: remembers the digests of unchanged files.
 
     Raises:
-        ConfigRefused: a hub id is not pinned, a folder contains only pickles, or `revision` is set for something that
-            has no revisions.
+        ConfigRefused: a hub id is not pinned, a folder contains only pickles or an adapter, `revision` is set for
+            something that has no revisions, or there is no such chat template.
         ModelMissing: the model is unavailable on this machine; the message lists what is installed.
     """
-    return _located(base, folder, store).model_copy(update={"thinking": base.thinking})
+    found = _located(base, folder, store).model_copy(update={"thinking": base.thinking})
+    if base.chat_template is None:
+        return found
+    path = folder / Path(base.chat_template).expanduser()
+    try:
+        is_empty = not path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = getattr(fault, "strerror", None) or "it is not UTF-8"
+        raise ConfigRefused(
+            f"base.chat_template: {path} cannot be read: {reason}. Name a file with a chat template."
+        ) from None
+    if is_empty:
+        raise ConfigRefused(f"base.chat_template: {path} is empty. Name a file with a chat template (Jinja).")
+    return found.model_copy(update={"chat_template": source_file(path, store)})
 
 
 def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource:
@@ -58,6 +73,9 @@ def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource
     if local.is_dir():
         _refuse_revision(base)
         return _in_folder(local, local.absolute().name, None, store)
+    if local.is_file():
+        _refuse_revision(base)
+        return _in_file(local, store)
     if HUB_ID.fullmatch(base.model) and not base.model.startswith("."):
         return _from_hub(base, local, store)
     raise ModelMissing(
@@ -97,12 +115,32 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     return BaseSource(name=f"{PACKAGE}{name}", files=(source_file(found[0], store),))
 
 
+def _in_file(path: Path, store: ArtifactStore) -> BaseSource:
+    """Return a model that is one file: a GGUF."""
+    if path.suffix != ".gguf":
+        raise ConfigRefused(
+            f"base.model: {path.absolute()} is a file, and only a .gguf file is a whole model. Name the folder with "
+            "config.json, *.safetensors and the tokenizer's files."
+        )
+    return BaseSource(name=path.stem, files=(source_file(path, store),))
+
+
 def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactStore) -> BaseSource:
     """Return a model folder's files: safetensors with their descriptions, or one GGUF."""
     weights = sorted(folder.glob(WEIGHTS))
     packed = sorted(folder.glob("*.gguf"))
     if not weights and len(packed) == 1:
         return BaseSource(name=name, revision=revision, files=(source_file(packed[0], store),))
+    if not weights and packed:
+        raise ConfigRefused(
+            f"base.model: {name} contains {len(packed)} GGUF files ({', '.join(path.name for path in packed[:5])}). "
+            f"Name one of them, such as {packed[0]}."
+        )
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ConfigRefused(
+            f"base.model: {name} in {folder} is an adapter, not a base model. Merge it into its base first "
+            "(merge_and_unload() and save_pretrained() of peft), and name the folder with the merged model."
+        )
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if not weights and pickles:
         raise ConfigRefused(
@@ -198,7 +236,10 @@ def refuse_without_tools(base: BaseSource) -> None:
         ConfigRefused: it does not.
     """
     names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
-    texts = [Path(file.path).read_text(encoding="utf-8") for file in base.files if Path(file.path).name in names]
+    files = (
+        [base.chat_template] if base.chat_template else [file for file in base.files if Path(file.path).name in names]
+    )
+    texts = [Path(file.path).read_text(encoding="utf-8") for file in files]
     templates = [text for text in texts if "messages" in text]
     if templates and not any(re.search(r"\btools\b", text) for text in templates):
         raise ConfigRefused(

@@ -51,6 +51,9 @@ def flatten(name: str, value: object) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, BaseSource):
         yield f"{name}.name", f"{value.name}@{value.revision}"
         yield from flatten(name, value.files)
+        yield f"{name}.thinking", value.thinking
+        if value.chat_template:
+            yield from flatten(f"{name}.chat_template", value.chat_template)
     elif isinstance(value, BaseModel):
         yield from _flatten_model(name, value)
     elif isinstance(value, Mapping):

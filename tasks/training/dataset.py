@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.reuse.progress import Reporter
 from tasks.training.replay import mix_in, text_rows
-from tasks.training.rows import common_prefix, read_rows, refuse_foreign_tokenizer, refuse_long_rows, split_validation
+from tasks.training.rows import common_prefix, read_rows, refuse_long_rows, split_validation
 from tasks.training.step.packing import TrainingDataset, plan_steps
 
 if TYPE_CHECKING:
@@ -23,13 +23,11 @@ def prepare_dataset(
 
     Raises:
         DatasetRefused: rows are too long, or have no answer; the message names them.
-        ConfigRefused: the base's tokenizer belongs to another model.
     """
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).get_text_config()
-    refuse_foreign_tokenizer(tokenizer, config.vocab_size)
     rendered = read_rows(rows, tokenizer, instruction)
     refuse_long_rows(rendered, training.max_length, getattr(config, "max_position_embeddings", None))
     learned, validation = split_validation(rendered, training.validation, seed)

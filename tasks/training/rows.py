@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.errors import DatasetRefused
 
 NAMED = 12
 
@@ -64,22 +64,6 @@ def _refuse_empty_answer(answer_ids: Sequence[int]) -> None:
         raise DatasetRefused(
             "it has no answer, so every token of it is masked and there is nothing to learn. Give it an answer, or "
             "take it out."
-        )
-
-
-def refuse_foreign_tokenizer(tokenizer: Any, embeddings: int) -> None:
-    """Refuse a tokenizer that knows more tokens than the base has embeddings.
-
-    Raises:
-        ConfigRefused: it belongs to another model, or was extended without it.
-    """
-    highest = max(tokenizer.get_vocab().values())
-    if highest >= embeddings:
-        name = tokenizer.convert_ids_to_tokens(highest)
-        raise ConfigRefused(
-            f"base.model: its tokenizer does not belong to it: token {highest} ({name!r}) is beyond the model's "
-            f"{embeddings} embeddings. "
-            "Use the model's own tokenizer, or resize the model's embeddings to it."
         )
 
 

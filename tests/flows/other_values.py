@@ -19,6 +19,7 @@ EDITS: dict[str, Any] = {
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
     "arms.endpoints": {"incumbent": {"url": "http://127.0.0.1:9/v1", "model": "big"}},
     "base.model": "other model",
+    "base.chat_template": "mine.jinja",
     "training.targets": ["q_proj"],
     "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py

@@ -29,7 +29,7 @@ from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
 from tests.flows.other_values import EDITS
-from tests.tiny_model import write_tiny_model
+from tests.tiny_model import TEMPLATE, write_tiny_model
 
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
@@ -139,6 +139,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     for model in ("model", "other model"):
         (folder / model).mkdir()
         write_tiny_model(folder / model)
+    (folder / "mine.jinja").write_text("Hello. " + TEMPLATE)
     config_file = folder / "other model" / "config.json"
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
     write_rows(folder / "rows.jsonl")

@@ -240,7 +240,7 @@ def test_a_process_that_is_told_to_end_gives_its_lease_back(
         "COUNTING_STAGE_SECONDS": "60",
     }
     owner = subprocess.Popen(
-        [sys.executable, "-c", f"from flows.command_line.main import end_on_sigterm; end_on_sigterm(); {COUNT}"],
+        [sys.executable, "-c", f"from flows.command_line.main import end_on_signals; end_on_signals(); {COUNT}"],
         env=environment,
     )
     while not store.fs.find(f"{store.prefix}/locks"):

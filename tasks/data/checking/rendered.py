@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from schemas.artifacts import RenderingArtifact
-from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.errors import DatasetRefused
 from schemas.rows import OPTIONAL, with_optional
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.prompt_builder import PromptContext
-from tasks.inference.prompts.rendering import RenderedRow, render_prompt, render_row, row_messages, template_facts
+from tasks.inference.prompts.rendering import (
+    RenderedRow,
+    leading,
+    leading_bos,
+    render_prompt,
+    render_row,
+    row_messages,
+    template_facts,
+)
 from tasks.inference.prompts.retrieval_index import with_retrieved
 
 if TYPE_CHECKING:
@@ -59,7 +67,7 @@ def check_rows(
         shown.drop(name for name in OPTIONAL if shown[name].null_count() == shown.height).write_parquet(
             workdir.out / "train.parquet"
         )
-    lengths, problems = _measured(rows, tokenizer, instruction, workdir)
+    lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
@@ -75,32 +83,16 @@ def check_rows(
 
 def window_of(base: Path, tokenizer: Any) -> int:
     """Return the context window of a base in tokens, prompt and answer together."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("text_config", config).get("max_position_embeddings") or tokenizer.model_max_length)
+    return int(_text_config(base).get("max_position_embeddings") or tokenizer.model_max_length)
 
 
-def leading_bos(tokenizer: Any) -> int:
-    """Return how many beginning-of-text tokens the base's template starts with: none or one.
-
-    Raises:
-        ConfigRefused: it writes several.
-    """
-    count = _leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
-    if count > 1:
-        raise ConfigRefused(
-            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
-            f"{count} times, but the model was trained with one. Fix the template in the base's folder, or name "
-            "another base model."
-        )
-    return count
-
-
-def _leading(ids: list[int], token: int | None) -> int:
-    return next((place for place, found in enumerate(ids) if found != token), len(ids))
+def _text_config(base: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return config.get("text_config") or config
 
 
 def _measured(
-    rows: pl.DataFrame, tokenizer: Any, instruction: str, workdir: WorkDirectory
+    rows: pl.DataFrame, tokenizer: Any, instruction: str, embeddings: int | None, workdir: WorkDirectory
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
     bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
@@ -108,11 +100,13 @@ def _measured(
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
             rendered = _rendered(row, tokenizer, instruction)
-            found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
+            found = leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
                 raise DatasetRefused(f"Its prompt has {found} beginning-of-text tokens, but the base uses {bos}.")
             if len(rendered.answer_ids) < 2:
                 raise DatasetRefused("Its answer has no token except the stop token, so there is nothing to learn.")
+            if embeddings and max(*rendered.prompt_ids, *rendered.answer_ids) >= embeddings:
+                raise DatasetRefused("Its text spells a token of the tokenizer that the model has no embedding for.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
             request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
             lengths.append(
@@ -246,7 +240,7 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
 
 def _report(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
     workdir.reporter.say(f"rendering: {facts.in_words}")
-    if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
+    if leading_bos(tokenizer) == 0 and leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
         own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, but its chat template does not"
         workdir.reporter.say(f"rendering: {own}; rows are rendered as the template does it")
     forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
 from tasks.training.running.machine_notes import known_limit, note_floor, note_limit, size_key
 from tasks.training.running.memory import (
@@ -25,14 +24,15 @@ from tasks.training.running.memory import (
     room_for_packs,
     token_bytes,
 )
-from tasks.training.running.shape import read_shape
+from tasks.training.shape import read_shape
 from tasks.training.step.kernels import kernels_line
 from tasks.training.step.packing import TrainingDataset, own_length
+from tasks.training.suitability import refuse_without_card
 
 if TYPE_CHECKING:
     from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
-    from tasks.training.running.shape import Shape
+    from tasks.training.shape import Shape
 
 DECISIONS = "decisions.json"
 
@@ -95,19 +95,6 @@ def decide(
     say("compile: off; it would make steps a tenth faster after minutes of compiling (docs/decisions/0005)")
     _write(path, decisions.__dict__)
     return decisions
-
-
-def refuse_without_card(optimizer: str, device: str) -> None:
-    """Refuse an optimiser whose states are 8-bit or paged where there is no CUDA card.
-
-    Raises:
-        MachineLacks: the optimiser needs a card.
-    """
-    if optimizer != "adamw" and device != "cuda":
-        raise MachineLacks(
-            f'training.optimizer "{optimizer}" needs a CUDA card, and this machine trains on its {device}. Set '
-            '"adamw", or train on a GPU worker.'
-        )
 
 
 def choose_checkpointing(

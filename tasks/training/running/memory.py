@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.training.running.shape import Shape
+from tasks.training.shape import Shape
 from tasks.training.step.chunk_sizes import CHUNK, PRODUCT_BYTES, ROWS
 
 if TYPE_CHECKING:
