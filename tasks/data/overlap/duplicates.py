@@ -13,9 +13,7 @@ from tasks.data.text.normalisation import single_spaced, without_punctuation
 
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add fingerprints: `asked` of the request (column `normalised`), `answered` of the answer, and `repeats` of both,
-    the request without punctuation.
-    """
+    """Add fingerprints: `asked` of `normalised`, `answered` of the answer, `repeats` of both, less punctuation."""
     keyed = rows.with_columns(
         asked=rows["normalised"].hash(seed=1),
         answered=fingerprint(rows["completion"]),
