@@ -63,14 +63,8 @@ def send_training(
     call = train_adapter.call(config.training, rendering, base, data, config.seed, replay)
     if call.recorded() is not None:
         return
-    settings = {
-        "run": config.name,
-        "training": config.training,
-        "task": config.task,
-        "arms": config.arms,
-        "seed": config.seed,
-        "stages": config.stages,
-    }
+    settings = {name: getattr(config, name) for name in ("training", "task", "arms", "seed", "stages")}
+    settings["run"] = config.name
     asking = config.benchmark.asking(config.decision.confidence)
     made = {"rendering": rendering, "base": base, "data": data, "benchmark": benchmark, "replay": replay}
     made |= {"searched": searched}

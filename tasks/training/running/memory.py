@@ -79,6 +79,8 @@ def estimate(
         block_bytes(shape, training, dtype, pack) if is_checkpointed else 0
     )
     weights = weight_bytes(shape, training.method, dtype)
+    loading = weights + (shape.stored if device == "cpu" else 0)
+    loading += product_bytes(shape) if training.adapter_kind == "qera" else 0
     return Estimate(
         weights=weights,
         adapter=0 if is_full else 4 * trained,
@@ -87,9 +89,7 @@ def estimate(
         activations=activations,
         logits=logits,
         fragmentation=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights
-        + (shape.stored if device == "cpu" else 0)
-        + (product_bytes(shape) if training.adapter_kind == "qera" else 0),
+        loading=loading,
     )
 
 

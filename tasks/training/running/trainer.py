@@ -195,11 +195,8 @@ class PackedTrainer(Trainer):
             return
         rows = ", ".join(map(str, row_ids))
         checkpoint = newest_whole(self.folder)
-        last = (
-            f"The last good checkpoint is {checkpoint.name}, and it is kept"
-            if checkpoint
-            else "There is no checkpoint yet"
-        )
+        kept = f"The last good checkpoint is {checkpoint.name}, and it is kept" if checkpoint else ""
+        last = kept or "There is no checkpoint yet"
         raise TrainingStopped(
             f"The {what} of step {self.state.global_step + 1} is not a finite number ({value.item()}), at rows "
             f"{rows}. {last}. Lower training.learning_rate (now {self.args.learning_rate:g}), or check these rows."
