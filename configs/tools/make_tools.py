@@ -13,9 +13,9 @@ from pathlib import Path
 SEED = 2611
 FOLDER = Path(__file__).parent
 KINDS = (
-    "tile cutter", "hedge trimmer", "belt sander", "pressure washer", "wallpaper steamer", "cement mixer", "post driver",
-    "chipper", "floor buffer", "heat gun", "jigsaw", "ladder", "log splitter", "nail gun", "paint sprayer", "pipe bender",
-    "rotavator", "router table", "sack truck", "scaffold tower",
+    "tile cutter", "hedge trimmer", "belt sander", "pressure washer", "wallpaper steamer", "cement mixer",
+    "post driver", "chipper", "floor buffer", "heat gun", "jigsaw", "ladder", "log splitter", "nail gun",
+    "paint sprayer", "pipe bender", "rotavator", "router table", "sack truck", "scaffold tower",
 )  # fmt: skip
 MAKERS = ("Arvent", "Bolder", "Corvey", "Dunmore")
 KEEPERS = ("Hana", "Osric", "Petra", "Tomas", "Ulla", "Wim", "Zadie", "Ezra")
