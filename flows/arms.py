@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, TimingArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    DataArtifact,
+    EndpointArtifact,
+    ModelArtifact,
+    TimingArtifact,
+)
 from schemas.config import RunConfig
+from schemas.errors import EndpointFailed
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
+from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
-from tasks.arms.task import score_arm, score_classifier, time_arm
+from tasks.arms.task import score_arm, score_classifier, score_endpoint, time_arm
+from tasks.data.task import index_texts
+from tasks.reuse.planning import current_plan
+
+# Key of an endpoint's stage -> why this process could not have its answers; the next run asks again.
+_failed: dict[str, str] = {}
 
 
 def score_arms(
@@ -20,18 +34,62 @@ def score_arms(
     base: ModelArtifact,
     data: DataArtifact,
     adapter: AdapterArtifact | None = None,
+    searched: DataArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
-    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder."""
+    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder.
+
+    `searched` is what `with_index` returned, for the arms that retrieve.
+    """
     return tuple(
         score_classifier(task, data, settings.limit, seed)
         if arm == "classifier"
-        else score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm)
+        else score_arm(
+            settings_of(arm, settings, data), task, base, _rows_of(arm, data, searched), adapter, seed, subject=arm
+        )
         for arm in arms
     )
 
 
+def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
+    """Return the data with the vectors that arms.retrieval.search asks for, or as it is where nothing needs them."""
+    retrieves = any(arm.endswith("retrieval") for arm in config.arms.untrained + config.arms.trained)
+    if encoder is None or not retrieves:
+        return data
+    return index_texts(config.arms.retrieval.passage_words, encoder, data)
+
+
+def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
+    return searched if searched is not None and arm.endswith("retrieval") else data
+
+
+def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
+    """Measure the endpoints on the held-out rows; one that fails stops nobody, and its error is returned by its name.
+
+    A failure is no answer that could be kept: no record is written of it, and only the plan that follows in the same
+    process knows it.
+    """
+    scored, failed = list[EndpointArtifact](), dict[str, str]()
+    for name, endpoint in config.arms.endpoints.items():
+        settings = (name, endpoint, config.task, data, config.arms.max_new_tokens, config.arms.limit)
+        key = score_endpoint.call(*settings).key if isinstance(data, DataArtifact) else ""
+        if current_plan.get() is not None and key in _failed:
+            failed[name] = _failed[key]
+            continue
+        try:
+            _failed.pop(key, None)
+            scored.append(score_endpoint(*settings, subject=name))
+        except EndpointFailed as fault:
+            failed[name] = _failed[key] = str(fault)
+    return tuple(scored), failed
+
+
 def time_arms(
-    config: RunConfig, base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None, arms: Sequence[str]
+    config: RunConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    adapter: AdapterArtifact | None,
+    arms: Sequence[str],
+    searched: DataArtifact | None = None,
 ) -> tuple[TimingArtifact, ...]:
     """Measure how long answers take; only where the config has prices or a limit that asks for it."""
     if config.costs is None and config.decision.max_seconds is None:
@@ -41,7 +99,7 @@ def time_arms(
             settings_of(arm, config.arms, data),
             config.task,
             base,
-            data,
+            _rows_of(arm, data, searched),
             adapter if arm in config.arms.trained else None,
             config.seed,
             subject=arm,

@@ -16,6 +16,7 @@ from schemas.artifacts import (
     BenchmarkArtifact,
     DataArtifact,
     DataReportArtifact,
+    EndpointArtifact,
     LeakageArtifact,
     ModelArtifact,
     RenderingArtifact,
@@ -69,6 +70,8 @@ def report(
     benchmark: BenchmarkArtifact | None = None,
     look: RegistryLookup | None = None,
     slices: SlicesArtifact | None = None,
+    endpoints: tuple[EndpointArtifact, ...] = (),
+    searched: DataArtifact | None = None,
 ) -> ReportArtifact:
     """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
     when the verdict promotes it.
@@ -89,11 +92,13 @@ def report(
                 benchmark,
                 look.model_copy(update={"is_remembered": False}),
                 slices,
+                endpoints,
+                searched,
             )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
     compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
     against = compared.comparison, compared.why_not
-    page = write_report(config.name, verdict, data, base, arms, adapter, benchmark, *against)
+    page = write_report(config.name, verdict, data, base, (*arms, *endpoints), adapter, benchmark, *against)
     if current_plan.get() is None:
         publish_markdown("verdict", (_opened(page) / "summary.md").read_text(encoding="utf-8"))
     destination = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -102,7 +107,7 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, *against)
+        register_adapter(*settings, adapter, base, searched or data, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

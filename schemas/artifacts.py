@@ -119,9 +119,7 @@ class RenderingArtifact(Artifact):
 
 
 class DataReportArtifact(Artifact):
-    """The report on the rows for people: report.html (self-contained), summary.md, refused.json (the first rows that
-    were taken out).
-    """
+    """The report on the rows: report.html (self-contained), summary.md, refused.json (the first rows taken out)."""
 
     kind: ClassVar[str] = "data_report"
     headline: str
@@ -168,6 +166,17 @@ class ArmArtifact(Artifact):
     lenient_score: float | None = Field(None, description="Answers read past the words around them.")
     also: dict[str, float] = Field({}, description="Metrics that do not decide, and macro_f1 of labels.")
     retrieved: Recall | None = Field(None, description="What retrieval found; None for an arm without.")
+
+
+class EndpointArtifact(ArmArtifact):
+    """An endpoint's answers to the held-out rows, as those of an arm."""
+
+    model: str
+    refusals: int = Field(0, description="Answers that the server marks as refused or filtered.")
+    faults: dict[str, int] = Field({}, description="Status -> tries that were answered with it and made again.")
+    has_usage: bool = Field(True, description="The server says how many tokens it read and wrote.")
+    p50_seconds: float
+    p95_seconds: float
 
 
 class TimingArtifact(Artifact):

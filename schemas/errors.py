@@ -10,11 +10,13 @@ TuneworthyError
 │   ├── LibraryMissing
 │   ├── StoreUnwritable
 │   ├── RegistryUnreachable
-│   └── WorkerMissing
+│   ├── WorkerMissing
+│   └── EndpointFailed
 ├── TransientFault       exit 1   may pass by itself: retried
 ├── TimeLimitReached     exit 1   a stage took longer than its limit
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
-└── TrainingStopped      exit 1   training cannot go on (not a number, interrupted)
+└── TrainingStopped      exit 1   training cannot go on (not a number, damaged)
+    └── TrainingAsked    exit 143 SIGTERM asked it to stop
 
 No error, but an exit code of its own: 6, where `tuneworthy diff` finds that the later verdict is worse.
 
@@ -77,6 +79,10 @@ class WorkerMissing(MachineLacks):
     """Raised when no healthy worker serves the pool that a stage is sent to."""
 
 
+class EndpointFailed(MachineLacks):
+    """Raised when the server of an endpoint does not answer as it was asked."""
+
+
 class TransientFault(TuneworthyError):
     """Raised when trying again may help: a fault of the network, a lock or the storage."""
 
@@ -90,4 +96,10 @@ class ArtifactBroken(TuneworthyError):
 
 
 class TrainingStopped(TuneworthyError):
-    """Raised when training cannot go on: the loss is not a number, or the process was told to stop."""
+    """Raised when training cannot go on: the loss is not a number, or a checkpoint is damaged."""
+
+
+class TrainingAsked(TrainingStopped):
+    """Raised when SIGTERM asked training to stop; what was saved is kept."""
+
+    exit_code = 143

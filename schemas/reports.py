@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.findings.advice import Errors, Recall
 from schemas.findings.costs import CostReport
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.gate import GateReport
 from schemas.findings.report import Report
 from schemas.findings.seeds import SeedReport
@@ -92,9 +93,7 @@ class ArmReport(Report):
 
 
 class ChampionReport(Report):
-    """The registry's champion on today's held-out rows, without those that it was trained on; a verdict never names
-    it.
-    """
+    """The champion on today's held-out rows, without those it was trained on; a verdict never names it."""
 
     version: str
     arm: str = Field(description="The arm it was registered as: tuned or tuned_retrieval, with its own settings.")
@@ -218,6 +217,9 @@ class Verdict(Report):
     arms: tuple[ArmReport, ...]
     gate: GateReport | None
     costs: CostReport | None = Field(None, description="What arms take; None where neither prices nor limits are set.")
+    endpoints: tuple[EndpointReport, ...] = Field(
+        (), description="Models behind a server, on the same rows; the verdict does not depend on them."
+    )
     seeds: SeedReport | None = Field(None, description="Trainings with other seeds; None where there was one.")
     is_sufficient: bool = Field(description="An untrained arm meets the target with confidence: no training is needed.")
     is_refused_by_gate: bool = Field(

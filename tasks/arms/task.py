@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import AdapterArtifact, ArmArtifact, DataArtifact, ModelArtifact, TimingArtifact
+from schemas.artifacts import (
+    AdapterArtifact,
+    ArmArtifact,
+    DataArtifact,
+    EndpointArtifact,
+    ModelArtifact,
+    TimingArtifact,
+)
 from schemas.champion import ChampionArtifact, ScoredChampionArtifact
 from tasks.arms.settings import ArmSettings
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
+    from schemas.sections.endpoints import EndpointConfig
     from schemas.sections.task import TaskConfig
     from tasks.inference.loading import AdapterFolder
 
@@ -24,6 +32,25 @@ def score_classifier(
     return measure_classifier(task, workdir.open(data), limit, seed, workdir.out, workdir.reporter)
 
 
+@stage(libraries=("sacrebleu",))
+def score_endpoint(
+    name: str,
+    endpoint: EndpointConfig,
+    task: TaskConfig,
+    data: DataArtifact,
+    max_new_tokens: int,
+    limit: int | None,
+    *,
+    workdir: WorkDirectory,
+) -> EndpointArtifact:
+    """Ask an endpoint for an answer to every held-out row, and score the answers; those that came are kept in the store
+    and never asked for again.
+    """
+    from tasks.arms.endpoints import measure_endpoint
+
+    return measure_endpoint(name, endpoint, task, workdir.open(data), max_new_tokens, limit, workdir)
+
+
 @stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
 def score_arm(
     arm: ArmSettings,
@@ -35,9 +62,7 @@ def score_arm(
     *,
     workdir: WorkDirectory,
 ) -> ArmArtifact:
-    """Let one arm answer every held-out row greedily, and score its answers; `arm` comes from
-    `tasks.arms.settings.arm_settings`.
-    """
+    """Let one arm answer every held-out row greedily and score it; `arm` is from `tasks.arms.settings.arm_settings`."""
     from tasks.arms.scoring import check_base_matches, measure_arm
 
     if adapter is not None:

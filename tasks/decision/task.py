@@ -1,6 +1,4 @@
-"""The decision stages: the verdict on measured arms, their comparison with the registry's champion, and the report on
-both.
-"""
+"""The decision stages: the verdict on measured arms, their comparison with the champion, and the report."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from schemas.artifacts import (
     ArmArtifact,
     BenchmarkArtifact,
     DataArtifact,
+    EndpointArtifact,
     LeakageArtifact,
     ModelArtifact,
     ReportArtifact,
@@ -42,18 +41,22 @@ def decide(
     costs: CostsConfig | None = None,
     timings: tuple[TimingArtifact, ...] = (),
     adapter: AdapterArtifact | None = None,
+    endpoints: tuple[EndpointArtifact, ...] = (),
+    failed: dict[str, str] | None = None,
+    prices: dict[str, tuple[float, float]] | None = None,
     *,
     workdir: WorkDirectory,
 ) -> VerdictArtifact:
-    """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json contains
-    every number.
+    """Decide which arm answers the task best, with paired intervals on the same rows; verdict.json has every number.
 
     Where `data` or `leakage` say that rows are in two places, the verdict says what that means for its scores, and what
     they are without the held-out rows among them. Where `slices` are named, it has every arm's scores on each, and an
     adapter that loses on one is held back. `looks` says how often these rows were asked before, arm by arm;
-    `siblings` are the first tuned arm of trainings with other seeds; `costs` are prices, and
-    `timings` what answers take.
+    `siblings` are the first tuned arm of trainings with other seeds; `costs` are prices, and `timings` what answers
+    take. `endpoints` are compared with the arm that the verdict names; `failed` says why some could not be, and
+    `prices` what their tokens cost, read and written.
     """
+    from tasks.decision.endpoints import with_endpoints
     from tasks.decision.verdict.comparison import COMPLEXITY, compare_arms, read_scores, rows_in
     from tasks.decision.verdict.costs import costs_of, with_costs, within_limits
     from tasks.decision.verdict.errors import count_errors, winnable
@@ -67,8 +70,8 @@ def decide(
     measured = read_scores(opened)
     errors = {arm.arm: count_errors(folder / "answers.parquet", decision.confidence) for arm, folder in opened}
     reports = [one.model_copy(update={"errors": errors[one.arm]}) for one in compare_arms(measured, decision)]
-    prices = costs_of(reports, timings, costs)
-    judged = judge(within_limits(reports, prices, decision), benchmark, decision, require)
+    spent = costs_of(reports, timings, costs)
+    judged = judge(within_limits(reports, spent, decision), benchmark, decision, require)
     judged = judged.model_copy(update={"arms": tuple(sorted(judged.arms, key=lambda arm: COMPLEXITY.index(arm.arm)))})
     folder, row_ids = workdir.open(data) if data else None, rows_in(opened[0][1])
     judged = judged.model_copy(update={"winnable": winnable(judged.arms)})
@@ -77,8 +80,10 @@ def decide(
     if slices is not None:
         verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
     verdict = with_looks(verdict, looks or {})
-    if prices:
-        verdict = with_costs(verdict, prices, costs, adapter)
+    if spent:
+        verdict = with_costs(verdict, spent, costs, adapter)
+    answered, bills = [(one, workdir.open(one)) for one in endpoints], (spent, costs, prices or {})
+    verdict = with_endpoints(verdict, measured, answered, failed or {}, bills, decision)
     if siblings:
         verdict = with_seeds(verdict, measured, read_scores([(arm, workdir.open(arm)) for arm in siblings]), decision)
     (workdir.out / "verdict.json").write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
@@ -98,9 +103,7 @@ def compare_champion(
     *,
     workdir: WorkDirectory,
 ) -> ComparisonArtifact:
-    """Compare today's arms with the champion, version `version`, which answers as the arm `asks`, on the held-out rows
-    that it did not learn.
-    """
+    """Compare today's arms with the champion, asked as the arm `asks`, on the held-out rows that it did not learn."""
     from schemas.reports import Verdict
     from tasks.decision.champion import compare_with_champion, write_unseen_answers
     from tasks.decision.verdict.comparison import read_scores, rows_in

@@ -1,6 +1,4 @@
-"""Planning: the flow body is run as it is, but every stage only looks its key up, so a plan and a run cannot
-disagree.
-"""
+"""Planning: the flow body runs as it is, but every stage only looks its key up: plan and run cannot disagree."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ Outlook = Literal["hit", "will run", "depends", "spared"]
 
 @dataclass(frozen=True)
 class Pending:
-    """Stands for an artifact that does not exist yet. Its values are those that make the plan show every stage that may
-    run.
-    """
+    """Stands for an artifact that does not exist yet, with values that make a plan show every stage that may run."""
 
     label: str
     is_sufficient: bool = False
@@ -53,11 +49,8 @@ class Plan:
 
     def add_hit(self, label: str, key: str, artifact: Any, record: dict[str, Any]) -> None:
         """Note a stage that is answered from the store, with what it took when it ran."""
-        self.stages.append(
-            PlannedStage(
-                label, "hit", "", key, record.get("seconds"), record.get("peak_bytes"), record.get("sealed_at")
-            )
-        )
+        took = (record.get(name) for name in ("seconds", "peak_bytes", "sealed_at"))
+        self.stages.append(PlannedStage(label, "hit", "", key, *took))
         self.artifacts[label] = artifact
 
     @property
@@ -70,6 +63,9 @@ current_plan: ContextVar[Plan | None] = ContextVar("current_plan", default=None)
 current_run: ContextVar[str] = ContextVar("current_run", default="")  # the config's name: for people, never in a key
 current_limits: ContextVar[Mapping[str, StageLimits]] = ContextVar("current_limits", default={})  # noqa: B039 - never written to
 
+# Keys of this run by the place that a config names, such as env:NAME; in no key, no argument and no file.
+current_secrets: ContextVar[Mapping[str, str]] = ContextVar("current_secrets")
+
 
 def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
     """Set the run's name and the limits for the stages that follow; neither is in a key."""
@@ -79,9 +75,7 @@ def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
 
 @contextlib.contextmanager
 def planning() -> Iterator[Plan]:
-    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs and nothing is
-    written.
-    """
+    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs or is written."""
     plan = Plan()
     token = current_plan.set(plan)
     try:

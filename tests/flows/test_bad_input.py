@@ -51,6 +51,12 @@ def override(*settings: str) -> Break:
     return lambda _: [part for setting in settings for part in ("--set", setting)]
 
 
+def endpoint(setting: str, name: str = "incumbent") -> Break:
+    """Return a way to break a run: an endpoint with a setting of its own."""
+    usual = {"url": "'https://h/v1'", "model": "m"} | dict([setting.split(": ")])
+    return override(f"arms.endpoints={{{name}: {{{', '.join(f'{key}: {value}' for key, value in usual.items())}}}}}")
+
+
 GOOD = '{"prompt": "a b", "completion": "b", "group": "g1"}\n'
 CASES: dict[str, tuple[Break, int, str]] = {
     "misspelt key": (override("training.rnak=3"), 2, "did you mean training.rank?"),
@@ -73,6 +79,12 @@ CASES: dict[str, tuple[Break, int, str]] = {
         "these examples go before passages, and there are none, as data.corpus is not set",
     ),
     "slice column that is missing": (override("decision.slices=[gruop]"), 2, "did you mean 'group'? Its columns: "),
+    "key in an endpoint": (endpoint("key: sk-abc"), 2, "is not the place of a key but looks like the key itself"),
+    "key in an endpoint's url": (endpoint("url: 'https://jo:sk-abc@h/v1'"), 2, "holds more than an address"),
+    "endpoint without an address": (endpoint("url: localhost"), 2, "is no address of a server"),
+    "endpoint with the name of an arm": (endpoint("model: m", "prompt"), 2, "has a name that an arm has: prompt"),
+    "endpoint with a price alone": (endpoint("price_in: 1"), 2, "its prices have no currency; set costs"),
+    "endpoint whose key is missing": (endpoint("key: 'env:NO_SUCH_KEY'"), 5, "NO_SUCH_KEY is not set here"),
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "missing base folder": (override("base.model=./no-such-model"), 5, "no-such-model"),
     "package without a model": (override("base.model=package://no_such_package"), 5, "no_such_package"),
@@ -104,7 +116,7 @@ def test_wrong_input_is_refused_in_words(
     assert main(["validate", str(small), "--json", *arguments]) == code
     heard = capsys.readouterr()
     assert says in heard.err
-    assert "Traceback" not in heard.err
+    assert "Traceback" not in heard.err and "sk-abc" not in heard.err + heard.out
     assert json.loads(heard.out)["exit_code"] == code
     assert not (tmp_path / "store" / "records" / "validate_data").exists()
 

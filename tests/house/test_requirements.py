@@ -30,9 +30,19 @@ NEEDED_UNSEEN = {
     "pytest-timeout": "every test has a time limit",
     "pytest-xdist": "two tests run at once",
 }
-# Parts of a declared library that cannot be there without it: of jinja2, Prefect, pydantic, pytest, and of MLflow,
-# whose package they share.
-PARTS = {"markupsafe", "httpx", "annotated-types", "packaging", "mlflow-skinny", "mlflow-tracing"}
+# Parts of a declared library that cannot be there without it: of fastapi, jinja2, openai, Prefect, pydantic, pytest,
+# and of MLflow, whose package they share.
+PARTS = {
+    "httpx2",
+    "starlette",
+    "uvicorn",
+    "markupsafe",
+    "httpx",
+    "annotated-types",
+    "packaging",
+    "mlflow-skinny",
+    "mlflow-tracing",
+}
 # Extras that are not locked: what needs a card, and what benchmarks/ measures against.
 UNLOCKED = {"cuda", "benchmarks"}
 # Packages of theirs that our files import where they are installed.

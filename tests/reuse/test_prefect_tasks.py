@@ -10,9 +10,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.testing.utilities import prefect_test_harness
 
-from flows.inputs.sources import password_at
+from flows.inputs.sources import secret_of
 from schemas.config import StageLimits
 from schemas.errors import MachineLacks, TimeLimitReached, TransientFault
 from tasks.reuse.current_store import current_store
@@ -26,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
     """A real Prefect server with a database of its own."""
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=60):
         yield
 
@@ -112,13 +113,14 @@ def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
     from prefect.blocks.system import Secret
 
     Secret(value="s3cret").save("tickets")  # type: ignore[unused-coroutine]
-    assert password_at("prefect:tickets") == "s3cret"
+    assert secret_of("data.password", "prefect:tickets") == "s3cret"
     with pytest.raises(MachineLacks, match="Prefect has no Secret block named nothing"):
-        password_at("prefect:nothing")
+        secret_of("data.password", "prefect:nothing")
 
 
 @flow

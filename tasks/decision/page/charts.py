@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import MaxNLocator
 
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
@@ -17,11 +18,14 @@ LOSSES = {"kept": TUNED, "inconclusive": UNSURE, "lost": BAD}
 
 
 def arms_chart(verdict: Verdict) -> str:
-    """Return every arm's mean score with its interval, and the champion's below them, against the target."""
-    shown: list[tuple[str, ArmReport | ChampionReport, str]] = [
+    """Return every arm's mean score with its interval, and the champion's and those of endpoints below them, against
+    the target.
+    """
+    shown: list[tuple[str, ArmReport | ChampionReport | EndpointReport, str]] = [
         (arm.arm, arm, TUNED if arm.arm in TRAINED else UNTRAINED) for arm in verdict.arms
     ]
     shown += [(f"champion v{verdict.champion.version}", verdict.champion, TARGET)] if verdict.champion else []
+    shown += [(endpoint.name, endpoint, TARGET) for endpoint in verdict.endpoints if not endpoint.problem]
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(0.42 * len(shown) + 0.95)
         for place, (_, arm, color) in enumerate(reversed(shown)):

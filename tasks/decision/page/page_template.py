@@ -22,6 +22,9 @@ TEMPLATE = (
   <p class="lead">{{ numbers }}</p>
 {%- endif %}
   <p class="lead"><b>What to do:</b> {{ verdict.recommendation }}</p>
+{%- for endpoint in verdict.endpoints %}
+  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead">{{ endpoint.in_place[0].in_words[:1]|upper }}{{ endpoint.in_place[0].in_words[1:] }}</p>{% endif %}
+{%- endfor %}
 {%- for caveat in verdict.caveats %}
   <p class="bad">{{ caveat }}</p>
 {%- endfor %}
@@ -64,6 +67,10 @@ TEMPLATE = (
 <td>{{ verdict.champion.lead|signed }}<small>{{ verdict.champion.lead_low|signed }} to {{ verdict.champion.lead_high|signed }}</small></td>
 <td>{{ verdict.champion.valid_rate|percent }}</td><td><span class="quiet">–</span></td><td>{{ verdict.champion.prompt_tokens|whole }}</td><td>{{ verdict.champion.output_tokens|whole }}</td><td><span class="quiet">–</span></td></tr>
 {%- endif %}
+{%- for endpoint in verdict.endpoints %}
+<tr><td>{{ endpoint.name }} <small>{{ endpoint.model or "endpoint" }}</small></td>{% if endpoint.problem %}<td colspan="9"><span class="bad">failed</span></td>{% else %}<td>{{ endpoint.rows }}</td><td>{{ endpoint.groups }}</td><td>{{ endpoint.score|three }}<small>{{ endpoint.low|three }} to {{ endpoint.high|three }}</small></td>
+<td><span class="quiet">–</span></td><td><span class="quiet">–</span></td><td>{{ endpoint.valid_rate|percent }}</td><td>{{ endpoint.stopped_rate|percent }}</td><td>{{ endpoint.prompt_tokens|whole }}</td><td>{{ endpoint.output_tokens|whole }}</td>{% endif %}</tr>
+{%- endfor %}
 </tbody></table></div>
 {%- for table in page.details %}
 <h3>{{ table.title }}</h3>

@@ -145,6 +145,11 @@ def summary(name: str, verdict: Verdict) -> str:
             "; ".join(filter(None, (both_readings(arm), other_metrics(arm)))),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    for one in verdict.endpoints:
+        numbers = (str(one.rows), str(one.groups), f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}")
+        tokens = (f"{one.valid_rate:.0%}", f"{one.prompt_tokens:.0f}", f"{one.output_tokens:.0f}")
+        texts = ["", "", "failed"] if one.problem else [*numbers, *tokens]
+        lines.append(f"| {' | '.join((one.name, *texts))} |")
     lines += _champion_lines(verdict)
     lines += [text for one in (verdict.winnable, verdict.retrieval_in_words) if one for text in ("", one)]
     if verdict.gate:

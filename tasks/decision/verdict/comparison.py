@@ -198,9 +198,7 @@ def _lag(one: ArmScores, pool: list[ArmScores], claims: int, decision: DecisionC
     return _Lag(rival, lags[rival], "good" if is_claimed else "short" if is_behind else "unclear")
 
 
-def against_bound(
-    samples: Mapping[str, Clusters], bound: float, confidence: float
-) -> dict[str, tuple[Interval, Standing]]:
+def against_bound(samples: Mapping[K, Clusters], bound: float, confidence: float) -> dict[K, tuple[Interval, Standing]]:
     """Return each sample's interval, and whether it is at least the bound (all of them one family for Holm's
     correction), below it, or neither at this confidence.
     """
