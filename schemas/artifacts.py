@@ -250,7 +250,7 @@ class ReportArtifact(Artifact):
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`, report.html the report with it."""
 
     kind: ClassVar[str] = "advice"
     next_step: str
