@@ -205,6 +205,19 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+def test_a_teacher_labels_first_and_another_key_price_or_pace_asks_nobody_again(house: RunConfig) -> None:
+    asked = edited(house, "arms.endpoints")
+    assert asked is not None
+    taught = asked.model_copy(update={"data": house.data.model_copy(update={"teacher": "incumbent"})})
+    assert assert_kept(taught)[0] == "label_rows"
+    other = taught.arms.endpoints["incumbent"].model_copy(
+        update={"key": None, "requests_per_minute": 9.0, "seconds": 5.0, "price_in": 2.0}
+    )
+    arms = taught.arms.model_copy(update={"endpoints": {"incumbent": other}})
+    named = assert_kept(taught.model_copy(update={"arms": arms}))
+    assert not [name for name in named if name.startswith(("label_rows", "validate_data", "score_"))]
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))
