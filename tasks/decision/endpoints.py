@@ -55,9 +55,9 @@ def with_endpoints(
             for arm in own
         )
         reports.append(_report(facts, one, price, in_place, decision))
-    reports += [
-        EndpointReport(name=name, problem=why, in_words=f"{name} failed: {why}") for name, why in failed.items()
-    ]
+    for name, why in failed.items():
+        told = f"{name} failed: {why.removeprefix(f'Endpoint {name}: ')}"
+        reports.append(EndpointReport(name=name, problem=why, in_words=told))
     lines = (line for report in reports for line in report.lines)
     return verdict.model_copy(update={"endpoints": tuple(reports), "reasons": (*verdict.reasons, *lines)})
 

@@ -23,7 +23,7 @@ TEMPLATE = (
 {%- endif %}
   <p class="lead"><b>What to do:</b> {{ verdict.recommendation }}</p>
 {%- for endpoint in verdict.endpoints %}
-  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead">{{ endpoint.in_place[0].in_words[:1]|upper }}{{ endpoint.in_place[0].in_words[1:] }}</p>{% endif %}
+  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead"><b>In place of {{ endpoint.name }}:</b> {{ endpoint.in_place[0].in_words }}</p>{% endif %}
 {%- endfor %}
 {%- for caveat in verdict.caveats %}
   <p class="bad">{{ caveat }}</p>
