@@ -2,20 +2,31 @@
 
 Every group has a rate of its own, from a beta distribution with the mean and the correlation inside groups asked for;
 an arm shares the group's rate with the first arm in six of ten groups. A row's score is right or wrong, the share of
-five right fields, or an F1-like value between 0 and 1 that is mostly near its ends.
+five right fields, or an F1-like value between 0 and 1 that is mostly near its ends. What is drawn is given to the
+product's claims, many sets at once.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from tasks.intervals import p_above
+from tasks.statistics.clusters import Clusters, chance_not_above, gathered, low_end
+
 Floats = NDArray[np.float64]
 SHARED = 0.6
 USUAL_ROWS = 6
+CONFIDENCE = 0.95
+LEVEL = (1 - CONFIDENCE) / 2
+ARMS = 6
+BLOCK = 4_000_000  # scores held at once
+SAME_SIZES = 250  # runs that share one draw of the sizes of groups
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,7 @@ class Setting:
     correlation: float
 
     def sizes(self, chance: np.random.Generator | None) -> NDArray[np.int_]:
-        """Return the rows of each group: all equal, or a lognormal with a sigma of 1, drawn or (without `chance`)
-        spread as its quantiles.
-        """
+        """Return each group's rows: equal, or lognormal with a sigma of 1, drawn or (without `chance`) as quantiles."""
         if self.shape == "equal":
             return np.full(self.groups, USUAL_ROWS)
         places = (np.arange(self.groups) + 0.5) / self.groups
@@ -77,3 +86,29 @@ def _rows(score: str, rates: Floats, chance: np.random.Generator) -> Floats:
         return chance.binomial(5, rates) / 5.0
     inside = np.clip(rates, 1e-6, 1 - 1e-6)
     return chance.beta(2 * inside, 2 * (1 - inside))
+
+
+def sample_of(scores: Floats, names: np.ndarray[Any, Any], floor: float = 0.0) -> Clusters:
+    """Return scores, or differences of scores, as the product's sample."""
+    return gathered(scores, names, floor=floor, ceiling=1.0)
+
+
+def claimed(sample: Clusters, bound: float, level: float, family: int = 1) -> Floats:
+    """Return the p-values of "above the bound" as the product reads them (`intervals.p_above`), one a run.
+
+    Exact only where that can make a difference: a p-value below level / family is a claim whatever the others are, one
+    above the level is none.
+    """
+    chances = chance_not_above(sample, bound)
+    near = np.flatnonzero((chances > level / family) & (sample.means > bound))
+    held = near[low_end(sample.only(near), level) >= bound]
+    chances[held] = [p_above(sample.only(np.array([run])), bound) for run in held] if family > 1 else level
+    return chances
+
+
+def in_blocks(setting: Setting, runs: int, seed: int) -> list[tuple[int, np.random.Generator]]:
+    """Return the runs in parts that fit into memory, each with its own generator."""
+    most = min(SAME_SIZES, max(1, BLOCK // (setting.groups * 12 * ARMS)))
+    parts = [min(most, runs - start) for start in range(0, runs, most)]
+    text = f"{setting}{seed}".encode()
+    return [(part, np.random.default_rng([zlib.crc32(text), place])) for place, part in enumerate(parts)]

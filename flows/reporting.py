@@ -71,6 +71,7 @@ def report(
     look: RegistryLookup | None = None,
     slices: SlicesArtifact | None = None,
     endpoints: tuple[EndpointArtifact, ...] = (),
+    searched: DataArtifact | None = None,
 ) -> ReportArtifact:
     """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
     when the verdict promotes it.
@@ -92,6 +93,7 @@ def report(
                 look.model_copy(update={"is_remembered": False}),
                 slices,
                 endpoints,
+                searched,
             )
         look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
     compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
@@ -105,7 +107,7 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, *against)
+        register_adapter(*settings, adapter, base, searched or data, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

@@ -16,6 +16,7 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
+from flows.arms import with_index
 from flows.inputs.rows import checked_rows
 from flows.inputs.sources import locate
 from flows.mending import retry_when_broken
@@ -132,11 +133,12 @@ def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     if config.decision.slices:
         read_slices(config.decision.slices, data, sources.data.every_row)  # refused before a trial is paid for
     base = fetch_base(sources.base)
+    shown = with_index(config, sources.encoder, data) if config.learned_context else data
     trials = []
     for point in points:
         training = with_settings(config, point).training
         training = training.model_copy(update={"epochs": max(training.epochs / share, min(training.epochs, 1.0))})
-        rendering = check_rendering(config.task, base, data, *with_settings(config, point).rendered)
+        rendering = check_rendering(config.task, base, shown, *with_settings(config, point).rendered)
         replay = gather_replay(sources.benchmark.neutral) if training.replay else None
         adapter = train_adapter(training, rendering, base, data, config.seed, replay, subject=in_words(point))
         if isinstance(adapter, AdapterArtifact):  # not Pending

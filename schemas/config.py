@@ -27,6 +27,20 @@ class BaseConfig(Section):
     revision: str | None = Field(
         None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
     )
+    chat_template: str | None = Field(
+        None,
+        min_length=1,
+        description="File with a chat template (Jinja), for a base that has none or a wrong one; the base's own when "
+        "left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    thinking: Literal["off", "on", "keep"] = Field(
+        "off",
+        description="Whether the model reasons before it answers, in training, in every arm and as it is served. off: "
+        "its template is told not to, and a row with a reasoning trace is refused (data.checks.reasoning_trace: note "
+        "learns its answer alone). on: it is told to, and traces of rows are learned with their answers. keep: the "
+        "template's own default; traces stay in earlier turns too. Scores read what follows the trace.",
+    )
 
 
 class RegistryConfig(Section):
@@ -44,6 +58,7 @@ StageName = Literal[
     "label_rows",
     "validate_data",
     "read_slices",
+    "index_texts",
     "fetch_base",
     "check_rendering",
     "score_classifier",
@@ -86,9 +101,7 @@ class StageLimits(Section):
 
 
 class RunConfig(Section):
-    """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the
-    registry.
-    """
+    """One whole run: task, rows, base, arms, training, benchmark, decision, registry."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]*$",
@@ -127,6 +140,11 @@ class RunConfig(Section):
         if self.training.context == "none" or not self.arms.trained:
             return None
         return self.arms.retrieval.model_copy(update={"shots": None})
+
+    @property
+    def learned(self) -> tuple[str, str | None]:
+        """What becomes of reasoning traces (base.thinking), and of rejected and unwanted answers."""
+        return self.base.thinking, self.training.objective
 
     @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:

@@ -42,18 +42,18 @@ class Sources(BaseModel):
 
 
 class BaseSource(BaseModel):
-    """A base model outside the store: its files by content, and the name by which adapters refer to it."""
+    """A base model outside the store: its files by content, the name that adapters refer to, and base.thinking."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     revision: str | None = None
     files: tuple[SourceFile, ...]
+    chat_template: SourceFile | None = Field(None, description="Takes the place of the base's own template.")
+    thinking: str = "off"
 
 
 class BenchmarkSources(BaseModel):
-    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub
-    data by version.
-    """
+    """What a benchmark reads: local task files, code and data by content; lm-eval's tasks by name and version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     names: tuple[str, ...] = Field(description="Tasks and groups that the config names.")

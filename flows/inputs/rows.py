@@ -11,7 +11,7 @@ from tasks.data.task import label_rows, validate_data
 def checked_rows(config: RunConfig, sources: RunSources) -> DataArtifact:
     """Return the checked and split rows."""
     labels = labels_of(config, sources) if config.data.teacher is not None else None
-    return validate_data(config.task, config.data, config.seed, sources.data, labels)
+    return validate_data(config.task, config.data, config.seed, sources.data, *config.learned, labels)
 
 
 def labels_of(config: RunConfig, sources: RunSources) -> LabelsArtifact:

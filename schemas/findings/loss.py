@@ -37,9 +37,7 @@ class NeutralLoss(BaseModel):
 
 
 class BenchmarkTask(BaseModel):
-    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
-    interval.
-    """
+    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base), its interval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str
@@ -50,6 +48,10 @@ class BenchmarkTask(BaseModel):
     difference: float
     low: float
     high: float
+    may_hide_twice: bool = Field(
+        False,
+        description="A true loss of twice the margin would look like this, or better, in more than 5 of 100 cases.",
+    )
     standing: LossStanding = Field(
         description="kept: the interval's low end is at or above -margin. lost: the difference is below -margin at "
         "the benchmark's level, after Holm's correction. Else inconclusive."

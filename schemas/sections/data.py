@@ -34,6 +34,7 @@ Unreadable = Literal[
     "weighted",
     "not_learned",
     "not_labelled",
+    "unwanted_answer",
 ]
 Doubtful = Literal[
     "control_characters",
@@ -222,9 +223,7 @@ class DataConfig(Teaching):
 
     @model_validator(mode="after")
     def source_is_whole(self) -> DataConfig:
-        """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
-        source.
-        """
+        """Refuse a source without a setting that it needs, one of another kind of source, and a password."""
         faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
         if faults:
             raise ValueError("; ".join(faults))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ConfigRefused, TuneworthyError
 from tasks.answers.calls import is_broken, read_calls
+from tasks.answers.traces import after_trace
 
 if TYPE_CHECKING:
     from schemas.sections.task import ChoiceAnswer, JsonAnswer, SqlAnswer, TaskConfig, TextAnswer, ToolCallAnswer
@@ -37,7 +38,7 @@ Check = Callable[[str], Breach | None]
 
 
 def contract_of(task: TaskConfig, folder: Path) -> Check:
-    """Return the check of a task's answers.
+    """Return the check of a task's answers; what a model reasons before its answer is passed over.
 
     Args:
         task: its `answer` defines the contract.
@@ -48,6 +49,11 @@ def contract_of(task: TaskConfig, folder: Path) -> Check:
             database, tools that are none.
         TuneworthyError: the file is not in the folder.
     """
+    check = _contract_of(task, folder)
+    return lambda output: check(after_trace(output))
+
+
+def _contract_of(task: TaskConfig, folder: Path) -> Check:
     answer = task.answer
     if answer.format == "text":
         return _check_text(answer)

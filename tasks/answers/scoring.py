@@ -1,8 +1,9 @@
 """The score of one answer, from 0 to 1, and whether it meets the contract.
 
-Every answer is read both ways: strictly, as a program would, where only white space around it is ignored, and leniently
-(tasks/answers/lenient.py), past the words around it. `task.reading` names the reading that the score and the contract
-(tasks/answers/contract.py) are about; the other one tells what is only a matter of form.
+What a model reasons before its answer is passed over. The answer is read both ways: strictly, as a program would, where
+only white space around it is ignored, and leniently (tasks/answers/lenient.py), past the words around it.
+`task.reading` names the reading that the score and the contract (tasks/answers/contract.py) are about; the other one
+tells what is only a matter of form.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tasks.answers.metrics.sql_execution import SqlExecution
 from tasks.answers.metrics.squad import em, token_f1
 from tasks.answers.metrics.tool_call import tool_call
 from tasks.answers.metrics.translation import bleu, chrf
+from tasks.answers.traces import after_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,10 +89,12 @@ class Scorer:
 
     def read(self, output: str) -> str:
         """Return what of an answer is compared, in the reading of the config."""
+        output = after_trace(output)
         return self._lenient(output) if self._task.reading == "lenient" else output
 
     def score(self, output: str, gold: str) -> Scored:
         """Score a model's answer against the reference answer; the lenient score is never the lower one."""
+        output = after_trace(output)
         strict, is_valid = self._measure(output, gold), self._check(output) is None
         read = output if is_valid and strict == 1 else self._lenient(output)
         lenient = strict if read == output else max(strict, self._measure(read, gold))

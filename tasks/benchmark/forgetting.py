@@ -14,10 +14,11 @@ import polars as pl
 
 from schemas.findings.loss import BenchmarkTask, LossStanding
 from tasks.intervals import differences_of, interval_of, p_above, p_below
-from tasks.statistics.clusters import FEWEST_GROUPS
+from tasks.statistics.clusters import FEWEST_GROUPS, plain_chance
 from tasks.statistics.families import holm
 
 POOLED = "pooled"
+HIDING = 0.05  # of the cases in which twice the margin is lost may look like a task that is let pass
 Compared = tuple[tuple[BenchmarkTask, ...], BenchmarkTask]  # the tasks, and all of their items pooled
 
 
@@ -68,6 +69,7 @@ def compare_tasks(
                 difference=interval.mean,
                 low=interval.low,
                 high=interval.high,
+                may_hide_twice=bool(plain_chance(samples[name], -2 * margin)[0] > HIDING),
                 standing=stands[name],
             )
         )
@@ -96,9 +98,7 @@ def pooled_of(tasks: Mapping[str, Answered]) -> Answered:
 
 
 def clusters_of(topics: Sequence[str | None]) -> list[str]:
-    """Return every item's cluster: its topic where each item has one and they are enough to claim anything, else the
-    item itself.
-    """
+    """Return every item's cluster: its topic where each has one and there are enough to claim by, else itself."""
     known = {topic for topic in topics if topic is not None}
     if None in topics or len(known) < FEWEST_GROUPS:
         return [str(place) for place in range(len(topics))]

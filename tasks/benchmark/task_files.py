@@ -1,6 +1,4 @@
-"""lm-eval task files read as data: cheap, without lm-eval, and without running the code that a `!function` tag
-names.
-"""
+"""lm-eval task files read as data: cheap, without lm-eval, and without running the code behind a `!function` tag."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ YAML = (".yaml", ".yml")
 
 
 class Function(str):
-    """What stands behind a `!function` tag: "module.function" where the module is importable,
-    "/folder/module.py:function" where it is a file.
-    """
+    """What a `!function` tag names: "module.function" if importable, else "/folder/module.py:function"."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -35,9 +31,7 @@ _Loader.add_constructor("!function", lambda loader, node: Function(loader.constr
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One YAML file with all that it includes: `content` stands alone (every path in it is absolute), `parts` are the
-    files it was read from.
-    """
+    """One YAML file with all that it includes: `content` stands alone (paths absolute), `parts` are the files read."""
 
     path: Path
     content: dict[str, Any]
@@ -56,9 +50,7 @@ class TaskFile:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the tasks, groups and tags in a group, those in groups that are written out within it too; empty
-        for a task.
-        """
+        """Names of the tasks, groups and tags in a group, at any depth; empty for a task."""
         return tuple(_members(self.content)) if self.is_group else ()
 
     @property

@@ -13,8 +13,9 @@ from schemas.artifacts import DataArtifact, LabelsArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
+from tasks.data.checking.answers import sift_preferences, sift_traces, traces_in, write_unwanted
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers, unasked_calls, with_tools
-from tasks.data.checking.heuristics import reasoning_traces, suspicious_rows
+from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
 from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
@@ -46,14 +47,13 @@ if TYPE_CHECKING:
 TRIED = 20  # held-out rows on which a scorer of the user's own is tried
 
 
+Learned = tuple[str, str | None, pl.DataFrame | None]  # thinking, objective, a teacher's answers
+
+
 def prepare_data(
-    task: TaskConfig,
-    data: DataConfig,
-    seed: int,
-    sources: Sources,
-    workdir: WorkDirectory,
-    labels: LabelsArtifact | None = None,
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off",
+    objective: str | None = None, labels: LabelsArtifact | None = None,
+) -> DataArtifact:  # fmt: skip
     """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
     Raises:
@@ -68,9 +68,10 @@ def prepare_data(
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
         answers = pl.read_parquet(workdir.open(labels) / "labels.parquet") if labels else None
-        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, answers)
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective, answers))
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
+    write_unwanted(sieve.unwanted, pl.read_parquet(workdir.out / "held_out.parquet"), workdir.out, objective)
     _try_scorer(task, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused, train = sieve.refused, workdir.out / "train.parquet"
@@ -89,7 +90,7 @@ def prepare_data(
     _write_json(report, workdir.out / "report.json")
     before = last_time(workdir.store)
     since = changes_between(before, workdir.out) if before is not None else None
-    for line in report_lines(sieve, report, data, since):
+    for line in (*report_lines(sieve, report, data, since), *traces_in(workdir.out / "train.parquet")):
         workdir.reporter.say(f"data: {line}")
     return DataArtifact(
         train_rows=report["rows"]["train"],
@@ -118,20 +119,12 @@ def _try_scorer(task: TaskConfig, out: Path) -> None:
 
 
 def _sifted(
-    task: TaskConfig,
-    data: DataConfig,
-    seed: int,
-    sources: Sources,
-    spool: Spool,
-    ledger: Ledger,
-    workdir: WorkDirectory,
-    labels: pl.DataFrame | None,
-) -> Sieve:
-    """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
-    texts are in the spool.
-    """
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
+    workdir: WorkDirectory, learned: Learned,
+) -> Sieve:  # fmt: skip
+    """Return the sieve with all findings; what is left is fingerprints (`_compact`), with the texts in the spool."""
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, labels)
+    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, learned)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     pairs = _tied(sieve, data, spool, workdir)
@@ -153,9 +146,7 @@ def _sifted(
 
 
 def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) -> pl.DataFrame:
-    """Give each row the group and the side that near-duplicates leave it, and return the pairs of these
-    (tasks.data.overlap.near_rows.paired).
-    """
+    """Give each row the group and side that near-duplicates leave it; return the pairs (see near_rows.paired)."""
     rows, reporter = sieve.rows, workdir.reporter
     pairs = near_pairs(
         NormalisedRequests(spool, rows["place"]),
@@ -176,15 +167,9 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 
 def _sifted_alone(
-    task: TaskConfig,
-    data: DataConfig,
-    seed: int,
-    sources: Sources,
-    spool: Spool,
-    ledger: Ledger,
-    workdir: WorkDirectory,
-    labels: pl.DataFrame | None,
-) -> Sieve:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
+    workdir: WorkDirectory, learned: Learned,
+) -> Sieve:  # fmt: skip
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
     whole, layouts, left = Sieve(pl.DataFrame(), actions, 0, spool.texts_of), dict[str, None](), list[pl.DataFrame]()
@@ -192,8 +177,10 @@ def _sifted_alone(
     for piece in read_rows(sources.every_row, Reading(data, ledger, own, sources.completions)):
         layouts[piece.layout] = None
         is_test = pl.lit(piece.file >= len(sources.rows))
-        rows = taught(piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows, labels)
+        rows = taught(piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows, learned[2])
         sieve = Sieve(rows, actions, rows.height)
+        sift_traces(sieve, learned[0])
+        whole.unwanted.append(sift_preferences(sieve, learned[1]))
         _sift_rows(sieve, task, data, check, workdir)
         whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
@@ -206,9 +193,7 @@ def _sifted_alone(
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: its place, fingerprints of its texts, its side, languages and lengths;
-    80 bytes with an id.
-    """
+    """Return what stays in memory of a row: place, fingerprints, side, languages, lengths; 80 bytes with an id."""
     return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
@@ -247,7 +232,6 @@ def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, w
         sieve.rows = sieve.rows.with_columns(own_group(opening(sieve.rows).fill_null("")))
     sieve.sift(broken_rows(sieve.rows))
     sieve.sift(own_findings(sieve.rows))
-    sieve.sift(reasoning_traces(sieve.rows))
     sieve.sift(duplicates.extra_keys(sieve.rows))
     sieve.sift(
         broken_answers(sieve.rows, check, lambda done, total: workdir.reporter.advance(done, total, "answers checked"))

@@ -49,9 +49,7 @@ def canvas(height: float) -> tuple[Figure, Any]:
 
 
 def svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an <svg> element without date or links, with ids of its own and the page's colours and
-    font.
-    """
+    """Return the figure as <svg> without date or links, with ids of its own and the page's colours and font."""
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.id": name}):
         figure.savefig(

@@ -136,20 +136,26 @@ def chance_not_above(sample: Clusters, bound: float | Floats) -> Floats:
     return np.maximum(chance_at_or_below_zero(terms, counts), _skewed_student(sample, totals))
 
 
-def chance_not_below(sample: Clusters, bound: float | Floats) -> Floats:
-    """Return the one-sided p-value of "the mean is at least the bound", one a run."""
-    return chance_not_above(sample.mirrored, -np.asarray(bound, dtype=np.float64))
+def plain_chance(sample: Clusters, bound: float) -> Floats:
+    """Return the p-value of "the mean is at most the bound" by the total over its spread around the bound, one a run.
+
+    No claim stands on it, as it reckons with no unseen group: it tells where a difference may hide.
+    """
+    return np.asarray(ndtr(-_score(sample, sample.sums - sample.sizes * bound)), dtype=np.float64)
+
+
+def _score(sample: Clusters, totals: Floats) -> Floats:
+    spread = (totals**2) @ sample.counts
+    return np.asarray((totals @ sample.counts) / np.sqrt(np.maximum(spread, TINY)), dtype=np.float64)
 
 
 def bounds_of(sample: Clusters, confidence: float) -> tuple[Floats, Floats]:
-    """Return the two ends that hold the mean with this confidence, shape (runs,) each: everything that neither
-    one-sided test rejects at half of what is left.
-    """
-    low = _lowest(sample, (1.0 - confidence) / 2.0)
-    return low, -_lowest(sample.mirrored, (1.0 - confidence) / 2.0)
+    """Return the ends (runs,) that hold the mean: what neither one-sided test rejects at half of what is left."""
+    low = low_end(sample, (1.0 - confidence) / 2.0)
+    return low, -low_end(sample.mirrored, (1.0 - confidence) / 2.0)
 
 
-def _lowest(sample: Clusters, level: float) -> Floats:
+def low_end(sample: Clusters, level: float) -> Floats:
     """Return the largest bound that the mean is above at this level.
 
     P-values grow with the bound. On the scale of normal quantiles they do so nearly in a straight line, so a secant
@@ -188,8 +194,7 @@ def _skewed_student(sample: Clusters, totals: Floats) -> Floats:
 
     Skewness that speaks against it is in the exponentials already.
     """
-    spread = (totals**2) @ sample.counts
-    score = (totals @ sample.counts) / np.sqrt(np.maximum(spread, TINY))
+    score = _score(sample, totals)
     residuals = sample.sums - sample.sizes * sample.means[:, None]
     own = np.maximum((residuals**2) @ sample.counts, TINY)
     effective = sample.rows / sample.usual_size

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from tasks.statistics.clusters import FEWEST_GROUPS, Clusters, spread_around_the_mean
+from tasks.statistics.clusters import FEWEST_GROUPS
 
 POWER = 0.83  # promised is 0.8; the spread is an estimate itself
 MOST_GROUPS = 1 << 40
@@ -30,18 +30,6 @@ class Spread:
     per_group: float
     unseen: float
     rows_per_group: float
-
-
-def spread_of(sample: Clusters) -> Spread:
-    """Return the spread of rows that were measured before, for the claim "above"; for "below" give it mirrored.
-
-    Where the sample holds several runs, it is their mean.
-    """
-    groups = sample.groups
-    totals = sample.sums - sample.sizes * sample.means[:, None]
-    unseen = float((sample.unseen_size(totals, sample.means) * (sample.means - sample.floor)).mean())
-    error = math.sqrt(float((spread_around_the_mean(sample) ** 2).mean()) * groups / max(groups - 1, 1))
-    return Spread(error * math.sqrt(groups), unseen * groups / sample.rows, sample.rows / groups)
 
 
 def worst_spread(rows_per_group: float, *, row_spread: float = 0.5, correlation: float = 1.0) -> Spread:

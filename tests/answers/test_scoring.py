@@ -225,3 +225,19 @@ def test_case_tells_labels_apart_where_two_differ_in_nothing_else(tmp_path: Path
     assert read("V", "v") == Scored(0, True, 0, 0)
     assert read("It is V.", "V") == FORM_ONLY
     assert scorer(tmp_path, "exact", {"format": "choice", "labels": ["yes", "no"]}).score("Yes", "yes") == FORM_ONLY
+
+
+@pytest.mark.parametrize(
+    ("output", "score"),
+    [
+        ("<think>\nred or blue?\n</think>\n\nred", 1),
+        ("red or blue?\n</think>\nred", 1),
+        ("<think>\nred", 0),
+        ("red", 1),
+        ("<think>\nred\n</think>\n\nblue", 0),
+    ],
+)
+def test_a_score_and_the_contract_read_what_follows_the_trace(tmp_path: Path, output: str, score: float) -> None:
+    task = TaskConfig(instruction="x", answer={"format": "choice", "labels": ["red", "blue"]}, metric="choice")
+    found = Scorer.for_task(task, tmp_path).score(output, "red")
+    assert (found.strict, found.is_valid) == (score, output != "<think>\nred")

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.sections.benchmark import BenchmarkConfig
+from tasks.benchmark.forgetting import Answered, clusters_of, compare_tasks
+from tasks.statistics.looks import PORTIONS, levels_of
+
 FOLDER = Path(__file__).parents[2] / "configs" / "benchmarks" / "general_mini"
 CHOICES = {"grammar": 2, "knowledge": 4, "arithmetic": 4, "choices": 2, "words": 4}
 
@@ -38,6 +42,16 @@ def test_there_are_a_thousand_items_on_many_topics() -> None:
     assert topics.total() >= 1000
     assert len(topics) >= 40
     assert max(topics.values()) <= 0.08 * topics.total()
+
+
+def test_an_adapter_that_changes_no_answer_is_kept_within_the_default_margin() -> None:
+    tasks = {}
+    for part in CHOICES:
+        same = tuple(float(item["gold"] == 0) for item in items(part))
+        tasks[part] = Answered(same, same, tuple(clusters_of([item["topic"] for item in items(part)])))
+    margin, level = BenchmarkConfig().margin, levels_of(PORTIONS, 0.025)[-1]
+    _, pooled = compare_tasks(tasks, {}, margin=margin, level=level)
+    assert pooled.standing == "kept" and pooled.low > 0.003 - margin
 
 
 @parts

@@ -7,8 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from tasks.statistics.clusters import FEWEST_GROUPS, chance_not_above, gathered
-from tasks.statistics.power import groups_needed, groups_to_tell_apart, smallest_difference, spread_of, worst_spread
+from tasks.statistics.clusters import FEWEST_GROUPS, bounds_of, chance_not_above, gathered
+from tasks.statistics.power import (
+    groups_needed,
+    groups_to_tell_apart,
+    smallest_difference,
+    spread_of_interval,
+    worst_spread,
+)
 
 
 def steps(groups: int, runs: int, seed: int) -> np.ndarray:
@@ -25,7 +31,8 @@ def names(groups: int) -> list[str]:
 
 def test_the_recommended_groups_show_the_distance_in_eight_of_ten_cases() -> None:
     pilot = gathered(steps(400, 10, 1), names(400), floor=-1.0, ceiling=1.0)
-    groups = groups_needed(0.1 - 0.04, spread_of(pilot), 0.95)
+    low, high = bounds_of(pilot, 0.95)
+    groups = groups_needed(0.1 - 0.04, spread_of_interval(float((high - low).mean()) / 2, 400, 0.95), 0.95)
     assert groups is not None and groups > FEWEST_GROUPS
     later = gathered(steps(groups, 1500, 2), names(groups), floor=-1.0, ceiling=1.0)
     assert 0.78 <= (chance_not_above(later, 0.04) <= 0.025).mean() <= 0.90

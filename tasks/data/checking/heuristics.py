@@ -1,6 +1,4 @@
-"""Quality heuristics: rows that can be read but should hardly be learned from. Each heuristic looks at one column and
-has a reason of its own.
-"""
+"""Quality heuristics: rows that can be read but hardly teach. Each looks at one column and has its own reason."""
 
 from __future__ import annotations
 
@@ -42,7 +40,6 @@ UNFILLED = (
 )
 # How programs write that there is no value; "none" and "n/a" may be answers.
 NULL_ANSWER = r"^\s*(null|NULL|nan|NaN|NAN|undefined|nil|#N/A|<NA>|NaT)\s*$"
-TRACE = r"(?i)^\s*(<\|?(think|thinking|thought|reasoning|scratchpad)\|?>|<\|channel\|>analysis)"
 ENDED = r"""[\p{P}\p{S}]\s*$"""
 
 
@@ -84,12 +81,6 @@ def suspicious_rows(rows: pl.DataFrame, is_text: bool, instruction: str) -> pl.D
     found = [_found(rows, reason, broken, detail) for reason, broken, detail in heuristics]
     found += [_own_system_message(rows, instruction), damaged_encoding(rows)]
     return pl.concat([*found, _repeated_prompt(rows)] if is_text else found)
-
-
-def reasoning_traces(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows whose answer begins with a reasoning trace."""
-    detail = "the answer begins with a reasoning trace, which would be learned and scored as part of it"
-    return _found(rows, "reasoning_trace", pl.col("completion").str.contains(TRACE), detail)
 
 
 def _own_system_message(rows: pl.DataFrame, instruction: str) -> pl.DataFrame:

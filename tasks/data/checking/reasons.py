@@ -77,17 +77,24 @@ REASONS = {
         "key in data.ignore where no call is wanted.",
     ),
     "preference": Reason(
-        "refuse", "Keep the wanted answers only, as prompt and completion; or set the action to drop."
+        "refuse",
+        "Set training.objective to dpo, orpo or kto, to learn from both answers, or to sft, to learn the wanted ones "
+        "alone; or set the action to drop.",
     ),
-    "reasoning_content": Reason("refuse", "Name the key in data.ignore to learn the answers without their reasoning."),
+    "unwanted_answer": Reason("drop", "Nothing to do: training.objective kto learns from it, and no other."),
+    "reasoning_content": Reason("refuse", "Write it as reasoning_content beside the message's content."),
     "reasoning_trace": Reason(
-        "refuse", "Take the trace out of the answer, or set the action to note to learn it as text."
+        "refuse",
+        "Set base.thinking to on, to learn traces with their answers; or set the action to note, to learn the answers "
+        "without them.",
     ),
     "media": Reason("refuse", "Leave such rows out (action drop): only text is read."),
     "unread_context": Reason(
         "refuse", "Name the column as data.input or data.history to have it read, or in data.ignore to leave it out."
     ),
-    "weighted": Reason("refuse", "Use 0 and 1 only, or name the column in data.ignore to learn every row alike."),
+    "weighted": Reason(
+        "refuse", "Write a number from 0 to 100, or name the column in data.ignore to learn every row alike."
+    ),
     "not_learned": Reason("drop", "Nothing to do: its weight says so; or name the column in data.ignore."),
     "not_labelled": Reason("drop", "Answer it, or ask another teacher: tuneworthy label writes what this one said."),
     "teacher_held_out": Reason(

@@ -12,7 +12,7 @@ from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
 from tasks.data.layouts.conversations import read_keys
 from tasks.data.layouts.converting import IGNORED, LOST, UNREAD, Converter
-from tasks.data.layouts.known_names import CALLS, LOSS_OF, ROLE_OF, WEIGHTS, is_filled, plain
+from tasks.data.layouts.known_names import CALLS, LOSS_OF, ROLE_OF, TRACES, WEIGHTS, is_filled, plain
 from tasks.data.layouts.values import parsed
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Ledger:
             return IGNORED
         if name in WEIGHTS:
             return "weight"
-        if key in read or name in CALLS or (None in read and name in ROLE_OF):
+        if key in read or name in CALLS | TRACES or (None in read and name in ROLE_OF):
             return "messages"
         return f"{LOST}{LOSS_OF[name]}" if name in LOSS_OF and LOSS_OF[name] != "unread_context" else UNREAD
 

@@ -11,8 +11,8 @@ from tasks.data.layouts.known_names import CONTENT_KEYS, LOSS_OF, is_filled, pla
 
 LOSS = {
     "tools": "tool calls are read from tool_calls and function_call, and from turns of tools",
-    "preference": "preference rows are not learned yet, and a rejected answer never is",
-    "reasoning_content": "reasoning beside an answer is not learned yet",
+    "preference": "an answer to be preferred belongs to the row, not to a message",
+    "reasoning_content": "reasoning is read from a key or column of its own, not from parts of a content",
     "media": "images, sound and films are not read",
     "unread_context": "it belongs to the request and would be lost",
 }
@@ -69,3 +69,16 @@ def _part(part: dict[str, Any]) -> str | None:
     if not known and names.keys() - {"type"}:
         raise Unread("not_text", f"a part of a content has {', '.join(map(repr, part))}, and no text")
     return text_of(names[known[0]]) if known else None
+
+
+def traced(text: str | None, trace: object) -> str | None:
+    """Return an answer with the reasoning before it, as models write both.
+
+    Raises:
+        Unread: the reasoning is no text.
+    """
+    if not is_filled(trace):
+        return text
+    if not isinstance(trace, str):
+        raise Unread("reasoning_content", f"the reasoning is a {type(trace).__name__}, not text")
+    return f"<think>\n{trace.strip()}\n</think>\n\n{text or ''}"

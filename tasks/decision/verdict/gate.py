@@ -19,8 +19,9 @@ def judge_forgetting(benchmark: BenchmarkArtifact, require: Require) -> GateRepo
     """Return whether the gate is open.
 
     It is shut where a task or the pooled result is lost. With `require: kept` it is open only where the pooled result
-    is kept and no loss as measured, of a task or on neutral text, is beyond its margin: small losses on many items
-    would hide a large one on few of them. Neutral text is a claim of its own, outside the tasks' correction.
+    is kept, no loss as measured, of a task or on neutral text, is beyond its margin, and no task may hide a loss of
+    twice the margin: small losses on many items would hide a large one on few of them. Neutral text is a claim of its
+    own, outside the tasks' correction.
     """
     state, doubtful = _state(benchmark, require)
     turns_on = doubtful.task if doubtful else NEUTRAL if state == "inconclusive" else None
@@ -45,11 +46,11 @@ def _state(benchmark: BenchmarkArtifact, require: Require) -> tuple[GateState, B
         return "shut", None
     if require == "not_lost":
         return "open", None
-    worst = min(benchmark.tasks, key=lambda one: one.difference)
     if benchmark.pooled.standing != "kept":
         return "inconclusive", benchmark.pooled
-    if worst.difference < -benchmark.margin:
-        return "inconclusive", worst
+    doubtful = [one for one in benchmark.tasks if one.may_hide_twice or one.difference < -benchmark.margin]
+    if doubtful:
+        return "inconclusive", min(doubtful, key=lambda one: one.difference)
     return ("inconclusive" if neutral and neutral.difference > neutral.margin else "open"), None
 
 

@@ -58,9 +58,7 @@ def sample(rows: int, groups: int) -> str:
 
 
 def against_target(standing: Standing | None, decision: DecisionConfig) -> str:
-    """Return how an arm stands against the target, such as "misses the target of 0.8 at 95% confidence"; "" where there
-    is no target.
-    """
+    """Return how an arm stands, such as "misses the target of 0.8 at 95% confidence"; "" without a target."""
     if decision.target is None or standing is None:
         return ""
     if standing == "unclear":
@@ -215,7 +213,7 @@ def what_would_tell(gate: GateReport) -> str:
     if gate.doubtful == NEUTRAL:
         return "more neutral texts (benchmark.neutral) would tell"
     one = next(task for task in (gate.pooled, *gate.tasks) if task.task == gate.doubtful)
-    of = "all tasks" if one is gate.pooled else f"{one.task}, which lost {-one.difference:.3f} as measured,"
+    of = "all tasks" if one is gate.pooled else f"{one.task}, measured at {one.difference:+.3f},"
     if gate.items_needed is None:
         return f"the loss on {of} lies on the line, so no number of items is likely to tell"
     return f"about {gate.items_needed:,} items of {of} would tell in 8 of 10 cases if the numbers stay as they are"

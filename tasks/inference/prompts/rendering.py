@@ -7,6 +7,7 @@ rendering a conversation with and without the answer and comparing the two.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 import weakref
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ T = TypeVar("T")
 # these settings.
 PINNED = {"date_string": "01 Jan 2026", "enable_thinking": False}
 PROBE = "zqprobe"
+OPENED, CLOSED = "<think>", "</think>"
+BLOCK_AT_END = re.compile(rf"{OPENED}\s*(?:{CLOSED}\s*)?\Z")
+EMPTY_BLOCK = re.compile(rf"\A{OPENED}\s*{CLOSED}\s*")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def template_facts(tokenizer: Any) -> TemplateFacts:
         if not tokenizer.chat_template:
             raise ConfigRefused(
                 "base.model: this model's tokenizer has no chat template. Name an instruction-tuned model (its "
-                "tokenizer has one)."
+                "tokenizer has one), or set base.chat_template to the file of the template that it is to learn."
             )
         takes_system = _takes_system(tokenizer)
         tail = _tail(
@@ -69,6 +73,27 @@ def template_facts(tokenizer: Any) -> TemplateFacts:
         stop_id = _first_special(tokenizer, tail)
         _facts[tokenizer] = TemplateFacts(stop_id, tokenizer.decode([stop_id]), takes_system)
     return _facts[tokenizer]
+
+
+def leading_bos(tokenizer: Any) -> int:
+    """Return how many beginning-of-text tokens the base's template starts with: none or one.
+
+    Raises:
+        ConfigRefused: it writes several.
+    """
+    count = leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
+    if count > 1:
+        raise ConfigRefused(
+            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
+            f"{count} times, but the model was trained with one. Set base.chat_template to a file with a mended "
+            "template, or name another base model."
+        )
+    return count
+
+
+def leading(ids: list[int], token: int | None) -> int:
+    """Return how many of the first ids are this token."""
+    return next((place for place, found in enumerate(ids) if found != token), len(ids))
 
 
 def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
@@ -82,10 +107,10 @@ def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 def render_row(
     tokenizer: Any, instruction: str, prompt: str, completion: str, history: Sequence[str] = (),
-    tools: str | None = None,
+    tools: str | None = None, trace: str | None = None,
 ) -> RenderedRow:  # fmt: skip
     """Return one row as ids: the zero-shot prompt with the turns before it, and the answer with the template's stop
-    token; an answer that calls a tool as the template writes calls.
+    token; an answer that calls a tool as the template writes calls, and the reasoning before it as its `trace`.
 
     Raises:
         DatasetRefused: the tokenizer cannot reproduce this answer, so the model could never learn to give it.
@@ -97,10 +122,8 @@ def render_row(
     prompt_ids = _ids(tokenizer, start)
     if tools is not None and calls_of(completion)[0]:
         called = _folded([*messages, *as_messages([completion], True)], facts.takes_system)
-        text = _rendered(tokenizer, called, False)
-        _refuse_other_start(start, text)
-        completion = text[len(start) :].partition(facts.stop_text)[0]
-    answer = completion + facts.stop_text
+        completion = _after(start, _rendered(tokenizer, called, False)).partition(facts.stop_text)[0]
+    answer = _with_trace(start, completion, trace) + facts.stop_text
     whole = _ids(tokenizer, start + answer)
     # The prompt is tokenised alone when the model answers; where a token would span prompt and answer, the answer is
     # tokenised alone too.
@@ -148,6 +171,14 @@ def prompt_text(tokenizer: Any, messages: Messages) -> str:
         ) from fault
 
 
+def _with_trace(start: str, completion: str, trace: str | None) -> str:
+    """Return an answer with its trace, or the end of an empty one where the prompt has opened it already."""
+    opened = start[start.rindex(OPENED) :] if start.rstrip().endswith(OPENED) else ""
+    if trace is None:
+        return f"\n{CLOSED}\n\n{completion}" if opened else completion
+    return f"{OPENED}\n{trace}\n{CLOSED}\n\n{completion}".removeprefix(opened)
+
+
 def _check_answer(
     tokenizer: Any, prompt_ids: list[int], answer_ids: list[int], answer: str, facts: TemplateFacts
 ) -> None:
@@ -181,17 +212,23 @@ def _folded(messages: Messages, takes_system: bool) -> Messages:
 def _tail(tokenizer: Any, messages: Messages, answer: str) -> str:
     before = _rendered(tokenizer, messages, True)
     after = _rendered(tokenizer, [*messages, {"role": "assistant", "content": answer}], False)
-    _refuse_other_start(before + answer, after)
-    return after[len(before) + len(answer) :]
+    return _after(before, after, answer)
 
 
-def _refuse_other_start(before: str, after: str) -> None:
-    if not after.startswith(before):
+def _after(before: str, after: str, answer: str = "") -> str:
+    """Return what follows a prompt, and an answer, in a rendered conversation. A block of thought, open or empty, that
+    stands before the answer in only one of them is no difference: training rows have what the prompt has.
+    """
+    start = BLOCK_AT_END.sub("", before)
+    rest = EMPTY_BLOCK.sub("", after[len(start) :], count=1)
+    if not after.startswith(start) or not rest.startswith(answer):
         raise ConfigRefused(
             "base.model: this model's chat template renders the text before a given answer differently from the prompt "
             "that the model is to answer, so training rows would not look like its prompts: "
-            f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Name another base model."
+            f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Set base.chat_template to a file with "
+            "a template that keeps it, or name another base model."
         )
+    return rest[len(answer) :]
 
 
 def _first_special(tokenizer: Any, tail: str) -> int:
@@ -200,7 +237,8 @@ def _first_special(tokenizer: Any, tail: str) -> int:
     if found is None:
         raise ConfigRefused(
             f"base.model: this model's chat template ends an answer with {tail!r}, which contains no special token: "
-            "a tuned model could not learn when to stop. Name another base model."
+            "a tuned model could not learn when to stop. Set base.chat_template to a file with a template that does, "
+            "or name another base model."
         )
     return found
 

@@ -48,7 +48,13 @@ def test_a_knowledge_task_that_fell_from_744_to_622_makes_no_champion_though_the
     assert verdict.gate is not None and verdict.gate.doubtful == "knowledge"
     assert verdict.headline.startswith("Tuning earns its place, but the benchmark cannot tell whether more than 0.05")
     assert "Put tuned into service" not in verdict.recommendation
-    assert "items of knowledge, which lost 0.122 as measured, would tell in 8 of 10 cases" in verdict.recommendation
+    assert "items of knowledge, measured at -0.122, would tell in 8 of 10 cases" in verdict.recommendation
+
+
+def test_a_task_that_may_hide_a_loss_of_twice_the_margin_makes_a_challenger_though_it_gained_as_measured() -> None:
+    noisy = a_task("inconclusive", "knowledge", (0.01, -0.12, 0.14)).model_copy(update={"may_hide_twice": True})
+    gate = judge_forgetting(a_benchmark(a_task("kept", "grammar"), noisy, pooled=POOLED), "kept")
+    assert (gate.state, gate.doubtful) == ("inconclusive", "knowledge")
 
 
 def test_an_inconclusive_pooled_result_makes_a_challenger_and_says_how_many_items_would_tell() -> None:
