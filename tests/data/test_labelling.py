@@ -51,7 +51,7 @@ def labelled(room: Room, teacher: Teacher, **data: Any) -> tuple[RunConfig, pl.D
         config = RunConfig.model_validate(values)
         sources = locate_data(config, room.workdir.store)
         labels = label_rows(config.task, config.data, config.arms.endpoints["big"], 8, sources)
-    made = validate_data(config.task, config.data, config.seed, sources, labels)
+    made = validate_data(config.task, config.data, config.seed, sources, labels=labels)
     return config, pl.read_parquet(room.workdir.store.open(labels.digest) / "labels.parquet"), made
 
 
