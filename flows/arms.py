@@ -40,14 +40,14 @@ def score_arms(
 
     `searched` is what `with_index` returned, for the arms that retrieve.
     """
-    return tuple(
-        score_classifier(task, data, settings.limit, seed)
-        if arm == "classifier"
-        else score_arm(
-            settings_of(arm, settings, data), task, base, _rows_of(arm, data, searched), adapter, seed, subject=arm
-        )
-        for arm in arms
-    )
+
+    def measured(arm: str) -> ArmArtifact:
+        if arm == "classifier":
+            return score_classifier(task, data, settings.limit, seed)
+        asks, rows = settings_of(arm, settings, data), _rows_of(arm, data, searched)
+        return score_arm(asks, task, base, rows, adapter, seed, subject=arm)
+
+    return tuple(map(measured, arms))
 
 
 def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
@@ -94,18 +94,12 @@ def time_arms(
     """Measure how long answers take; only where the config has prices or a limit that asks for it."""
     if config.costs is None and config.decision.max_seconds is None:
         return ()
-    return tuple(
-        time_arm(
-            settings_of(arm, config.arms, data),
-            config.task,
-            base,
-            _rows_of(arm, data, searched),
-            adapter if arm in config.arms.trained else None,
-            config.seed,
-            subject=arm,
-        )
-        for arm in arms
-    )
+    timed = []
+    for arm in arms:
+        asks, rows = settings_of(arm, config.arms, data), _rows_of(arm, data, searched)
+        tuned = adapter if arm in config.arms.trained else None
+        timed.append(time_arm(asks, config.task, base, rows, tuned, config.seed, subject=arm))
+    return tuple(timed)
 
 
 def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:

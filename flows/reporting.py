@@ -80,22 +80,11 @@ def report(
     otherwise the run goes on without a champion.
     """
     if look is not None and look.is_remembered:
+        known = look.model_copy(update={"is_remembered": False})
+        measured = verdict, data, base, arms, adapter, benchmark
         with planning() as trial:
-            report(
-                config,
-                sources,
-                verdict,
-                data,
-                base,
-                arms,
-                adapter,
-                benchmark,
-                look.model_copy(update={"is_remembered": False}),
-                slices,
-                endpoints,
-                searched,
-            )
-        look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
+            report(config, sources, *measured, known, slices, endpoints, searched)
+        look = known if trial.is_all_hits else no_answer()
     compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
     against = compared.comparison, compared.why_not
     page = write_report(config.name, verdict, data, base, (*arms, *endpoints), adapter, benchmark, *against)
