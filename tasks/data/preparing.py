@@ -64,7 +64,7 @@ def prepare_data(
     _check_unchanged(sources, workdir)
     if sources.answer is not None:
         shutil.copyfile(sources.answer.path, workdir.out / FILES[task.answer.format])
-    corpus = read_corpus(sources.corpus) if sources.corpus else None
+    corpus, unread = read_corpus(sources.corpus, data.refuse_above) if sources.corpus else (None, [])
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
         answers = pl.read_parquet(workdir.open(labels) / "labels.parquet") if labels else None
@@ -86,7 +86,7 @@ def prepare_data(
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
-    report |= ledger.as_json
+    report |= ledger.as_json | {"unread_documents": unread}
     _write_json(report, workdir.out / "report.json")
     before = last_time(workdir.store)
     since = changes_between(before, workdir.out) if before is not None else None

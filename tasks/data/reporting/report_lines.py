@@ -26,6 +26,8 @@ def report_lines(sieve: Sieve, report: dict[str, Any], data: DataConfig, changes
         yield f"{train} train rows and {held_out} held-out rows have the answers of the teacher {data.teacher}"
     if report["tied"]["rows"]:
         yield f"{report['tied']['rows']} rows nearly repeat rows of an earlier group and now belong to it"
+    if unread := report["unread_documents"]:
+        yield f"{len(unread)} documents cannot be read: {'; '.join(unread[:5])}"
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             yield f"{what}: {by_reason(table)}"
