@@ -41,7 +41,8 @@ class DataArtifact(Artifact):
     tied.parquet has row_id and the own group of each row that has another's. twins.parquet has pairs of a held-out and
     a train row that are near-duplicates all the same: held_out, train (row ids), similarity (0 to 1, null where other
     rows link the two). Columns of
-    corpus.parquet: document, text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet
+    corpus.parquet: document, text, metadata (str, a JSON object). Columns
+    of refused.parquet (rows taken out, one line each) and notes.parquet
     (rows kept): row_id, file, line, reason, detail, action; of refused.parquet also mend (what the row's owner can do)
     and the beginning of prompt and completion, with personal data and secrets masked.
     """
@@ -52,11 +53,27 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+    teacher: str = Field("", description="Endpoint that answered rows without an answer; empty: nobody did.")
+    taught_rows: int = Field(0, description="Train rows whose answer is the teacher's (taught.parquet has row_id).")
+    taught_held_out: int = Field(0, description="Held-out rows whose answer is the teacher's.")
     language: str = Field(
         "en",
         description="What a search index over the documents, or over the requests where there are none, is built for: "
         'a language with a stemmer, "characters" or "none" (tasks.inference.prompts.search).',
     )
+
+
+class LabelsArtifact(Artifact):
+    """A teacher's answers to the rows without one: labels.parquet (row_id, answer, null where it is not kept, and why
+    not) and labels.jsonl for people.
+    """
+
+    kind: ClassVar[str] = "labels"
+    teacher: str
+    model: str
+    asked: int = Field(description="Rows with a request only.")
+    kept: int = Field(description="Those whose answer meets the contract and agrees with the other samples.")
+    left_out: dict[str, int] = Field(description="Why the others were not kept -> rows.")
 
 
 class SlicesArtifact(Artifact):
@@ -119,9 +136,7 @@ class RenderingArtifact(Artifact):
 
 
 class DataReportArtifact(Artifact):
-    """The report on the rows for people: report.html (self-contained), summary.md, refused.json (the first rows that
-    were taken out).
-    """
+    """The report on the rows: report.html (self-contained), summary.md, refused.json (the first rows taken out)."""
 
     kind: ClassVar[str] = "data_report"
     headline: str
@@ -193,9 +208,7 @@ class TimingArtifact(Artifact):
 
 
 class BenchmarkFilesArtifact(Artifact):
-    """Task files, the code beside them and their data, in their original layout: files/, and sources.json (a
-    BenchmarkSources, paths below files/).
-    """
+    """Task files, the code beside them and their data as they lay: files/, and sources.json (a BenchmarkSources)."""
 
     kind: ClassVar[str] = "benchmark_files"
     names: tuple[str, ...]
@@ -253,7 +266,7 @@ class ReportArtifact(Artifact):
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`, report.html the report with it."""
 
     kind: ClassVar[str] = "advice"
     next_step: str

@@ -27,6 +27,13 @@ class BaseConfig(Section):
     revision: str | None = Field(
         None, description="Commit of a hub id; required for one.", json_schema_extra=NOT_IN_KEY
     )
+    chat_template: str | None = Field(
+        None,
+        min_length=1,
+        description="File with a chat template (Jinja), for a base that has none or a wrong one; the base's own when "
+        "left out.",
+        json_schema_extra=NOT_IN_KEY,
+    )
     thinking: Literal["off", "on", "keep"] = Field(
         "off",
         description="Whether the model reasons before it answers, in training, in every arm and as it is served. off: "
@@ -48,8 +55,10 @@ class RegistryConfig(Section):
 
 
 StageName = Literal[
+    "label_rows",
     "validate_data",
     "read_slices",
+    "index_texts",
     "fetch_base",
     "check_rendering",
     "score_classifier",
@@ -92,9 +101,7 @@ class StageLimits(Section):
 
 
 class RunConfig(Section):
-    """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the
-    registry.
-    """
+    """One whole run: task, rows, base, arms, training, benchmark, decision, registry."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]*$",
@@ -135,10 +142,13 @@ class RunConfig(Section):
         return self.arms.retrieval.model_copy(update={"shots": None})
 
     @property
+    def learned(self) -> tuple[str, str | None]:
+        """What becomes of reasoning traces (base.thinking), and of rejected and unwanted answers."""
+        return self.base.thinking, self.training.objective
+
+    @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:
-        """What rows are rendered and refused by: the longest train row, what it learns below, the longest answer, and
-        the share of answers that may be longer.
-        """
+        """What rows are rendered and refused by: longest train row, what it learns, longest answer, share beyond it."""
         return self.longest, self.learned_context, self.arms.max_new_tokens, self.arms.longer_answers
 
     @model_validator(mode="after")
@@ -179,6 +189,14 @@ class RunConfig(Section):
         """Refuse decision.max_cost without prices."""
         if self.decision.max_cost is not None and self.costs is None:
             raise ValueError("decision.max_cost: nothing has a price; give prices in `costs`, or leave the limit out")
+        return self
+
+    @model_validator(mode="after")
+    def teacher_is_an_endpoint(self) -> RunConfig:
+        """Refuse a teacher that nobody can ask."""
+        if self.data.teacher is not None and self.data.teacher not in self.arms.endpoints:
+            known = ", ".join(self.arms.endpoints) or "there are none"
+            raise ValueError(f"data.teacher: {self.data.teacher} is none of arms.endpoints ({known}); add it there")
         return self
 
     @model_validator(mode="after")

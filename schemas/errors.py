@@ -15,7 +15,8 @@ TuneworthyError
 ├── TransientFault       exit 1   may pass by itself: retried
 ├── TimeLimitReached     exit 1   a stage took longer than its limit
 ├── ArtifactBroken       exit 1   an artifact whose bytes are missing or altered
-└── TrainingStopped      exit 1   training cannot go on (not a number, interrupted)
+└── TrainingStopped      exit 1   training cannot go on (not a number, damaged)
+    └── TrainingAsked    exit 143 SIGTERM asked it to stop
 
 No error, but an exit code of its own: 6, where `tuneworthy diff` finds that the later verdict is worse.
 
@@ -95,4 +96,10 @@ class ArtifactBroken(TuneworthyError):
 
 
 class TrainingStopped(TuneworthyError):
-    """Raised when training cannot go on: the loss is not a number, or the process was told to stop."""
+    """Raised when training cannot go on: the loss is not a number, or a checkpoint is damaged."""
+
+
+class TrainingAsked(TrainingStopped):
+    """Raised when SIGTERM asked training to stop; what was saved is kept."""
+
+    exit_code = 143

@@ -29,12 +29,13 @@ def _has_text(data: PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select(pl.col(data.key).str.contains(VISIBLE).fill_null(False))
 
 
-def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
-    return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
-
-
 # Columns of train.parquet and held_out.parquet that are there where a row fills them.
-OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {"tools": pl.String, "trace": pl.String}
+OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {
+    "tools": pl.String,
+    "trace": pl.String,
+    "weight": pl.Float64,
+    "rejected": pl.String,
+}
 
 
 def with_optional(rows: pl.DataFrame) -> pl.DataFrame:
@@ -66,38 +67,32 @@ class ReadRows(pa.DataFrameModel):
     @pa.check("history", name="empty_turn")
     def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
         """Every earlier turn has at least one visible character."""
-        return data.lazyframe.select(
-            pl.col(data.key).list.eval(pl.element().str.contains(VISIBLE).fill_null(False)).list.all()
-        )
+        seen = pl.element().str.contains(VISIBLE).fill_null(False)
+        return data.lazyframe.select(pl.col(data.key).list.eval(seen).list.all())
 
     @pa.check("group", name="missing_group")
     def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
         """A row without a group could be on either side of the split."""
         return _has_text(data)
 
-    @pa.check("prompt", name="control_characters")
-    def prompt_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """A request contains no NUL byte and no other control character."""
-        return _has_no_control_characters(data)
-
-    @pa.check("completion", name="control_characters")
-    def completion_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """An answer contains no NUL byte and no other control character."""
-        return _has_no_control_characters(data)
+    @pa.check("prompt", "completion", name="control_characters")
+    def texts_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
+        """Neither a request nor an answer contains a NUL byte or another control character."""
+        return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
 
     @pa.check("history", name="control_characters")
     def turns_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
         """No earlier turn contains a NUL byte or another control character."""
-        return data.lazyframe.select(
-            ~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any()
-        )
+        faulty = pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)
+        return data.lazyframe.select(~pl.col(data.key).list.eval(faulty).list.any())
 
 
 class KeptRows(pa.DataFrameModel):
     """Rows of train.parquet and held_out.parquet: what every later stage may rely on.
 
     `tools` is the JSON list of a row's tools (tasks/inference/prompts/tool_calls.py), `trace` the reasoning that is
-    learned before its answer.
+    learned before its answer, `weight` how much the answer's tokens count (1 where it is null), `rejected` an answer
+    that the completion is to be preferred to.
     """
 
     class Config:
@@ -113,6 +108,8 @@ class KeptRows(pa.DataFrameModel):
     group: str
     tools: str | None = pa.Field(nullable=True)
     trace: str | None = pa.Field(nullable=True)
+    weight: float | None = pa.Field(nullable=True)
+    rejected: str | None = pa.Field(nullable=True)
 
     @pa.check("prompt", "completion", "group", name="has_text")
     def has_text(cls, data: PolarsData) -> pl.LazyFrame:

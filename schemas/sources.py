@@ -35,6 +35,11 @@ class Sources(BaseModel):
         """The files of all rows, in the order in which they are read and numbered."""
         return (*self.rows, *self.held_out)
 
+    @property
+    def every_file(self) -> tuple[SourceFile, ...]:
+        """All files, which have to stay as they are while a run reads them."""
+        return (*self.every_row, *self.completions, *self.corpus, *filter(None, (self.answer, self.checks)))
+
 
 class BaseSource(BaseModel):
     """A base model outside the store: its files by content, the name that adapters refer to, and base.thinking."""
@@ -43,13 +48,12 @@ class BaseSource(BaseModel):
     name: str
     revision: str | None = None
     files: tuple[SourceFile, ...]
+    chat_template: SourceFile | None = Field(None, description="Takes the place of the base's own template.")
     thinking: str = "off"
 
 
 class BenchmarkSources(BaseModel):
-    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub
-    data by version.
-    """
+    """What a benchmark reads: local task files, code and data by content; lm-eval's tasks by name and version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     names: tuple[str, ...] = Field(description="Tasks and groups that the config names.")

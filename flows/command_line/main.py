@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -33,6 +33,7 @@ EPILOG = """\b
 exit codes: 0 done (any verdict) · 2 config refused · 3 data refused
             4 adapter refused by its gate · 5 something the machine lacks
             6 the later verdict is worse (diff) · 1 anything else"""
+STOPPED = "Stopped. What was sealed stays in the store; run the same command to go on."
 
 app = typer.Typer(
     help=DESCRIPTION,
@@ -52,22 +53,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse_usage(fault, "--json" in (sys.argv if argv is None else argv))
     if not isinstance(call, Call):  # --help and --version have answered
         return int(call or 0)
-    end_on_sigterm()
-    from schemas.errors import TuneworthyError
+    from schemas.errors import TrainingAsked, TuneworthyError
 
+    end_on_signals()
+    is_json, code = getattr(call.arguments, "json", False), 130
     try:
         return call()
     except TuneworthyError as error:
-        _tell(error, error.exit_code, getattr(call.arguments, "json", False))
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("Stopped. What was sealed stays in the store; run the same command to go on.", file=sys.stderr)
-        return 130
+        code = error.exit_code
+        _tell(error, code, is_json)
+        if not isinstance(error, TrainingAsked):
+            return code
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = int(getattr(end, "code", None) or code)
+        _tell(STOPPED, code, is_json, "Stopped")
+    return leave(code)
 
 
-def end_on_sigterm() -> None:
-    """Make SIGTERM end this process as an error would, so that leases on a shared store are given back at once."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end this process as an error would, so that leases on a shared store are given back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
+def leave(exit_code: int) -> NoReturn:
+    """Leave at once after a signal: the server that was started for this command, and what would still be sent to it,
+    take longer than somebody who pressed Ctrl-C waits. Leases were given back on the way here.
+    """
+    server = sys.modules.get("prefect.server.api.server")
+    for started in list(server.SubprocessASGIServer._instances.values()) if server else ():
+        if started.server_process:
+            started.server_process.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -115,24 +135,9 @@ def init(
     is_json: AsJson = False,
 ) -> Call:
     """Write a config for your rows, with a reason for each guess."""
-    return Call(
-        "init",
-        "init",
-        Namespace(
-            rows=rows,
-            out=out,
-            task=task,
-            instruction=instruction,
-            prompt=prompt,
-            completion=completion,
-            group=group,
-            answer=answer,
-            database=database,
-            base=base,
-            force=force,
-            json=is_json,
-        ),
-    )
+    told = {"task": task, "instruction": instruction, "prompt": prompt, "completion": completion, "group": group}
+    told |= {"answer": answer, "database": database, "base": base}
+    return Call("init", "init", Namespace(rows=rows, out=out, **told, force=force, json=is_json))
 
 
 @app.command()
@@ -175,16 +180,34 @@ def validate(
 
 
 @app.command()
+def label(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the answers go (jsonl).")] = None,
+) -> Call:
+    """Write the teacher's answers, for a person to look over."""
+    return Call("validating", "label", Namespace(config=config, set=settings or [], json=is_json, out=out))
+
+
+@app.command()
 def sweep(
     config: Config,
     grid: Annotated[
-        list[str], typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again.")
-    ],
+        list[str] | None,
+        typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again."),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option("--search", metavar="A.B=LOW..HIGH", help="A range instead, or values; may be given again."),
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=2, max=500, help="Fits of a search.")] = 20,
     settings: Settings = None,
     is_json: AsJson = False,
 ) -> Call:
     """Search training settings, then `run` with the best."""
-    return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
+    asked = {"grid": grid, "search": search, "trials": trials}
+    return Call("sweeping", "sweep_command", Namespace(config=config, **asked, set=settings or [], json=is_json))
 
 
 @app.command()

@@ -1,6 +1,4 @@
-"""Everything outside the store that a run reads, located and hashed before anything starts; all problems are reported
-at once.
-"""
+"""Everything outside the store that a run reads, located and hashed first; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -12,28 +10,31 @@ from typing import TypeVar, cast
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from schemas.artifacts import ModelArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base, refuse_without_tools
+from tasks.base.sources import locate_base, locate_encoder, refuse_without_tools
+from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import current_secrets
+from tasks.reuse.store import ArtifactStore
+from tasks.training.suitability import refuse_unsuitable
 
 T = TypeVar("T")
 
 
 class RunSources(BaseModel):
-    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data
-    in this machine's cache.
-    """
+    """The run's files by content: rows, documents, contract, base model, benchmark tasks and their cached hub data."""
 
     model_config = ConfigDict(frozen=True)
     data: Sources
     base: BaseSource
     benchmark: BenchmarkSources
     cached_items: dict[str, tuple[SourceFile, ...]]
+    encoder: BaseSource | None = None
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -48,15 +49,33 @@ def locate(config: RunConfig) -> RunSources:
     store, folder = current_store(), Path(config.folder)
     faults: list[TuneworthyError] = []
     data = _found(lambda: locate_data(config, store, secret_of("data.password", config.data.password)), faults)
-    base = _found(lambda: locate_base(config.base, folder, store), faults)
+    base = _found(lambda: _base(config, folder, store), faults)
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
+    wanted = config.arms.retrieval.encoder
+    encoder = _found(lambda: locate_encoder(wanted, folder, store), faults) if wanted else None
     secrets = _found(lambda: keys_of(config), faults)
     if faults or data is None or base is None or benchmark is None or secrets is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     current_secrets.set(secrets)
-    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
+    cached = locate_cached_items(benchmark, store)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=cached, encoder=encoder)
+
+
+def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:
+    """Locate the base; refuse it for what its files tell before conversion, and where training cannot use it."""
+    source = locate_base(config.base, folder, store)
+    known = fetch_base.call(source).recorded()
+    if known is None:
+        from tasks.base.inspection import inspect_files, template_of
+
+        inspect_files(source.name, [Path(file.path) for file in source.files], template_of(source))
+    sealed = store.root / "artifacts" / known.digest if isinstance(known, ModelArtifact) else None
+    files = sealed if sealed and sealed.exists() else Path(source.files[0].path).parent
+    if config.arms.trained and (files / "config.json").exists():
+        refuse_unsuitable(files, config.training)
+    return source
 
 
 def keys_of(config: RunConfig) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from schemas.addresses import BELONG, faults_of, kind_of
-from schemas.sections.section import NOT_IN_KEY, Section
+from schemas.sections.section import NOT_IN_KEY
+from schemas.sections.teaching import Teaching
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
@@ -32,6 +33,8 @@ Unreadable = Literal[
     "unread_context",
     "weighted",
     "not_learned",
+    "not_labelled",
+    "unwanted_answer",
 ]
 Doubtful = Literal[
     "control_characters",
@@ -65,10 +68,11 @@ Doubtful = Literal[
     "null_answer",
     "constant_answer",
     "unlearnable_label",
+    "teacher_held_out",
 ]
 
 
-class DataConfig(Section):
+class DataConfig(Teaching):
     """Where the rows are, and what is required of them."""
 
     source: str = Field(
@@ -207,8 +211,9 @@ class DataConfig(Section):
     )
     corpus: str | None = Field(
         None,
-        description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training "
-        "examples.",
+        description="Documents for the retrieval arms: a folder with all below it, a file or a glob (md, txt, html, "
+        "pdf, docx, jsonl). Those that cannot be read are named, and refused above the share `refuse_above`. Without "
+        "documents the arms retrieve training examples.",
         json_schema_extra=NOT_IN_KEY,
     )
 
@@ -219,9 +224,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def source_is_whole(self) -> DataConfig:
-        """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
-        source.
-        """
+        """Refuse a source without a setting that it needs, one of another kind of source, and a password."""
         faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
         if faults:
             raise ValueError("; ".join(faults))
@@ -267,6 +270,8 @@ class DataConfig(Section):
             raise ValueError("held_out_source and held_out_after both say what is held out; leave one out")
         if self.completion_source and (self.held_out_source or kind_of(self.source) != "files"):
             raise ValueError("completion_source goes with one file of rows and no held_out_source; leave one out")
+        if self.teacher and (self.completion_source or self.messages):
+            raise ValueError("teacher answers rows of two columns, so completion_source and messages do not go with it")
         if self.messages and (self.prompt or self.completion):
             raise ValueError(
                 "messages names a column of conversations, so prompt and completion name none; leave them out"

@@ -43,9 +43,7 @@ def score_endpoint(
     *,
     workdir: WorkDirectory,
 ) -> EndpointArtifact:
-    """Ask an endpoint for an answer to every held-out row, and score the answers; those that came are kept in the store
-    and never asked for again.
-    """
+    """Ask an endpoint for every held-out row and score the answers; those that came are kept and never asked again."""
     from tasks.arms.endpoints import measure_endpoint
 
     return measure_endpoint(name, endpoint, task, workdir.open(data), max_new_tokens, limit, workdir)
@@ -62,9 +60,7 @@ def score_arm(
     *,
     workdir: WorkDirectory,
 ) -> ArmArtifact:
-    """Let one arm answer every held-out row greedily, and score its answers; `arm` comes from
-    `tasks.arms.settings.arm_settings`.
-    """
+    """Let one arm answer every held-out row greedily and score it; `arm` is from `tasks.arms.settings.arm_settings`."""
     from tasks.arms.scoring import check_base_matches, measure_arm
 
     if adapter is not None:

@@ -1,6 +1,4 @@
-"""Conversion of a base model's files to one folder of safetensors and tokenizer files, without code, pickles or local
-paths.
-"""
+"""A base model's files become one folder of safetensors and tokenizer files: no code, no pickles, no local paths."""
 
 from __future__ import annotations
 
@@ -11,18 +9,20 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from schemas.errors import ConfigRefused, LibraryMissing, ModelMissing
+from schemas.errors import ConfigRefused, LibraryMissing
 from schemas.sources import BaseSource
+from tasks.base.inspection import inspect_files, inspect_tokenizer, load_tokenizer, own_template, read_json, template_of
 from tasks.base.thinking import settled
-from tasks.inference.prompts.rendering import template_facts
+from tasks.base.weights import read_tensors, refuse_lost, refuse_not_finite
+from tasks.inference.prompts.clock import with_fixed_clock
 from tasks.inference.quietness import quietly
 
-# Keys that say where a model was loaded from, which is no property of the model.
-PLACES = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only")
+# Keys that say where a model was loaded from, which is no property of the model, or whose code is never run.
+PLACES = ("_name_or_path", "_model_name_or_path", "name_or_path", "is_local", "local_files_only", "auto_map")
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,37 @@ def convert_base(source: BaseSource, out: Path) -> ModelFacts:
     """Write the model into `out` and return its facts. Equal input gives equal bytes.
 
     Raises:
-        ConfigRefused: it needs code from its repository, is already quantised, or has no usable chat template.
+        ConfigRefused: it needs code from its repository, is already quantised, has no usable chat template, or is no
+            causal language model.
         ModelMissing: its files are incomplete or damaged.
         LibraryMissing: it is a GGUF file and the gguf package is not installed.
     """
+    from transformers import AutoTokenizer
+
     paths = [Path(file.path) for file in source.files]
     is_gguf = paths[0].suffix == ".gguf"
+    given = template_of(source)
     if is_gguf:
         _unpack_gguf(source.name, paths[0], out)
     else:
-        _refuse_code(source.name, paths)
+        inspect_files(source.name, paths, given)
         _place_files(paths, out)
-    tokenizer = _tokenizer(source.name, out)
-    template_facts(tokenizer)
-    template = settled(tokenizer, source.thinking)
+        given = given or own_template({path.name: path for path in paths})
+        _load_without_numbers(source.name, out)
+    tensors = read_tensors(source.name, list(out.iterdir()))
+    refuse_not_finite(source.name, tensors)
+    tokenizer = load_tokenizer(AutoTokenizer, source.name, out)
+    inspect_tokenizer(tokenizer, read_json(source.name, out / "config.json"), given)
+    template = with_fixed_clock(settled(tokenizer, source.thinking))
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
-    parameters, dtype = _measured(source.name, out)
     for path in out.glob("*.json"):
         _without_places(path)
+    dtypes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        dtypes[tensor.dtype] += math.prod(tensor.shape)
     how = "converted from GGUF" if is_gguf else "used as it is"
-    return ModelFacts(parameters, dtype, hashlib.sha256(template.encode()).hexdigest(), how)
+    digest = hashlib.sha256(template.encode()).hexdigest()
+    return ModelFacts(dtypes.total(), dtypes.most_common(1)[0][0], digest, how)
 
 
 def _unpack_gguf(name: str, path: Path, out: Path) -> None:
@@ -88,32 +99,6 @@ def _unpack_gguf(name: str, path: Path, out: Path) -> None:
         tokenizer.save_pretrained(out)
 
 
-def _refuse_code(name: str, paths: list[Path]) -> None:
-    descriptions = {
-        path.name: _read_json(name, path) for path in paths if path.name in ("config.json", "tokenizer_config.json")
-    }
-    with_code = [file for file, content in descriptions.items() if content.get("auto_map")]
-    if with_code:
-        raise ConfigRefused(
-            f"base.model: {name} needs code of its own (auto_map in {', '.join(with_code)}), which is never run here. "
-            "Name a model of an architecture that transformers supports."
-        )
-    if descriptions["config.json"].get("quantization_config"):
-        raise ConfigRefused(
-            f'base.model: {name} is already quantised. Name the 16-bit model; training.method "qlora" quantises it.'
-        )
-
-
-def _read_json(name: str, path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise ModelMissing(f"base.model: {path.name} of {name} is damaged ({fault}). Fetch the model again.") from fault
-    if not isinstance(content, dict):
-        raise ModelMissing(f"base.model: {path.name} of {name} does not contain a JSON object. Fetch the model again.")
-    return content
-
-
 def _place_files(paths: list[Path], out: Path) -> None:
     """Link the weights (they are large and only read), copy the rest (some of it is rewritten)."""
     for path in paths:
@@ -126,44 +111,33 @@ def _place_files(paths: list[Path], out: Path) -> None:
             shutil.copyfile(path, target)
 
 
-def _tokenizer(name: str, out: Path) -> Any:
-    from transformers import AutoTokenizer
+def _load_without_numbers(name: str, out: Path) -> None:
+    """Load the model without its numbers, to see that the architecture finds each of its weights.
+
+    Raises:
+        ConfigRefused: it cannot be loaded.
+        ModelMissing: weights are missing.
+    """
+    from transformers import AutoModelForCausalLM
 
     try:
-        return AutoTokenizer.from_pretrained(str(out), trust_remote_code=False, local_files_only=True)
-    except Exception as fault:  # each tokenizer class fails in its own way
-        raise ModelMissing(
-            f"base.model: the tokenizer of {name} cannot be loaded: {fault}. The model needs its tokenizer's files "
-            "(tokenizer.json, tokenizer_config.json)."
+        with quietly():
+            _, found = AutoModelForCausalLM.from_pretrained(
+                str(out),
+                device_map={"": "meta"},
+                output_loading_info=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                use_safetensors=True,
+            )
+    except Exception as fault:  # each architecture fails in its own way
+        first = str(fault).strip().partition("\n")[0]
+        raise ConfigRefused(
+            f"base.model: {name} cannot be loaded: {type(fault).__name__}: {first}. Fetch the model again, or name "
+            "another base."
         ) from fault
-
-
-def _measured(name: str, out: Path) -> tuple[int, str]:
-    """Return the number of parameters and the most frequent dtype, read from the headers of the weight files."""
-    from safetensors import SafetensorError, safe_open
-
-    _check_shards(name, out)
-    sizes: dict[str, int] = {}
-    try:
-        for path in sorted(out.glob("*.safetensors")):
-            with safe_open(path, framework="np") as weights:
-                for key in weights.keys():  # noqa: SIM118  (not a dict)
-                    part = weights.get_slice(key)
-                    sizes[part.get_dtype()] = sizes.get(part.get_dtype(), 0) + math.prod(part.get_shape())
-    except (SafetensorError, OSError) as fault:
-        raise ModelMissing(f"base.model: the weights of {name} are damaged: {fault}. Fetch the model again.") from fault
-    return sum(sizes.values()), max(sizes, key=lambda dtype: sizes[dtype])
-
-
-def _check_shards(name: str, out: Path) -> None:
-    index = out / "model.safetensors.index.json"
-    names = set(_read_json(name, index).get("weight_map", {}).values()) if index.is_file() else set()
-    missing = sorted(part for part in names if not (out / part).is_file())
-    if missing:
-        raise ModelMissing(
-            f"base.model: {name} is missing {len(missing)} of {len(names)} weight files ({', '.join(missing[:3])}). "
-            "Fetch the model again."
-        )
+    if found["missing_keys"]:
+        refuse_lost(name, sorted(found["missing_keys"]))
 
 
 def _without_places(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -31,6 +32,8 @@ DESCRIPTIONS = (
     "merges.txt",
     "tokenizer.model",
     "chat_template.jinja",
+    "chat_template.json",
+    "vocab.txt",
 )
 
 
@@ -43,11 +46,24 @@ def locate_base(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSou
         store: remembers the digests of unchanged files.
 
     Raises:
-        ConfigRefused: a hub id is not pinned, a folder contains only pickles, or `revision` is set for something that
-            has no revisions.
+        ConfigRefused: a hub id is not pinned, a folder contains only pickles or an adapter, `revision` is set for
+            something that has no revisions, or there is no such chat template.
         ModelMissing: the model is unavailable on this machine; the message lists what is installed.
     """
-    return _located(base, folder, store).model_copy(update={"thinking": base.thinking})
+    found = _located(base, folder, store).model_copy(update={"thinking": base.thinking})
+    if base.chat_template is None:
+        return found
+    path = folder / Path(base.chat_template).expanduser()
+    try:
+        is_empty = not path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = getattr(fault, "strerror", None) or "it is not UTF-8"
+        raise ConfigRefused(
+            f"base.chat_template: {path} cannot be read: {reason}. Name a file with a chat template."
+        ) from None
+    if is_empty:
+        raise ConfigRefused(f"base.chat_template: {path} is empty. Name a file with a chat template (Jinja).")
+    return found.model_copy(update={"chat_template": source_file(path, store)})
 
 
 def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource:
@@ -58,12 +74,35 @@ def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource
     if local.is_dir():
         _refuse_revision(base)
         return _in_folder(local, local.absolute().name, None, store)
+    if local.is_file():
+        _refuse_revision(base)
+        return _in_file(local, store)
     if HUB_ID.fullmatch(base.model) and not base.model.startswith("."):
         return _from_hub(base, local, store)
     raise ModelMissing(
         f"base.model: there is no folder {local.absolute()}. Name a folder, package://NAME, or a hub id with its "
         f"revision. {_installed()}"
     )
+
+
+def locate_encoder(encoder: str, folder: Path, store: ArtifactStore) -> BaseSource:
+    """Return the files of a sentence encoder by content.
+
+    Raises:
+        ConfigRefused: it does not average its tokens' vectors, or is of another kind that is not read.
+        ModelMissing: it is unavailable on this machine.
+    """
+    try:
+        found = locate_base(BaseConfig(model=encoder), folder, store)
+        pooling = Path(found.files[0].path).parent / "1_Pooling" / "config.json"
+        if pooling.is_file() and not json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"):
+            raise ConfigRefused(
+                f"base.model: {found.name} does not average the vectors of its tokens (1_Pooling/config.json), the one "
+                "way that is known here. Name another encoder, such as all-MiniLM-L6-v2 or e5-small-v2."
+            )
+    except (ConfigRefused, ModelMissing) as fault:
+        raise type(fault)(str(fault).replace("base.model:", "arms.retrieval.encoder:")) from fault
+    return found
 
 
 def _refuse_revision(base: BaseConfig) -> None:
@@ -89,6 +128,9 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
         )
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     found = sorted(path for place in folders for path in place.rglob("*.gguf"))
+    unpacked = {path.parent for place in folders for path in place.rglob(WEIGHTS)}
+    if not found and len(unpacked) == 1:
+        return _in_folder(unpacked.pop(), f"{PACKAGE}{name}", None, store)
     if len(found) != 1:
         raise ModelMissing(
             f"base.model: package {name} contains {len(found)} GGUF files "
@@ -97,12 +139,32 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
     return BaseSource(name=f"{PACKAGE}{name}", files=(source_file(found[0], store),))
 
 
+def _in_file(path: Path, store: ArtifactStore) -> BaseSource:
+    """Return a model that is one file: a GGUF."""
+    if path.suffix != ".gguf":
+        raise ConfigRefused(
+            f"base.model: {path.absolute()} is a file, and only a .gguf file is a whole model. Name the folder with "
+            "config.json, *.safetensors and the tokenizer's files."
+        )
+    return BaseSource(name=path.stem, files=(source_file(path, store),))
+
+
 def _in_folder(folder: Path, name: str, revision: str | None, store: ArtifactStore) -> BaseSource:
     """Return a model folder's files: safetensors with their descriptions, or one GGUF."""
     weights = sorted(folder.glob(WEIGHTS))
     packed = sorted(folder.glob("*.gguf"))
     if not weights and len(packed) == 1:
         return BaseSource(name=name, revision=revision, files=(source_file(packed[0], store),))
+    if not weights and packed:
+        raise ConfigRefused(
+            f"base.model: {name} contains {len(packed)} GGUF files ({', '.join(path.name for path in packed[:5])}). "
+            f"Name one of them, such as {packed[0]}."
+        )
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ConfigRefused(
+            f"base.model: {name} in {folder} is an adapter, not a base model. Merge it into its base first "
+            "(merge_and_unload() and save_pretrained() of peft), and name the folder with the merged model."
+        )
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if not weights and pickles:
         raise ConfigRefused(
@@ -198,7 +260,10 @@ def refuse_without_tools(base: BaseSource) -> None:
         ConfigRefused: it does not.
     """
     names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
-    texts = [Path(file.path).read_text(encoding="utf-8") for file in base.files if Path(file.path).name in names]
+    files = (
+        [base.chat_template] if base.chat_template else [file for file in base.files if Path(file.path).name in names]
+    )
+    texts = [Path(file.path).read_text(encoding="utf-8") for file in files]
     templates = [text for text in texts if "messages" in text]
     if templates and not any(re.search(r"\btools\b", text) for text in templates):
         raise ConfigRefused(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from schemas.artifacts import DataArtifact
+from schemas.artifacts import DataArtifact, LabelsArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
+from tasks.data.checking.answers import sift_preferences, sift_traces, traces_in, write_unwanted
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers, unasked_calls, with_tools
 from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
@@ -20,7 +21,6 @@ from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
-from tasks.data.checking.traces import sift_traces, traces_in
 from tasks.data.layouts.ledger import Ledger
 from tasks.data.overlap import duplicates
 from tasks.data.overlap.near_duplicates import near_pairs
@@ -30,9 +30,10 @@ from tasks.data.reading.corpus import read_corpus
 from tasks.data.reading.fetching import as_line
 from tasks.data.reading.frames import Reading, read_rows
 from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, tied_groups, write_sides
-from tasks.data.reporting.balance import unbalanced
+from tasks.data.reading.teaching import taught, taught_held_out
 from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
+from tasks.data.reporting.report_lines import report_lines
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
 from tasks.data.text.normalisation import normalised
 from tasks.data.text.turns import full_request, opening
@@ -44,12 +45,15 @@ if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
 TRIED = 20  # held-out rows on which a scorer of the user's own is tried
-ADVISED = 500  # train rows; fewer often teach only the form of answers: a warning, not a reason to refuse
+
+
+Learned = tuple[str, str | None, pl.DataFrame | None]  # thinking, objective, a teacher's answers
 
 
 def prepare_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off"
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off",
+    objective: str | None = None, labels: LabelsArtifact | None = None,
+) -> DataArtifact:  # fmt: skip
     """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
     Raises:
@@ -60,12 +64,14 @@ def prepare_data(
     _check_unchanged(sources, workdir)
     if sources.answer is not None:
         shutil.copyfile(sources.answer.path, workdir.out / FILES[task.answer.format])
-    corpus = read_corpus(sources.corpus) if sources.corpus else None
+    corpus, unread = read_corpus(sources.corpus, data.refuse_above) if sources.corpus else (None, [])
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, thinking)
+        answers = pl.read_parquet(workdir.open(labels) / "labels.parquet") if labels else None
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective, answers))
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
+    write_unwanted(sieve.unwanted, pl.read_parquet(workdir.out / "held_out.parquet"), workdir.out, objective)
     _try_scorer(task, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused, train = sieve.refused, workdir.out / "train.parquet"
@@ -75,30 +81,32 @@ def prepare_data(
     also = pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left")
     if also.height:
         _write(also, workdir.out / "also_right.parquet")
+    if labels is not None:
+        _write(sieve.rows.filter("is_taught").select("row_id"), workdir.out / "taught.parquet")
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
-    report |= ledger.as_json
+    report |= ledger.as_json | {"unread_documents": unread}
     _write_json(report, workdir.out / "report.json")
-    _report(sieve, report, data, workdir)
+    before = last_time(workdir.store)
+    since = changes_between(before, workdir.out) if before is not None else None
+    for line in (*report_lines(sieve, report, data, since), *traces_in(workdir.out / "train.parquet")):
+        workdir.reporter.say(f"data: {line}")
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
         refused_rows=refused.height,
         reasons=tally(refused),
         documents=0 if corpus is None else corpus.height,
+        teacher=labels.teacher if labels else "",
+        taught_rows=report["taught"]["train"],
+        taught_held_out=report["taught"]["held_out"],
         language=index_language(corpus["text"] if corpus is not None else pl.read_parquet(train)["prompt"]),
     )
 
 
 def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
-    for file in (
-        *sources.rows,
-        *sources.held_out,
-        *sources.completions,
-        *sources.corpus,
-        *filter(None, (sources.answer, sources.checks)),
-    ):
+    for file in sources.every_file:
         if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} was changed or removed after the run began. Run again.")
 
@@ -112,19 +120,18 @@ def _try_scorer(task: TaskConfig, out: Path) -> None:
 
 def _sifted(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, thinking: str,
+    workdir: WorkDirectory, learned: Learned,
 ) -> Sieve:  # fmt: skip
-    """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
-    texts are in the spool.
-    """
+    """Return the sieve with all findings; what is left is fingerprints (`_compact`), with the texts in the spool."""
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, thinking)
+    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, learned)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     pairs = _tied(sieve, data, spool, workdir)
     # Only now: a row tells which rows belong together even where it is refused because of another row.
     sieve.sift(duplicates.conflicting_answers(sieve.rows))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
+    sieve.sift(taught_held_out(sieve.rows, data.teacher_held_out))
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
     near = near_rows(sieve.rows["row_id"], pairs, task.answer.format == "choice")
@@ -139,9 +146,7 @@ def _sifted(
 
 
 def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) -> pl.DataFrame:
-    """Give each row the group and the side that near-duplicates leave it, and return the pairs of these
-    (tasks.data.overlap.near_rows.paired).
-    """
+    """Give each row the group and side that near-duplicates leave it; return the pairs (see near_rows.paired)."""
     rows, reporter = sieve.rows, workdir.reporter
     pairs = near_pairs(
         NormalisedRequests(spool, rows["place"]),
@@ -163,7 +168,7 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 def _sifted_alone(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, thinking: str,
+    workdir: WorkDirectory, learned: Learned,
 ) -> Sieve:  # fmt: skip
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
@@ -172,9 +177,10 @@ def _sifted_alone(
     for piece in read_rows(sources.every_row, Reading(data, ledger, own, sources.completions)):
         layouts[piece.layout] = None
         is_test = pl.lit(piece.file >= len(sources.rows))
-        rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
+        rows = taught(piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows, learned[2])
         sieve = Sieve(rows, actions, rows.height)
-        sift_traces(sieve, thinking)
+        sift_traces(sieve, learned[0])
+        whole.unwanted.append(sift_preferences(sieve, learned[1]))
         _sift_rows(sieve, task, data, check, workdir)
         whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
@@ -187,9 +193,7 @@ def _sifted_alone(
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: its place, fingerprints of its texts, its side, languages and lengths;
-    80 bytes with an id.
-    """
+    """Return what stays in memory of a row: place, fingerprints, side, languages, lengths; 80 bytes with an id."""
     return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),
@@ -200,11 +204,18 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
         *(["id"] if data.id else []),
         pl.col("prompt_language", "completion_language").cast(pl.Categorical),
         grouped=pl.col("group").hash(seed=4),
-        is_held_out=pl.col("held") if data.has_own_sides else held_out_of(rows["group"], seed, data.held_out),
+        is_held_out=pl.col("held") if data.has_own_sides else _drawn(rows, seed, data),
+        is_taught="is_taught",
         place=places,
         prompt_characters=pl.col("prompt").str.len_chars(),
         completion_characters=pl.col("completion").str.len_chars(),
     )
+
+
+def _drawn(rows: pl.DataFrame, seed: int, data: DataConfig) -> pl.Series:
+    """Return which rows the draw holds out: of rows without named groups, none that a teacher answered."""
+    drawn = held_out_of(rows["group"], seed, data.held_out)
+    return drawn if data.group or data.teacher_held_out else drawn & ~rows["is_taught"]
 
 
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, workdir: WorkDirectory) -> None:
@@ -257,35 +268,3 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _report(sieve: Sieve, report: dict[str, Any], data: DataConfig, workdir: WorkDirectory) -> None:
-    rows = report["rows"]
-    workdir.reporter.say(
-        f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "
-        f"{rows['refused']} taken out"
-    )
-    if report["tied"]["rows"]:
-        workdir.reporter.say(
-            f"data: {report['tied']['rows']} rows nearly repeat rows of an earlier group and now belong to it"
-        )
-    for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
-        if table.height:
-            workdir.reporter.say(f"data: {what}: {by_reason(table)}")
-    if report["personal_data"]["missing"]:
-        missing = ", ".join(report["personal_data"]["missing"])
-        workdir.reporter.say(
-            f"data: not searched for personal data and secrets: not installed: {missing} (extra `personal`)"
-        )
-    for line in traces_in(workdir.out / "train.parquet"):
-        workdir.reporter.say(line)
-    if rows["train"] < ADVISED:
-        workdir.reporter.say(
-            f"data: {rows['train']} train rows; with fewer than {ADVISED} a tuned model often learns only the form of "
-            "the answers"
-        )
-    for line in unbalanced(report["labels"]["balance"]) if report["labels"] and not data.has_own_sides else []:
-        workdir.reporter.say(f"data: labels: {line}")
-    before = last_time(workdir.store)
-    if before is not None:
-        workdir.reporter.say(f"data: since the last run: {changes_between(before, workdir.out)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from schemas.artifacts import (
     DataArtifact,
     DataReportArtifact,
+    LabelsArtifact,
     LeakageArtifact,
     ModelArtifact,
     RenderingArtifact,
@@ -14,7 +15,7 @@ from schemas.artifacts import (
 )
 from schemas.champion import LearnedRowsArtifact
 from schemas.errors import DatasetRefused
-from schemas.sources import BenchmarkSources, SourceFile, Sources
+from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from schemas.champion import SplitRule
     from schemas.sections.arms import RetrievalConfig
     from schemas.sections.data import DataConfig
+    from schemas.sections.endpoints import EndpointConfig
     from schemas.sections.task import TaskConfig
     from tasks.data.checking.fixing import FixedCopy
 
@@ -33,20 +35,40 @@ PERSONAL = (
 )  # the extra `personal`; "missing" in the key where it is not installed
 
 
+@stage(libraries=("polars", "orjson", "jsonschema", *PERSONAL))
+def label_rows(
+    task: TaskConfig,
+    data: DataConfig,
+    teacher: EndpointConfig,
+    max_new_tokens: int,
+    sources: Sources,
+    *,
+    workdir: WorkDirectory,
+) -> LabelsArtifact:
+    """Let a teacher answer the rows that have a request only; answers that came are kept in the store and never asked
+    for again.
+    """
+    from tasks.data.labelling import label
+
+    return label(task, data, teacher, max_new_tokens, sources, workdir)
+
+
 @stage(
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off",
+    objective: str | None = None, labels: LabelsArtifact | None = None, *, workdir: WorkDirectory,
+) -> DataArtifact:  # fmt: skip
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
 
-    `thinking` is base.thinking: what becomes of reasoning traces.
+    `thinking` is base.thinking: what becomes of reasoning traces; `objective` is training.objective: what becomes of
+    rejected and unwanted answers; `labels` are a teacher's answers to the rows without one.
     """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir, thinking)
+        return prepare_data(task, data, seed, sources, workdir, thinking, objective, labels)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page
@@ -62,9 +84,7 @@ def validate_data(
 def read_slices(
     columns: tuple[str, ...], data: DataArtifact, sources: tuple[SourceFile, ...], *, workdir: WorkDirectory
 ) -> SlicesArtifact:
-    """Read the columns that slice the held-out rows; a separate stage, so that another slice does not cause the rows to
-    be split, or an adapter to be trained, again.
-    """
+    """Read the columns that slice held-out rows: apart, so that another slice neither splits nor trains again."""
     from tasks.data.reading.slices import write_slices
 
     return write_slices(columns, workdir.open(data), sources, workdir)
@@ -112,7 +132,8 @@ def check_rendering(
     folder, context = workdir.open(data), None
     if retrieval is not None:
         words = retrieval.passage_words if data.documents else None
-        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
+        how = retrieval.index_language(data.language), retrieval.search
+        context = retrieved_from(folder, retrieval.top_k, words, *how)
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
     return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
@@ -144,6 +165,18 @@ def find_learned_rows(
     )
 
 
+@stage(libraries=("torch", "transformers", "tokenizers", "safetensors", "model2vec", "polars"))
+def index_texts(passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory) -> DataArtifact:
+    """Add to the data the vectors of its passages, or of its train requests where it has no documents, and their
+    encoder; a stage of its own, so that another encoder moves only what retrieves.
+    """
+    from tasks.data.indexing import write_index
+
+    words = passage_words if data.documents else None
+    write_index(workdir.open(data), words, encoder, workdir.out, workdir.reporter)
+    return data.model_copy(update={"digest": ""})
+
+
 @stage(libraries=("polars",))
 def take_share(data: DataArtifact, share: float, seed: int, *, workdir: WorkDirectory) -> DataArtifact:
     """Take a share of the train groups, for a learning curve; the held-out rows stay."""
@@ -162,9 +195,7 @@ def write_data_report(
     *,
     workdir: WorkDirectory,
 ) -> DataReportArtifact:
-    """Write the report on the rows; `earlier` is the run's previous data, and `rendering` is None if no base model is
-    available.
-    """
+    """Write the report on the rows; `earlier` is the run's previous data, `rendering` None without a base model."""
     from tasks.data.reporting.report_page import gather, write_data_pages
 
     folder = workdir.open(data)
@@ -179,9 +210,7 @@ def write_data_report(
 
 
 def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:
-    """Write a fixed copy of the rows to `out`, never in place, and return what was done to how many rows; not a stage,
-    because nothing depends on it.
-    """
+    """Write a fixed copy of the rows to `out`, never in place, and return what was done; no stage, as none needs it."""
     from tasks.data.checking.fixing import fix_rows
 
     return fix_rows(sources.rows, out)

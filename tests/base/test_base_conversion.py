@@ -88,7 +88,7 @@ def test_only_the_models_own_files_are_taken(model: Folder, store: ArtifactStore
     [
         (
             "config.json",
-            {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}},
+            {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}, "architectures": ["Evil"]},
             ConfigRefused,
             r"needs code of its own \(auto_map in config.json\)",
         ),

@@ -29,7 +29,7 @@ from tasks.reuse.progress import Reporter, current_reporter
 from tasks.reuse.stage import Stage, WorkDirectory
 from tests.flows.conftest import small_config, write_rows
 from tests.flows.other_values import EDITS
-from tests.tiny_model import write_tiny_model
+from tests.tiny_model import TEMPLATE, write_tiny_model
 
 FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
 
@@ -139,6 +139,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
     for model in ("model", "other model"):
         (folder / model).mkdir()
         write_tiny_model(folder / model)
+    (folder / "mine.jinja").write_text("Hello. " + TEMPLATE)
     config_file = folder / "other model" / "config.json"
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"initializer_range": 0.03}))
     write_rows(folder / "rows.jsonl")
@@ -205,6 +206,28 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+def test_a_teacher_labels_first_and_another_key_price_or_pace_asks_nobody_again(house: RunConfig) -> None:
+    teacher = {"data": house.data.model_copy(update={"teacher": "incumbent"})}
+    taught = (edited(house, "arms.endpoints") or house).model_copy(update=teacher)
+    assert assert_kept(taught)[0] == "label_rows"
+    other = taught.arms.endpoints["incumbent"].model_copy(
+        update={"key": None, "requests_per_minute": 9.0, "seconds": 5.0, "price_in": 2.0}
+    )
+    arms = taught.arms.model_copy(update={"endpoints": {"incumbent": other}})
+    named = assert_kept(taught.model_copy(update={"arms": arms}))
+    assert not [name for name in named if name.startswith(("label_rows", "validate_data", "score_"))]
+
+
+def test_another_encoder_runs_the_index_and_what_searches_it_and_no_other_arm(house: RunConfig) -> None:
+    named = []
+    for encoder in ("model", "other model"):
+        retrieval = house.arms.retrieval.model_copy(update={"search": "fused", "encoder": encoder})
+        arms = house.arms.model_copy(update={"retrieval": retrieval})
+        named = assert_kept(house.model_copy(update={"arms": arms}))
+    expected = ["score_arm[retrieval]", "score_arm[tuned_retrieval]"]
+    assert [name for name in named if name.startswith(("index", "score_arm", "train"))] == ["index_texts", *expected]
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))
@@ -224,6 +247,7 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert "fetch_base" not in named
 
 
+@pytest.mark.slow
 def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_what_names_the_version(
     house: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +280,7 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     assert assert_kept(house) == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(
     house: RunConfig,
 ) -> None:

@@ -85,6 +85,7 @@ def remote_file(store: RemoteStore, artifact: ReportArtifact, name: str = "lette
     return f"{store.prefix}/artifacts/{artifact.digest}/{name}"
 
 
+@pytest.mark.slow
 def test_what_one_machine_sealed_is_a_hit_on_another(machine: Callable[[str], RemoteStore]) -> None:
     machine("one")
     first = count_letters("shared", {"times": 4})
@@ -94,6 +95,7 @@ def test_what_one_machine_sealed_is_a_hit_on_another(machine: Callable[[str], Re
     assert runs() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncate", "delete", "manifest"])
 def test_a_damaged_remote_artifact_is_a_miss_on_every_machine(
     machine: Callable[[str], RemoteStore], damage: str
@@ -238,7 +240,7 @@ def test_a_process_that_is_told_to_end_gives_its_lease_back(
         "COUNTING_STAGE_SECONDS": "60",
     }
     owner = subprocess.Popen(
-        [sys.executable, "-c", f"from flows.command_line.main import end_on_sigterm; end_on_sigterm(); {COUNT}"],
+        [sys.executable, "-c", f"from flows.command_line.main import end_on_signals; end_on_signals(); {COUNT}"],
         env=environment,
     )
     while not store.fs.find(f"{store.prefix}/locks"):

@@ -61,21 +61,6 @@ def test_a_row_whose_every_token_is_masked_is_refused_with_its_number(tiny_model
     assert not (tmp_path / "workdir" / "decisions.json").exists()
 
 
-def test_a_tokenizer_of_another_model_is_refused_before_the_rows_are_read(tiny_model: Path, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    size = len(tokenizer)
-    tokenizer.add_tokens(["<|foreign|>"])
-    tokenizer.save_pretrained(base)
-    with pytest.raises(
-        ConfigRefused, match=rf"token {size} \('<\|foreign\|>'\) is beyond the model's {size} embeddings"
-    ):
-        fit(base, tmp_path / "workdir")
-
-
 def test_no_row_at_all_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     rows = write_rows(tmp_path)
     pl.read_parquet(rows).clear().write_parquet(rows)

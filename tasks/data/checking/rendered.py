@@ -1,6 +1,4 @@
-"""Every row as the model will see it: rendered, checked, and measured against the context window before anything is
-trained or evaluated.
-"""
+"""Every row as the model will see it: rendered, checked and measured before anything is trained or evaluated."""
 
 from __future__ import annotations
 
@@ -13,21 +11,29 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from schemas.artifacts import RenderingArtifact
-from schemas.errors import ConfigRefused, DatasetRefused
+from schemas.errors import DatasetRefused
 from schemas.rows import OPTIONAL, with_optional
 from tasks.data.checking.refusing import row_numbers
 from tasks.data.checking.row_limits import NAMED, SIDES, Limits, cut_off, too_long
 from tasks.data.text.redaction import redacted
 from tasks.inference.prompts.golden import GoldenRow, seal_golden
 from tasks.inference.prompts.prompt_builder import PromptContext
-from tasks.inference.prompts.rendering import RenderedRow, render_prompt, render_row, row_messages, template_facts
+from tasks.inference.prompts.rendering import (
+    RenderedRow,
+    leading,
+    leading_bos,
+    render_prompt,
+    render_row,
+    row_messages,
+    template_facts,
+)
 from tasks.inference.prompts.retrieval_index import with_retrieved
 
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
-COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens")
-LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64)}
+COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens", "earlier_tokens")
+LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64), "weight": pl.Float64}
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
@@ -61,7 +67,7 @@ def check_rows(
         shown.drop(name for name in OPTIONAL if shown[name].null_count() == shown.height).write_parquet(
             workdir.out / "train.parquet"
         )
-    lengths, problems = _measured(rows, tokenizer, instruction, workdir)
+    lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), limits, workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
@@ -77,49 +83,39 @@ def check_rows(
 
 def window_of(base: Path, tokenizer: Any) -> int:
     """Return the context window of a base in tokens, prompt and answer together."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("text_config", config).get("max_position_embeddings") or tokenizer.model_max_length)
+    return int(_text_config(base).get("max_position_embeddings") or tokenizer.model_max_length)
 
 
-def leading_bos(tokenizer: Any) -> int:
-    """Return how many beginning-of-text tokens the base's template starts with: none or one.
-
-    Raises:
-        ConfigRefused: it writes several.
-    """
-    count = _leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
-    if count > 1:
-        raise ConfigRefused(
-            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
-            f"{count} times, but the model was trained with one. Fix the template in the base's folder, or name "
-            "another base model."
-        )
-    return count
-
-
-def _leading(ids: list[int], token: int | None) -> int:
-    return next((place for place, found in enumerate(ids) if found != token), len(ids))
+def _text_config(base: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return config.get("text_config") or config
 
 
 def _measured(
-    rows: pl.DataFrame, tokenizer: Any, instruction: str, workdir: WorkDirectory
+    rows: pl.DataFrame, tokenizer: Any, instruction: str, embeddings: int | None, limits: Limits, workdir: WorkDirectory
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
+
+    def _tokens(texts: list[str]) -> int:
+        return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+
     bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
     own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
     for done, row in enumerate(rows.iter_rows(named=True), 1):
         try:
             rendered = _rendered(row, tokenizer, instruction)
-            found = _leading(rendered.prompt_ids, tokenizer.bos_token_id)
+            found = leading(rendered.prompt_ids, tokenizer.bos_token_id)
             if found != bos:
                 raise DatasetRefused(f"Its prompt has {found} beginning-of-text tokens, but the base uses {bos}.")
             if len(rendered.answer_ids) < 2:
                 raise DatasetRefused("Its answer has no token except the stop token, so there is nothing to learn.")
+            if embeddings and max(*rendered.prompt_ids, *rendered.answer_ids) >= embeddings:
+                raise DatasetRefused("Its text spells a token of the tokenizer that the model has no embedding for.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
-            request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
-            lengths.append(
-                (row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more, request)
-            )
+            _refuse_rejected(row, tokenizer, instruction, limits)
+            asked, earlier = _tokens([*row["history"][::2], row["prompt"]]), _tokens(row["history"][1::2])
+            counts = len(rendered.prompt_ids), len(rendered.answer_ids), more, asked, earlier
+            lengths.append((row["side"], row["row_id"], *counts, row["weight"]))
         except DatasetRefused as problem:
             wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
         if done % EVERY == 0 or done == rows.height:
@@ -131,6 +127,14 @@ def _measured(
 def _rendered(row: dict[str, Any], tokenizer: Any, instruction: str) -> RenderedRow:
     parts = (row[part] for part in ("prompt", "completion", "history", "tools", "trace"))
     return render_row(tokenizer, instruction, *parts)
+
+
+def _refuse_rejected(row: dict[str, Any], tokenizer: Any, instruction: str, limits: Limits) -> None:
+    if row["rejected"] is not None and row["side"] == "train":
+        rendered = _rendered({**row, "completion": row["rejected"], "trace": None}, tokenizer, instruction)
+        tokens, limit = len(rendered.prompt_ids) + len(rendered.answer_ids), limits.of("train")
+        if tokens > limit:
+            raise DatasetRefused(f"With its rejected answer it has {tokens} tokens, and {limit} are allowed.")
 
 
 def _control_tokens(tokenizer: Any) -> frozenset[int]:
@@ -173,9 +177,7 @@ def _write(
 
 
 def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
-    """Return a side's token counts: sums, the quantiles of a row's total and supervised tokens, and the rows in each
-    tenth of the limit.
-    """
+    """Return a side's token counts: sums, quantiles of a row's total and supervised ones, rows a tenth of the limit."""
     tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
     tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
     return {
@@ -193,15 +195,16 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> its tokens in all train rows, and how many of them are supervised; the template's own tokens are
-    counted separately.
-    """
-    asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
+    """Return role -> its tokens in train rows, and the supervised ones; apart: the template's, and those by weight."""
+    asked, earlier = int(train["prompt_tokens"].sum()), int(train["earlier_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
+    tokens |= {"assistant, context only": earlier} if earlier else {}
     tokens["template"] = max(0, asked - sum(tokens.values()))
+    weighed = train.group_by(pl.col("weight").fill_null(1)).agg(pl.col("answer_tokens").sum()).sort("weight").rows()
+    answers = {("assistant" if weight == 1 else f"assistant, weight {weight:g}"): count for weight, count in weighed}
     return {
         **{role: {"tokens": count, "supervised": 0} for role, count in tokens.items()},
-        "assistant": {"tokens": answered, "supervised": answered},
+        **{role: {"tokens": count, "supervised": count} for role, count in answers.items()},
     }
 
 
@@ -252,7 +255,7 @@ def _facts(lengths: pl.DataFrame, limits: Limits) -> RenderingArtifact:
 
 def _report(facts: RenderingArtifact, lengths: pl.DataFrame, tokenizer: Any, workdir: WorkDirectory) -> None:
     workdir.reporter.say(f"rendering: {facts.in_words}")
-    if leading_bos(tokenizer) == 0 and _leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
+    if leading_bos(tokenizer) == 0 and leading(tokenizer("u")["input_ids"], tokenizer.bos_token_id) == 1:
         own = f"the tokenizer begins a text with {tokenizer.bos_token!r}, but its chat template does not"
         workdir.reporter.say(f"rendering: {own}; rows are rendered as the template does it")
     forged = lengths.filter(pl.col("control_tokens") > 0)["row_id"]

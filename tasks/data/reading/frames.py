@@ -22,13 +22,14 @@ from tasks.data.layouts.layouts import detected, one_named
 from tasks.data.layouts.ledger import Ledger
 from tasks.data.layouts.values import LOSS
 from tasks.data.reading.records import Form, Record, read_records
+from tasks.data.reading.teaching import JUDGED, with_answer_column
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
     from schemas.sources import SourceFile
 
 CHUNK = 50_000
-JUDGED = 1000  # records that a layout is detected from
+UNWANTED = "unwanted_answer"
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.Int64,
     "file": pl.String,
@@ -47,6 +48,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "held": pl.Boolean,
     "also": pl.List(pl.String),
     "tools": pl.String,
+    "weight": pl.Float64,
+    "rejected": pl.String,
 }
 
 
@@ -110,8 +113,10 @@ def read_rows(files: Iterable[SourceFile], how: Reading) -> Iterator[ReadPiece]:
 
 def _records(file: SourceFile, how: Reading) -> Iterator[Record]:
     data = how.data
-    form = Form(file.separator, file.encoding, bool(how.answers), how.ledger.blank)
+    form = Form(file.separator, file.encoding, bool(how.answers) or data.teacher is not None, how.ledger.blank)
     records = read_records(Path(file.path), file.suffix, form)
+    if data.teacher is not None:
+        return with_answer_column(records, data)
     return _answered(records, file, how.answers[0], form, data.completion or "completion") if how.answers else records
 
 
@@ -237,14 +242,17 @@ def _frame(chunk: list[Record], file: str, convert: Converter, data: DataConfig,
 def _row(record: dict[str, Any] | Breach, convert: Converter, data: DataConfig) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, None, turns.reason, turns.detail, *([None] * 6)
+        return None, None, None, None, None, None, turns.reason, turns.detail, *([None] * 8)
     named = _group(record.get(data.group)) if data.group and isinstance(record, dict) else None
     held = is_after(record.get(data.time), data.held_out_after) if data.time and isinstance(record, dict) else None
     broken: tuple[str | None, str | None] = (None, None)
     if data.time and held is None:
         broken = ("missing_time", f"{data.time!r} is no date or time, such as 2026-01-31")
+    if not turns.is_wanted:
+        broken = (UNWANTED, "its label says that the answer is not wanted")
+    more = None if turns.weight == 1 else turns.weight, turns.rejected
     texts = turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system
-    return *texts, *broken, None, None, None, held, turns.also or None, turns.tools
+    return *texts, *broken, None, None, None, held, turns.also or None, turns.tools, *more
 
 
 def is_after(value: object, limit: str | None) -> bool | None:

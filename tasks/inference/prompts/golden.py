@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ArtifactBroken, TuneworthyError
+from tasks.inference.prompts.clock import has_clock
 from tasks.inference.prompts.rendering import RenderedRow, render_row
 
 GOLDEN = "golden.json"
@@ -59,10 +60,35 @@ def verify_golden(folder: Path, tokenizer: Any) -> str:
             f"{len(differing)} of {len(golden['rows'])} golden rows are rendered differently from when the data was "
             f"checked, first row {row['row_id']} ({row['side']}):\n"
             f"  sealed: {_shown(_sealed(row), tokenizer)}\n  now:    {_shown(now, tokenizer)}\n"
-            "The tokenizer, its chat template or a library has changed. Use the base model and the library versions "
-            "that the rows were checked with, or run again from the start."
+            f"{_moved(_sealed(row), now, tokenizer)}{_cause(tokenizer)}"
         )
     return str(golden["instruction"])
+
+
+def _moved(sealed: RenderedRow, now: RenderedRow | str, tokenizer: Any) -> str:
+    """Return the first token that is another one than before, in words."""
+    if isinstance(now, str):
+        return ""
+    before, after = ([*row.prompt_ids, *row.answer_ids, None] for row in (sealed, now))
+    place = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    was, became = (
+        "the end" if row[place] is None else f"{row[place]} ({tokenizer.decode([row[place]])!r})"
+        for row in (before, after)
+    )
+    return f"  The first token that moved, number {place + 1}: {was} became {became}.\n"
+
+
+def _cause(tokenizer: Any) -> str:
+    if has_clock(str(tokenizer.chat_template)):
+        return (
+            "The base's chat template prints the time (strftime_now), and an earlier release sealed these rows with "
+            "the time of that day. Run the config again: the base is sealed anew with a clock that stands still, and "
+            "the adapter is trained and registered on it."
+        )
+    return (
+        "The tokenizer, its chat template or a library has changed. Use the base model and the library versions that "
+        "the rows were checked with, or run again from the start."
+    )
 
 
 def golden_instruction(folder: Path) -> str:

@@ -62,7 +62,7 @@ def template_facts(tokenizer: Any) -> TemplateFacts:
         if not tokenizer.chat_template:
             raise ConfigRefused(
                 "base.model: this model's tokenizer has no chat template. Name an instruction-tuned model (its "
-                "tokenizer has one)."
+                "tokenizer has one), or set base.chat_template to the file of the template that it is to learn."
             )
         takes_system = _takes_system(tokenizer)
         tail = _tail(
@@ -73,6 +73,27 @@ def template_facts(tokenizer: Any) -> TemplateFacts:
         stop_id = _first_special(tokenizer, tail)
         _facts[tokenizer] = TemplateFacts(stop_id, tokenizer.decode([stop_id]), takes_system)
     return _facts[tokenizer]
+
+
+def leading_bos(tokenizer: Any) -> int:
+    """Return how many beginning-of-text tokens the base's template starts with: none or one.
+
+    Raises:
+        ConfigRefused: it writes several.
+    """
+    count = leading(render_prompt(tokenizer, row_messages("s", "u")), tokenizer.bos_token_id)
+    if count > 1:
+        raise ConfigRefused(
+            f"base.model: this model's chat template writes its beginning-of-text token {tokenizer.bos_token!r} "
+            f"{count} times, but the model was trained with one. Set base.chat_template to a file with a mended "
+            "template, or name another base model."
+        )
+    return count
+
+
+def leading(ids: list[int], token: int | None) -> int:
+    """Return how many of the first ids are this token."""
+    return next((place for place, found in enumerate(ids) if found != token), len(ids))
 
 
 def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
@@ -204,7 +225,8 @@ def _after(before: str, after: str, answer: str = "") -> str:
         raise ConfigRefused(
             "base.model: this model's chat template renders the text before a given answer differently from the prompt "
             "that the model is to answer, so training rows would not look like its prompts: "
-            f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Name another base model."
+            f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Set base.chat_template to a file with "
+            "a template that keeps it, or name another base model."
         )
     return rest[len(answer) :]
 
@@ -215,7 +237,8 @@ def _first_special(tokenizer: Any, tail: str) -> int:
     if found is None:
         raise ConfigRefused(
             f"base.model: this model's chat template ends an answer with {tail!r}, which contains no special token: "
-            "a tuned model could not learn when to stop. Name another base model."
+            "a tuned model could not learn when to stop. Set base.chat_template to a file with a template that does, "
+            "or name another base model."
         )
     return found
 

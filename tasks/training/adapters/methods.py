@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from tasks.reuse.memory import hand_back
 from tasks.training.adapters.fused_linear import fuse_adapters
 from tasks.training.step.attention import NAME, packed_attention
 from tasks.training.step.kernels import fuse_norms_and_gates
+from tasks.training.suitability import named_layers, refuse_rank
 
 if TYPE_CHECKING:
     from schemas.sections.training import TrainingConfig
@@ -88,9 +88,7 @@ def load_model(
 
 
 def _copy_out_of_file(model: Any) -> None:
-    """Copy what was not quantised out of the memory-mapped file: one tensor left there would keep all 16-bit weights
-    resident.
-    """
+    """Copy what was not quantised out of the mapped file: one tensor left there keeps all 16-bit weights resident."""
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.device.type == "cpu" and getattr(tensor, "quant_state", None) is None:
             tensor.data = tensor.data.clone()
@@ -118,11 +116,7 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
 
     targets = named_layers(linear_layers(model), training.targets)
     smallest = min(min(layer.in_features, layer.out_features) for layer in targets.values())
-    if training.rank > smallest:
-        raise ConfigRefused(
-            f"training.rank {training.rank} is above the smallest layer's size {smallest}: the adapter would be larger "
-            f"than the layer. Allowed: 1 to {smallest}."
-        )
+    refuse_rank(training.rank, smallest)
     model.requires_grad_(False)
     chosen = {
         "target_modules": list(training.targets) if training.targets else "all-linear",
@@ -140,29 +134,6 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
         adapted = get_peft_model(model, config)
     fuse_adapters(adapted)
     return adapted
-
-
-def named_layers(layers: dict[str, Any], targets: Sequence[str] | None) -> dict[str, Any]:
-    """Return the layers whose names end with one of `targets`, all of them where it is None.
-
-    Raises:
-        ConfigRefused: a target names no layer; the message lists the names that there are.
-    """
-    if targets is None:
-        return layers
-    found = {name: layer for name, layer in layers.items() if _is_any(name, targets)}
-    missing = [target for target in targets if not any(_is_any(name, [target]) for name in found)]
-    if missing:
-        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
-        raise ConfigRefused(
-            f"training.targets: this base has no linear layer named {', '.join(missing)}. It has: {kinds}. Leave "
-            "targets out for all of them."
-        )
-    return found
-
-
-def _is_any(name: str, targets: Sequence[str]) -> bool:
-    return f".{name}".endswith(tuple(f".{target}" for target in targets))
 
 
 def linear_layers(model: Any) -> dict[str, Any]:

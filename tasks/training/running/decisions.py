@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from schemas.errors import MachineLacks
 from tasks.inference.precision import Precision, best_precision
 from tasks.training.running.machine_notes import known_limit, note_floor, note_limit, size_key
 from tasks.training.running.memory import (
@@ -25,14 +24,15 @@ from tasks.training.running.memory import (
     room_for_packs,
     token_bytes,
 )
-from tasks.training.running.shape import read_shape
+from tasks.training.shape import read_shape
 from tasks.training.step.kernels import kernels_line
 from tasks.training.step.packing import TrainingDataset, own_length
+from tasks.training.suitability import refuse_without_card
 
 if TYPE_CHECKING:
     from schemas.sections.training import TrainingConfig
     from tasks.reuse.stage import WorkDirectory
-    from tasks.training.running.shape import Shape
+    from tasks.training.shape import Shape
 
 DECISIONS = "decisions.json"
 
@@ -76,10 +76,8 @@ def decide(
     room = room_for_packs(estimate(shape, training, chosen.name, chosen.device, usual).held, chosen.device)
     longest = dataset.longest_row
     checkpointing, why = choose_checkpointing(training, shape, chosen, usual.row, longest, room)
-    per_token = int(
-        holes(training.method, chosen.name, chosen.device)
-        * token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing)
-    )
+    each = token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing)
+    per_token = int(holes(training.method, chosen.name, chosen.device) * each)
     limit = known_limit(workdir.store, size_key(base, training, longest, chosen.device))
     longest_step = max(map(dataset.tokens_of, range(len(dataset.steps))))
     capacity = pack_capacity(chosen.device, per_token, room, longest, longest_step)
@@ -99,30 +97,14 @@ def decide(
     return decisions
 
 
-def refuse_without_card(optimizer: str, device: str) -> None:
-    """Refuse an optimiser whose states are 8-bit or paged where there is no CUDA card.
-
-    Raises:
-        MachineLacks: the optimiser needs a card.
-    """
-    if optimizer != "adamw" and device != "cuda":
-        raise MachineLacks(
-            f'training.optimizer "{optimizer}" needs a CUDA card, and this machine trains on its {device}. Set '
-            '"adamw", or train on a GPU worker.'
-        )
-
-
 def choose_checkpointing(
     training: TrainingConfig, shape: Shape, precision: Precision, row: int, longest: int, room: int
 ) -> tuple[bool, str]:
     """Return whether layers are computed again instead of being kept, and why."""
     if training.gradient_checkpointing != "auto":
         return training.gradient_checkpointing == "always", f"{training.gradient_checkpointing}, as configured"
-    needed = int(
-        holes(training.method, precision.name, precision.device)
-        * longest
-        * token_bytes(shape, training, precision.name, row)
-    )
+    wasted = holes(training.method, precision.name, precision.device)
+    needed = int(wasted * longest * token_bytes(shape, training, precision.name, row))
     compared = f"the longest row needs {in_gigabytes(needed)} for a pass, of {in_gigabytes(room)} available"
     return (True, f"on: {compared}") if needed > room else (False, f"off: {compared}")
 
@@ -175,8 +157,6 @@ def _packing_line(dataset: TrainingDataset, capacity: int, expected: Estimate, r
         computed += sum(sizes)
         row_tokens += sum(row.tokens for row in dataset.rows_of(position))
     needed = f"{in_gigabytes(expected.total - expected.held)} of {in_gigabytes(room)} available"
-    return (
-        f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / steps:.1f} a step; packing: "
-        f"{computed:,} tokens computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%}), the shared prefix "
-        f"of {dataset.prefix} tokens once a pack"
-    )
+    size = f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / steps:.1f} a step"
+    done = f"{computed:,} tokens computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%})"
+    return f"{size}; packing: {done}, the shared prefix of {dataset.prefix} tokens once a pack"

@@ -1,5 +1,5 @@
 """When training is over: after the last step, when patience has run out, or after a SIGTERM. Then the current step is
-finished and saved, and the same command resumes from there.
+finished and saved, if that takes a moment only, and the same command resumes from there.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from schemas.errors import TrainingStopped
+from schemas.errors import TrainingAsked, TrainingStopped
 from tasks.training.running.checkpoints import newest_whole, read_state
 from tasks.training.step.packing import TrainingDataset
+
+PATIENCE = 3.0
 
 
 class Stop(Protocol):
@@ -28,6 +30,8 @@ class Stop(Protocol):
 def stoppable() -> Iterator[threading.Event]:
     """Yield an event that the first SIGTERM sets; the second one, and every later one, is handled as before the block.
 
+    A step that is not over by then is given up after `PATIENCE` seconds: what was saved before it is kept.
+
     Only the main thread may set a signal's handler; in another one nothing is set, and SIGTERM does what it did.
     """
     stop = threading.Event()
@@ -39,11 +43,21 @@ def stoppable() -> Iterator[threading.Event]:
     def ask(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGTERM, former)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise TrainingAsked(
+            "Asked to stop (SIGTERM): the current step took too long to wait for. The same command resumes from the "
+            "last checkpoint."
+        )
 
     signal.signal(signal.SIGTERM, ask)
+    former_alarm = signal.signal(signal.SIGALRM, give_up)
     try:
         yield stop
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former_alarm)
         signal.signal(signal.SIGTERM, former)
 
 
@@ -74,7 +88,7 @@ def last_checkpoint(folder: Path, dataset: TrainingDataset, is_asked: bool = Fal
             "before."
         )
     step = read_state(last)["global_step"]
-    raise TrainingStopped(
+    raise TrainingAsked(
         f"Asked to stop (SIGTERM): training stopped after step {step} of {len(dataset.steps)} and saved it. The same "
         "command resumes there."
     )

@@ -17,7 +17,7 @@ from schemas.sections.training import TrainingConfig
 from tasks.training.adapters.methods import load_model
 from tasks.training.rows import TokenRow
 from tasks.training.running.memory import Pack, estimate, pack_capacity, trained_parameters
-from tasks.training.running.shape import read_shape
+from tasks.training.shape import read_shape
 from tasks.training.step.loss import answering, pack_loss
 from tasks.training.step.packing import collate
 from tests.training.examples import write_rows

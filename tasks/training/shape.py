@@ -8,6 +8,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+# The older names of sizes in config.json.
+GPT2_NAMES = {
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_inner": "intermediate_size",
+}
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -47,15 +55,12 @@ class Shape:
 def read_shape(base: Path) -> Shape:
     """Return the shape of a base folder from its config.json and the headers of its safetensors files."""
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    config = config.get("text_config") or config
+    config = {GPT2_NAMES.get(name, name): value for name, value in (config.get("text_config") or config).items()}
     tensors = {name: size for path in sorted(base.glob("*.safetensors")) for name, size in _header(path).items()}
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     of_head = config.get("head_dim") or hidden // heads
-    inside = (
-        name
-        for name, size in tensors.items()
-        if len(size) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
-    )
+    weights = (name for name, size in tensors.items() if len(size) == 2 and name.endswith(".weight"))
+    inside = (name for name in weights if re.search(r"\.\d+\.", name))
     return Shape(
         layers=config["num_hidden_layers"],
         hidden=hidden,
