@@ -16,7 +16,7 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.reports import ArmReport, Verdict
-from tasks.registry.tracking import RunContents, read_curve, verdict_numbers
+from tasks.registry.tracking import RunContents, mlflow_key, read_curve, verdict_numbers
 
 
 def verdict_run(
@@ -40,7 +40,7 @@ def verdict_run(
         "adapter": adapter,
         "benchmark": benchmark,
     }
-    digests |= {f"arm.{arm.arm}": arm for arm in arms}
+    digests |= {f"arm.{mlflow_key(arm.arm)}": arm for arm in arms}
     tags = {f"{name}_digest": artifact.digest for name, artifact in digests.items() if artifact is not None}
     words = {
         "verdict": whole.verdict,
@@ -50,7 +50,9 @@ def verdict_run(
     }
     words |= {"gate": whole.gate.state} if whole.gate else {}
     words |= {"template_digest": base.template_digest, "base_name": base.name}
-    numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
+    numbers = verdict_numbers(whole) | {
+        f"arm/{mlflow_key(arm.arm)}/seconds_per_row": arm.seconds_per_row for arm in arms
+    }
     params = {
         "target": "none" if whole.target is None else f"{whole.target:g}",
         "worth": f"{whole.worth:g}",

@@ -34,7 +34,7 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     numbers: dict[str, float] = {"verdict/regret": verdict.regret}
     for arm in verdict.arms:
         numbers |= {
-            f"arm/{arm.arm}/{name}": value
+            f"arm/{mlflow_key(arm.arm)}/{name}": value
             for name, value in arm.model_dump().items()
             if isinstance(value, (int, float))
         }
@@ -46,7 +46,7 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
         }
     for task in verdict.gate.shown if verdict.gate else ():
         numbers |= {
-            f"benchmark/{_key(task.task)}/{name}": value
+            f"benchmark/{mlflow_key(task.task)}/{name}": value
             for name, value in task.model_dump(exclude={"task", "standing"}).items()
         }
     if verdict.gate and verdict.gate.neutral:
@@ -55,8 +55,8 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items()}
 
 
-def _key(name: str) -> str:
-    """Return a task's name with the characters that MLflow forbids replaced."""
+def mlflow_key(name: str) -> str:
+    """Return a name with the characters that MLflow forbids replaced."""
     return "".join(sign if sign.isalnum() or sign in "_-. " else "-" for sign in name)
 
 
