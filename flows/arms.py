@@ -52,14 +52,14 @@ def score_arms(
 
 def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
     """Return the data with the vectors that arms.retrieval.search asks for, or as it is where nothing needs them."""
-    retrieves = any(arm.endswith("retrieval") for arm in config.arms.untrained + config.arms.trained)
+    retrieves = any("retrieval" in arm for arm in config.arms.untrained + config.arms.trained)
     if encoder is None or not retrieves:
         return data
     return index_texts(config.arms.retrieval.passage_words, encoder, data)
 
 
 def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
-    return searched if searched is not None and arm.endswith("retrieval") else data
+    return searched if searched is not None and "retrieval" in arm else data
 
 
 def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
