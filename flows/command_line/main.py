@@ -135,24 +135,9 @@ def init(
     is_json: AsJson = False,
 ) -> Call:
     """Write a config for your rows, with a reason for each guess."""
-    return Call(
-        "init",
-        "init",
-        Namespace(
-            rows=rows,
-            out=out,
-            task=task,
-            instruction=instruction,
-            prompt=prompt,
-            completion=completion,
-            group=group,
-            answer=answer,
-            database=database,
-            base=base,
-            force=force,
-            json=is_json,
-        ),
-    )
+    told = {"task": task, "instruction": instruction, "prompt": prompt, "completion": completion, "group": group}
+    told |= {"answer": answer, "database": database, "base": base}
+    return Call("init", "init", Namespace(rows=rows, out=out, **told, force=force, json=is_json))
 
 
 @app.command()
