@@ -17,6 +17,11 @@ GPT2_NAMES = {
 }
 
 
+# Weights that look like a linear layer's and are neither quantised nor adapted: of experts, which are one parameter
+# once they are loaded, of routers, and of what reads images or sound.
+NO_LINEAR = re.compile(r"\.experts\.|(gate|router)\.weight$|vision|visual|audio")
+
+
 @dataclass(frozen=True)
 class Linear:
     """One linear layer inside the blocks: its name without ".weight", and its size."""
@@ -62,7 +67,7 @@ def read_shape(base: Path) -> Shape:
     inside = (
         name
         for name, size in tensors.items()
-        if len(size) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
+        if len(size) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name) and not NO_LINEAR.search(name)
     )
     return Shape(
         layers=config["num_hidden_layers"],
