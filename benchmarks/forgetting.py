@@ -38,9 +38,7 @@ def at_the_margin(setting: Setting, runs: int, seed: int) -> dict[str, float]:
 
 
 def at_the_gate(setting: Setting, runs: int, seed: int) -> dict[str, float]:
-    """Return what becomes of adapters that differ from the base by noise, and of those that also lost 10 points on one
-    of five tasks.
-    """
+    """Return what becomes of adapters that differ by noise, and of those that also lost 10 points on one of five."""
     found: dict[str, float] = {}
     for name, losses in (("noise", [0.0] * 5), ("one task -.10", [2 * MARGIN, 0.0, 0.0, 0.0, 0.0])):
         parts = in_blocks(setting, runs, seed)
@@ -81,9 +79,7 @@ def gates(losses: list[float], setting: Setting, runs: int, chance: np.random.Ge
 def _changed(
     loss: float, setting: Setting, runs: int, chance: np.random.Generator
 ) -> tuple[Floats, np.ndarray[Any, Any]]:
-    """Return a task's differences, its items in a random order, and their clusters; NOISE of the answers change both
-    ways beside the loss.
-    """
+    """Return a task's differences in a random order with their clusters; NOISE of the answers change both ways too."""
     sizes = setting.sizes(chance)
     (before,) = draw_arms(setting, sizes, [0.8], runs, chance)
     after = repaired(setting, sizes, before, NOISE, 0.8, chance)

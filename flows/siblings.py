@@ -39,12 +39,16 @@ def train_siblings(
 
 
 def score_siblings(
-    config: RunConfig, base: ModelArtifact, data: DataArtifact, others: Sequence[AdapterArtifact]
+    config: RunConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    others: Sequence[AdapterArtifact],
+    searched: DataArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
     """Measure the first tuned arm with each of the other adapters."""
     arm = config.arms.trained[:1]
     return tuple(
         scored
         for other in others
-        for scored in score_arms(config.task, config.arms, config.seed, arm, base, data, other)
+        for scored in score_arms(config.task, config.arms, config.seed, arm, base, data, other, searched)
     )

@@ -25,6 +25,6 @@ def train(order: TrainOrder) -> AdapterArtifact:
     enter_run(order.run, order.stages)
     with live_in_mlflow(order.run):
         adapter = train_adapter(order.training, order.rendering, order.base, order.data, order.seed, order.replay)
-    score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter)
+    score_arms(order.task, order.arms, order.seed, order.arms.trained, order.base, order.data, adapter, order.searched)
     benchmark_adapter(order.asking, order.base, adapter, order.seed, order.benchmark)
     return adapter

@@ -191,9 +191,7 @@ class TimingArtifact(Artifact):
 
 
 class BenchmarkFilesArtifact(Artifact):
-    """Task files, the code beside them and their data, in their original layout: files/, and sources.json (a
-    BenchmarkSources, paths below files/).
-    """
+    """Task files, the code beside them and their data as they lay: files/, and sources.json (a BenchmarkSources)."""
 
     kind: ClassVar[str] = "benchmark_files"
     names: tuple[str, ...]

@@ -57,6 +57,7 @@ class RegistryConfig(Section):
 StageName = Literal[
     "validate_data",
     "read_slices",
+    "index_texts",
     "fetch_base",
     "check_rendering",
     "score_classifier",
@@ -140,10 +141,13 @@ class RunConfig(Section):
         return self.arms.retrieval.model_copy(update={"shots": None})
 
     @property
+    def learned(self) -> tuple[str, str | None]:
+        """What becomes of reasoning traces (base.thinking), and of rejected and unwanted answers."""
+        return self.base.thinking, self.training.objective
+
+    @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:
-        """What rows are rendered and refused by: the longest train row, what it learns below, the longest answer, and
-        the share of answers that may be longer.
-        """
+        """What rows are rendered and refused by: longest train row, what it learns, longest answer, share beyond it."""
         return self.longest, self.learned_context, self.arms.max_new_tokens, self.arms.longer_answers
 
     @model_validator(mode="after")

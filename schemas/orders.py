@@ -28,6 +28,7 @@ class TrainOrder(BaseModel):
     rendering: RenderingArtifact
     base: ModelArtifact
     data: DataArtifact
+    searched: DataArtifact | None = Field(None, description="The data with the index that retrieval searches.")
     arms: ArmsConfig
     benchmark: BenchmarkFilesArtifact
     asking: Asking

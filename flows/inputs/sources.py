@@ -14,7 +14,7 @@ from schemas.artifacts import ModelArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base, refuse_without_tools
+from tasks.base.sources import locate_base, locate_encoder, refuse_without_tools
 from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
@@ -34,6 +34,7 @@ class RunSources(BaseModel):
     base: BaseSource
     benchmark: BenchmarkSources
     cached_items: dict[str, tuple[SourceFile, ...]]
+    encoder: BaseSource | None = None
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -52,17 +53,18 @@ def locate(config: RunConfig) -> RunSources:
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
+    wanted = config.arms.retrieval.encoder
+    encoder = _found(lambda: locate_encoder(wanted, folder, store), faults) if wanted else None
     secrets = _found(lambda: keys_of(config), faults)
     if faults or data is None or base is None or benchmark is None or secrets is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     current_secrets.set(secrets)
-    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
+    cached = locate_cached_items(benchmark, store)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=cached, encoder=encoder)
 
 
 def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:
-    """Locate the base; refuse it for what its files tell while it was never converted, and where training cannot use
-    it.
-    """
+    """Locate the base; refuse it for what its files tell before conversion, and where training cannot use it."""
     source = locate_base(config.base, folder, store)
     known = fetch_base.call(source).recorded()
     if known is None:

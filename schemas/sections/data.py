@@ -32,6 +32,7 @@ Unreadable = Literal[
     "unread_context",
     "weighted",
     "not_learned",
+    "unwanted_answer",
 ]
 Doubtful = Literal[
     "control_characters",

@@ -22,11 +22,11 @@ class Function(str):
     """What a `!function` tag names: "module.function" if importable, else "/folder/module.py:function"."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads `!function` as a name; nothing is imported."""
 
 
-_Loader.add_constructor("!function", lambda loader, node: Function(loader.construct_scalar(node)))  # type: ignore[arg-type]
+_Loader.add_constructor("!function", lambda loader, node: Function(loader.construct_scalar(node)))
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,12 @@ def library_root() -> Path:
     """
     found = importlib.util.find_spec("lm_eval")
     if found is None or not found.submodule_search_locations:
-        raise LibraryMissing(
-            "The benchmark needs lm-eval, which is not installed here. Install it: pip install lm_eval"
-        )
+        raise LibraryMissing("The benchmark needs lm-eval, which is not installed. Install it: pip install lm_eval")
     return Path(found.submodule_search_locations[0]) / "tasks"
 
 
 def read_task_file(path: Path, _above: frozenset[Path] = frozenset()) -> TaskFile:
-    """Read a task file and what it includes; an include is looked for beside the file, then in lm-eval's own
-    library.
+    """Read a task file and what it includes, each beside the file or in lm-eval's own library.
 
     Raises:
         ConfigRefused: the file is no task file, or an include is missing or goes in a circle.

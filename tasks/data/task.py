@@ -14,7 +14,7 @@ from schemas.artifacts import (
 )
 from schemas.champion import LearnedRowsArtifact
 from schemas.errors import DatasetRefused
-from schemas.sources import BenchmarkSources, SourceFile, Sources
+from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ PERSONAL = (
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off",
+    objective: str | None = None, *, workdir: WorkDirectory,
+) -> DataArtifact:  # fmt: skip
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
 
-    `thinking` is base.thinking: what becomes of reasoning traces.
+    `thinking` is base.thinking: what becomes of reasoning traces; `objective` is training.objective: what becomes of
+    rejected and unwanted answers.
     """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir, thinking)
+        return prepare_data(task, data, seed, sources, workdir, thinking, objective)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page
@@ -110,7 +112,8 @@ def check_rendering(
     folder, context = workdir.open(data), None
     if retrieval is not None:
         words = retrieval.passage_words if data.documents else None
-        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
+        how = retrieval.index_language(data.language), retrieval.search
+        context = retrieved_from(folder, retrieval.top_k, words, *how)
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
     return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
@@ -140,6 +143,18 @@ def find_learned_rows(
         HowSplit(was, group, near_duplicate),
         workdir.out,
     )
+
+
+@stage(libraries=("torch", "transformers", "tokenizers", "safetensors", "model2vec", "polars"))
+def index_texts(passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory) -> DataArtifact:
+    """Add to the data the vectors of its passages, or of its train requests where it has no documents, and their
+    encoder; a stage of its own, so that another encoder moves only what retrieves.
+    """
+    from tasks.data.indexing import write_index
+
+    words = passage_words if data.documents else None
+    write_index(workdir.open(data), words, encoder, workdir.out, workdir.reporter)
+    return data.model_copy(update={"digest": ""})
 
 
 @stage(libraries=("polars",))
@@ -175,9 +190,7 @@ def write_data_report(
 
 
 def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:
-    """Write a fixed copy of the rows to `out`, never in place, and return what was done to how many rows; not a stage,
-    because nothing depends on it.
-    """
+    """Write a fixed copy of the rows to `out`, never in place, and return what was done; no stage, as none needs it."""
     from tasks.data.checking.fixing import fix_rows
 
     return fix_rows(sources.rows, out)

@@ -103,9 +103,8 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
         if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         tags = {}  # deleted in the UI
-    known = {
-        name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")
-    }
+    texts = Champion.model_fields.keys() - {"model", "version", "split"}
+    known = {name: tags[name] for name in texts if name in tags}
     split = None
     with contextlib.suppress(ValidationError):  # a tag of another release, or of a person
         split = SplitRule.model_validate_json(tags.get("split", ""))

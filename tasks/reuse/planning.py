@@ -49,11 +49,8 @@ class Plan:
 
     def add_hit(self, label: str, key: str, artifact: Any, record: dict[str, Any]) -> None:
         """Note a stage that is answered from the store, with what it took when it ran."""
-        self.stages.append(
-            PlannedStage(
-                label, "hit", "", key, record.get("seconds"), record.get("peak_bytes"), record.get("sealed_at")
-            )
-        )
+        took = (record.get(name) for name in ("seconds", "peak_bytes", "sealed_at"))
+        self.stages.append(PlannedStage(label, "hit", "", key, *took))
         self.artifacts[label] = artifact
 
     @property

@@ -206,6 +206,16 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+def test_another_encoder_runs_the_index_and_what_searches_it_and_no_other_arm(house: RunConfig) -> None:
+    named = []
+    for encoder in ("model", "other model"):
+        retrieval = house.arms.retrieval.model_copy(update={"search": "fused", "encoder": encoder})
+        arms = house.arms.model_copy(update={"retrieval": retrieval})
+        named = assert_kept(house.model_copy(update={"arms": arms}))
+    expected = ["score_arm[retrieval]", "score_arm[tuned_retrieval]"]
+    assert [name for name in named if name.startswith(("index", "score_arm", "train"))] == ["index_texts", *expected]
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))

@@ -42,7 +42,7 @@ class Sieve:
     """The rows that are left of the `read` rows, and the findings.
 
     `rows` need row_id, file and line beside the columns that the checks use; `texts` returns the prompt and completion
-    of some of them; `also` are further right answers of rows (row_id, also).
+    of some of them; `also` are further right answers of rows (row_id, also), `unwanted` answers that kto learns from.
     """
 
     rows: pl.DataFrame
@@ -51,6 +51,7 @@ class Sieve:
     texts: Callable[[pl.DataFrame], pl.DataFrame] = own_texts
     found: list[pl.DataFrame] = field(default_factory=list)
     also: list[pl.DataFrame] = field(default_factory=list)
+    unwanted: list[pl.DataFrame] = field(default_factory=list)
 
     def action(self, reason: str) -> str:
         """Return the action of a reason: refuse, drop, note or mask."""
@@ -86,9 +87,7 @@ class Sieve:
 
     @property
     def refused(self) -> pl.DataFrame:
-        """Every row that was taken out, once, in the order of the source, with how to fix it and the beginning of its
-        redacted texts (OUT's columns).
-        """
+        """Every row taken out, once, in the source's order, with its mend and its redacted texts' beginning (OUT)."""
         return self._table(~pl.col("action").is_in(KEPT)).select(OUT)
 
     @property

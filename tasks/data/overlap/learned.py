@@ -44,11 +44,8 @@ def learned_rows(
         split: from which the learned rows are derived if the data is lost.
         out: where the file goes.
     """
-    held_out = (
-        pl.read_parquet(today / "held_out.parquet", columns=["row_id", "history", "prompt", "group"])
-        .sort("row_id")
-        .head(limit or 2**31)
-    )
+    held_out = pl.read_parquet(today / "held_out.parquet", columns=["row_id", "history", "prompt", "group"])
+    held_out = held_out.sort("row_id").head(limit or 2**31)
     found, problem = pl.DataFrame(schema=FOUND), ""
     if learned is not None:
         train = pl.read_parquet(learned / "train.parquet", columns=["row_id", "history", "prompt", "group"])

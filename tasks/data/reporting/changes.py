@@ -31,10 +31,8 @@ class Changes:
         """Return it in words."""
         if not any(astuple(self)):
             return "no row added, removed or changed"
-        return (
-            f"{self.added} rows added, {self.removed} removed, {self.changed} with another answer, {self.moved} "
-            "moved to the other side"
-        )
+        came = f"{self.added} rows added, {self.removed} removed"
+        return f"{came}, {self.changed} with another answer, {self.moved} moved to the other side"
 
 
 def last_time(store: ArtifactStore) -> Path | None:
@@ -80,12 +78,9 @@ def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
     removed = gone.join(came, on="asked", how="anti", maintain_order="left").head(most)
     was = _texts_of(before, [*pairs["row_id_right"], *removed["row_id"]])
     now = _texts_of(after, [*pairs["row_id"], *added["row_id"]])
-    changed = [
-        ChangedRow(row, now[row][0], was[other][1], now[row][1])
-        for row, other in pairs.select("row_id", "row_id_right").iter_rows()
-    ]
+    both = pairs.select("row_id", "row_id_right").iter_rows()
     return [
-        *changed,
+        *(ChangedRow(row, now[row][0], was[other][1], now[row][1]) for row, other in both),
         *(ChangedRow(row, now[row][0], None, now[row][1]) for row in added["row_id"]),
         *(ChangedRow(row, was[row][0], was[row][1], None) for row in removed["row_id"]),
     ]
@@ -97,29 +92,19 @@ def _only_in(these: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
 
 def _rows(folder: Path) -> pl.DataFrame:
     """Return number, side and fingerprints of the texts of each row: 25 MB for a million rows."""
-    frames = ((side, frame) for side in SIDES for frame in frames_in(folder / f"{side}.parquet", *COLUMNS))
-    hashed = [
-        frame.select(
-            "row_id",
-            asked=full_request(frame).hash(5),
-            answered=pl.col("completion").hash(5),
-            is_train=pl.lit(side == "train"),
-        )
-        for side, frame in frames
-    ]
-    nothing = pl.DataFrame(
-        schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": pl.Boolean}
-    )
-    return pl.concat([nothing, *hashed]).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
+    answered = pl.col("completion").hash(5)
+    tables = [pl.DataFrame(schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": bool})]
+    for side in SIDES:
+        is_train = pl.lit(side == "train")
+        for frame in frames_in(folder / f"{side}.parquet", *COLUMNS):
+            asked = full_request(frame).hash(5)
+            tables.append(frame.select("row_id", asked=asked, answered=answered, is_train=is_train))
+    return pl.concat(tables).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
 
 
 def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
     """Return row -> how its prompt and its answer begin, redacted."""
     sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
     found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
-    return {
-        row: (prompt, answer)
-        for row, prompt, answer in zip(
-            found["row_id"], excerpts(found["prompt"]), excerpts(found["completion"]), strict=True
-        )
-    }
+    texts = zip(excerpts(found["prompt"]), excerpts(found["completion"]), strict=True)
+    return dict(zip(found["row_id"], texts, strict=True))

@@ -18,6 +18,8 @@ from tasks.inference.prompts.passages import Passage
 from tasks.inference.prompts.rendering import Messages, example_messages, row_messages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.inference.prompts.search import Search
 
 PASSAGES = "Use these passages where they help:"
@@ -48,8 +50,8 @@ class Example:
 @dataclass(frozen=True)
 class PromptContext:
     """What prompts are built from beside the request: `shots` come before every request, and for each request the
-    `top_k` nearest of `passages`, or of `examples` where there are no passages, searched as `language` requires
-    (tasks.inference.prompts.search.Search).
+    `top_k` nearest of `passages`, or of `examples` where there are no passages, searched as `language` and
+    `search` say, with the vectors in the folder `index` (tasks.inference.prompts.search.Search).
     """
 
     shots: tuple[Example, ...] = ()
@@ -57,6 +59,8 @@ class PromptContext:
     examples: tuple[Example, ...] = ()
     top_k: int = 0
     language: str = "en"
+    search: str = "bm25"
+    index: Path | None = None
 
 
 class PromptBuilder:
@@ -99,4 +103,5 @@ def _search(context: PromptContext) -> Search:
     from tasks.inference.prompts.search import Search  # a version that does not retrieve needs none of its libraries
 
     texts = [passage.text for passage in context.passages]
-    return Search(texts or [example.request.text for example in context.examples], context.language)
+    texts = texts or [example.request.text for example in context.examples]
+    return Search(texts, context.language, context.search, context.index)

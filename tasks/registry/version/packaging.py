@@ -18,7 +18,7 @@ from tasks.inference.prompts.retrieval_file import FILE
 from tasks.registry.version.served_facts import ServedFacts
 
 ENTRY = "tasks.registry.version.served"
-RETRIEVING = ("bm25s", "PyStemmer")
+RETRIEVING = ("bm25s", "PyStemmer", "model2vec")
 LIBRARIES = ("mlflow", "torch", "transformers", "peft", "tokenizers", "safetensors", "pydantic")
 _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)((?:tasks|schemas)(?:\.\w+)+)", re.MULTILINE)
 

@@ -36,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "qera": {},
 }
+EXPERTS = {"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 # transformers' names of the optimisers; all but the first are bitsandbytes' and need a CUDA card.
 OPTIMIZERS = {
     "adamw": OptimizerNames.ADAMW_TORCH,
@@ -131,7 +132,6 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
-        warnings.simplefilter("ignore", RuntimeWarning)  # and looks for experts among what gets an adapter
         adapted = get_peft_model(model, config)
     fuse_adapters(adapted)
     return adapted
@@ -145,16 +145,21 @@ def _freeze_towers(model: Any) -> None:
 
 def linear_layers(model: Any) -> dict[str, Any]:
     """Return the linear layers that get an adapter, by name: all of the text decoder but the output layer and gates of
-    one output. Experts are no linear layers but one parameter for all of them, and stay as they are.
+    one output; in a mixture of experts those of attention, as peft takes every other for the experts' one parameter.
 
     Raises:
         ConfigRefused: there is none; the message lists the kinds of layers that there are.
     """
     head, inside = model.get_output_embeddings(), set(model.get_decoder().modules())
+    is_mixture = any(type(module).__name__.endswith("Experts") for module in inside)
     found = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module in inside and module is not head and module.out_features > 1
+        if isinstance(module, torch.nn.Linear)
+        and module in inside
+        and module is not head
+        and module.out_features > 1
+        and not (is_mixture and name.rpartition(".")[2] in EXPERTS)
     }
     if not found:
         kinds = ", ".join(sorted({type(module).__name__ for module in model.modules() if not list(module.children())}))

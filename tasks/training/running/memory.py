@@ -80,6 +80,8 @@ def estimate(
         block_bytes(shape, training, dtype, pack) if is_checkpointed else 0
     )
     weights = weight_bytes(shape, training.method, dtype)
+    loading = weights + (shape.stored if device == "cpu" else 0)
+    loading += product_bytes(shape) if training.adapter_kind == "qera" else 0
     return Estimate(
         weights=weights,
         adapter=0 if is_full else 4 * trained,
@@ -88,9 +90,7 @@ def estimate(
         activations=activations,
         logits=logits,
         fragmentation=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights
-        + (shape.stored if device == "cpu" else 0)
-        + (product_bytes(shape) if training.adapter_kind == "qera" else 0),
+        loading=loading,
     )
 
 
@@ -161,9 +161,7 @@ def _adapter_bytes(shape: Shape, training: TrainingConfig, width: int) -> int:
 
 
 def logit_bytes(shape: Shape, training: TrainingConfig, dtype: str, answers: int) -> int:
-    """Return what the loss takes up: the logits of a chunk, some rows of them twice in fp32, and in full fine-tuning
-    the gradients of the output layer.
-    """
+    """Return what the loss takes up: a chunk's logits, in part twice in fp32, and with `full` the output layer's."""
     chunk = (min(answers, CHUNK) * WIDTHS[dtype] + min(answers, ROWS) * 8) * shape.vocabulary
     return chunk + (shape.head * 8 if training.method == "full" else 0)
 

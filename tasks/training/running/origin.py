@@ -43,11 +43,8 @@ def refuse_other_origin(workdir: WorkDirectory, origin: dict[str, Any]) -> None:
         write_atomically(path, json.dumps(origin, indent=1, sort_keys=True), workdir.store)
         return
     noted = json.loads(path.read_text(encoding="utf-8"))
-    moved = [
-        f"{name} {noted.get(name)!r} there, {origin.get(name)!r} now"
-        for name in sorted({*noted, *origin})
-        if noted.get(name) != origin.get(name)
-    ]
+    names = (name for name in sorted({*noted, *origin}) if noted.get(name) != origin.get(name))
+    moved = [f"{name} {noted.get(name)!r} there, {origin.get(name)!r} now" for name in names]
     if moved:
         raise TrainingStopped(
             f"The checkpoints in {workdir.folder} belong to another fit; {len(moved)} of {len(origin)} inputs differ: "

@@ -31,16 +31,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Pack:
-    """One pass: input_ids and position_ids (1, T), the positions that predict answer tokens and those tokens (A,)."""
+    """One pass: input_ids and position_ids (1, T), positions and tokens (A,) of answers, and its rows in order."""
 
     input_ids: Any
     position_ids: Any
     answer_positions: Any
     labels: Any
     layout: Layout
-    row_ids: tuple[int, ...]
-    row_tokens: int
+    rows: tuple[TokenRow, ...]
     weight: float = 1.0  # 0 makes a pass whose loss does not count
+
+    @property
+    def row_ids(self) -> tuple[int, ...]:
+        """The numbers of its rows."""
+        return tuple(row.row_id for row in self.rows)
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens of its rows, each with the shared prefix."""
+        return sum(row.tokens for row in self.rows)
 
 
 def plan_steps(tokens: Sequence[int], tokens_per_step: int, epochs: float, seed: int) -> list[Step]:
@@ -192,6 +201,5 @@ def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:
         torch.tensor(predicting),
         torch.tensor(labels),
         lay_out(prefix, [own_length(row, prefix) for row in ordered]),
-        tuple(row.row_id for row in ordered),
-        sum(row.tokens for row in ordered),
+        tuple(ordered),
     )

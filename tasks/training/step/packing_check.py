@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ def check_packing(model: Any, head: AnswerHead, rows: Sequence[TokenRow]) -> Non
         ConfigRefused: they differ: the base mixes rows (convolutions, recurrent layers), or scales its logits.
     """
     # The shortest ones, and one of medium length, so that two buckets have their turn.
-    ordered = sorted(rows, key=lambda row: (row.tokens, row.row_id))
+    ordered = sorted((replace(row, weight=1.0) for row in rows), key=lambda row: (row.tokens, row.row_id))
     few = [*ordered[: ROWS - 1], *ordered[ROWS - 1 :][: len(ordered) // 2][-1:]]
     pack = collate(few, common_prefix(few))
     was_training = model.training
