@@ -99,18 +99,22 @@ def _asked(tasks: list[tuple[Floats, np.ndarray[Any, Any]]], portion: float) -> 
     return parts | {POOLED: sample_of(*whole, -1.0)}
 
 
-def _lost(parts: dict[str, Clusters], level: float) -> dict[str, list[float]]:
+def _lost(parts: dict[str, Clusters], level: float) -> dict[str, Floats]:
     return {name: _chances(sample.mirrored, MARGIN, level, len(parts)) for name, sample in parts.items()}
 
 
-def _kept(parts: dict[str, Clusters], level: float) -> dict[str, list[float]]:
-    return {name: _chances(sample, -MARGIN, level, 1) for name, sample in parts.items()}
+def _kept(parts: dict[str, Clusters], level: float) -> dict[str, Floats]:
+    """Return the p-values of "kept"; of single tasks only where the pooled result is kept, as only then they matter."""
+    found = {name: np.ones(len(sample.means)) for name, sample in parts.items()}
+    found[POOLED] = _chances(parts[POOLED], -MARGIN, level, 1)
+    runs = np.flatnonzero(found[POOLED] <= level)
+    for name in found.keys() - {POOLED}:
+        found[name][runs] = _chances(parts[name].only(runs), -MARGIN, level, 1)
+    return found
 
 
-def _chances(sample: Clusters, bound: float, level: float, family: int) -> list[float]:
-    if sample.groups < FEWEST_GROUPS:
-        return [1.0] * len(sample.means)
-    return [float(p) for p in claimed(sample, bound, level, family)]
+def _chances(sample: Clusters, bound: float, level: float, family: int) -> Floats:
+    return claimed(sample, bound, level, family) if sample.groups >= FEWEST_GROUPS else np.ones(len(sample.means))
 
 
 def _task(name: str, sample: Clusters, run: int, standing: LossStanding, may_hide: bool) -> BenchmarkTask:

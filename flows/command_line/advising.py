@@ -30,6 +30,7 @@ def advise_command(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     for line in advice_lines(advice):
         console.print(line, markup=False)
+    console.print(f"report with the learning curve: {folder / 'report.html'}", markup=False)
     console.print(advice.advice, style="bold", markup=False)
     return 0
 
@@ -41,8 +42,7 @@ def advice_lines(advice: Advice) -> list[str]:
         scored = f"{point.score:.3f} ({point.low:.3f} to {point.high:.3f})"
         lines.append(f"  {point.train_rows:>7,} train rows ({point.share:.0%})  {scored}")
     if advice.trend:
-        said = {"rising": "still rising", "flat": "flat", "unclear": "rising or flat cannot be told"}
-        lines.append(f"  from half of the train groups to all of them: {said[advice.trend]}")
+        lines.append(f"  from half of the train groups to all of them: {advice.trend_in_words}")
     lines.append(
         f"answers of {advice.arm} that are not wholly right:" if advice.errors else f"{advice.arm} is always right"
     )

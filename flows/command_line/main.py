@@ -180,16 +180,34 @@ def validate(
 
 
 @app.command()
+def label(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the answers go (jsonl).")] = None,
+) -> Call:
+    """Write the teacher's answers, for a person to look over."""
+    return Call("validating", "label", Namespace(config=config, set=settings or [], json=is_json, out=out))
+
+
+@app.command()
 def sweep(
     config: Config,
     grid: Annotated[
-        list[str], typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again.")
-    ],
+        list[str] | None,
+        typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again."),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option("--search", metavar="A.B=LOW..HIGH", help="A range instead, or values; may be given again."),
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=2, max=500, help="Fits of a search.")] = 20,
     settings: Settings = None,
     is_json: AsJson = False,
 ) -> Call:
     """Search training settings, then `run` with the best."""
-    return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
+    asked = {"grid": grid, "search": search, "trials": trials}
+    return Call("sweeping", "sweep_command", Namespace(config=config, **asked, set=settings or [], json=is_json))
 
 
 @app.command()

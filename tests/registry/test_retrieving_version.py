@@ -142,6 +142,7 @@ def test_a_version_says_what_it_carries_and_who_can_read_it(
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_version_searches_by_meaning_with_the_index_that_it_was_measured_with(
     made: Made, documents: DataArtifact, tmp_path: Path
 ) -> None:
@@ -253,4 +254,4 @@ def test_only_a_version_that_retrieves_asks_for_the_libraries_of_retrieval() -> 
     def names(*how: Any) -> set[str]:
         return {line.partition("==")[0] for line in requirements(*how)}
 
-    assert names("lora", True) - names("lora", False) == {"bm25s", "PyStemmer"}
+    assert names("lora", True) - names("lora", False) == {"bm25s", "PyStemmer", "model2vec"}

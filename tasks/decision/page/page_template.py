@@ -23,7 +23,7 @@ TEMPLATE = (
 {%- endif %}
   <p class="lead"><b>What to do:</b> {{ verdict.recommendation }}</p>
 {%- for endpoint in verdict.endpoints %}
-  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead">{{ endpoint.in_place[0].in_words[:1]|upper }}{{ endpoint.in_place[0].in_words[1:] }}</p>{% endif %}
+  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead"><b>In place of {{ endpoint.name }}:</b> {{ endpoint.in_place[0].in_words }}</p>{% endif %}
 {%- endfor %}
 {%- for caveat in verdict.caveats %}
   <p class="bad">{{ caveat }}</p>
@@ -100,7 +100,7 @@ TEMPLATE = (
 {%- if verdict.gate %}
 <h2>Forgetting on benchmarks</h2>
 <p><b class="{{ gate_moods[verdict.gate.state] }}">Gate {{ verdict.gate.state }}</b>: {{ verdict.gate.counts }}.</p>
-<p class="quiet">Was more than {{ verdict.gate.margin|short }} of accuracy lost? The base and the tuned model answered the same items{% if verdict.gate.looks|length > 1 %}, looked at after {{ verdict.gate.looks|join(", ") }} of {{ verdict.gate.all_items }}; the confidence of {{ verdict.confidence|confidence }} is that of all looks together{% endif %}. <b class="good">Kept</b>: the whole interval of the change lies at or above {{ (-verdict.gate.margin)|short_signed }}. <b class="bad">Lost</b>: the change lies below it, corrected for the number of tasks; the gate shuts. <b class="unsure">Inconclusive</b>: neither is shown. {% if verdict.gate.require == "kept" %}The gate opens to a champion if all items pooled are kept and no task lost more than the margin as measured{% if verdict.gate.neutral %}, nor did neutral text cost more than {{ verdict.gate.neutral.margin|short }} nats a token{% endif %}; else the adapter is a challenger.{% else %}The gate is open unless a loss is shown (benchmark.require: not_lost).{% endif %}</p>
+<p class="quiet">Was more than {{ verdict.gate.margin|short }} of accuracy lost? The base and the tuned model answered the same items{% if verdict.gate.looks|length > 1 %}, looked at after {{ verdict.gate.looks|join(", ") }} of {{ verdict.gate.all_items }}; the confidence of {{ verdict.confidence|confidence }} is that of all looks together{% endif %}. <b class="good">Kept</b>: the whole interval of the change lies at or above {{ (-verdict.gate.margin)|short_signed }}. <b class="bad">Lost</b>: the change lies below it, corrected for the number of tasks; the gate shuts. <b class="unsure">Inconclusive</b>: neither is shown. {% if verdict.gate.require == "kept" %}The gate opens to a champion if all items pooled are kept and no task may hide a loss: as measured it lost no more than the margin, and twice the margin would not look like this in 95 of 100 cases{% if verdict.gate.neutral %}, nor did neutral text cost more than {{ verdict.gate.neutral.margin|short }} nats a token{% endif %}; else the adapter is a challenger.{% else %}The gate is open unless a loss is shown (benchmark.require: not_lost).{% endif %}</p>
 <div class="pair">
 <figure><figcaption>Accuracy before and after <small>hollow: base · filled: tuned</small></figcaption>{{ charts.accuracy }}</figure>
 <figure><figcaption>Change <small>tuned − base on the same items, with its interval{% for standing, words in (("kept", "blue"), ("inconclusive", "amber"), ("lost", "red")) %}{% if verdict.gate.shown|selectattr("standing", "eq", standing)|list %} · {{ words }}: {{ standing }}{% endif %}{% endfor %}</small></figcaption>{{ charts.change }}</figure>
@@ -154,7 +154,7 @@ TEMPLATE = (
 {%- endif %}
 
 <h2>The rows</h2>
-<p>{{ page.data.train_rows }} train rows, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} taken out{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.</p>
+<p>{{ page.data.train_rows }} train rows, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} taken out{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.{% if page.data.teacher %} {{ page.data.taught_rows }} train rows and {{ page.data.taught_held_out }} held-out rows have the answers of {{ page.data.teacher }}.{% endif %}</p>
 {%- if page.data.reasons %}
 <div class="wide" style="max-width: 460px"><table>
 <thead><tr><th>taken out because</th><th>rows</th></tr></thead>
