@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import score_arms, score_endpoints, time_arms
+from flows.arms import refuse_more_than_rows, score_arms, score_endpoints, time_arms
 from flows.champion import look_for_champion
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
@@ -38,6 +38,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     sources = locate(config)
     champion = look_for_champion(config)
     data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+    refuse_more_than_rows(config.arms, data)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
     rendering = check_rendering(config.task, base, data, *config.rendered)

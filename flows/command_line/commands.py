@@ -70,8 +70,7 @@ def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
     found = planned(config, finetune)
-    if not found.is_all_hits:
-        require_servers()
+    require_servers(found)
     spared, costs, sight = spared_stages(found), training_costs(config, found), benchmark_sight(config, found)
     gain = foreseen(config, found.artifacts.get("validate_data"))
     differences = _differences(found, planned(read_config(arguments.against), finetune)) if arguments.against else None
@@ -123,9 +122,8 @@ def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> 
     if not before.is_all_hits:
         with one_at_a_time(config, flow):
             before = planned(config, flow)  # another process may have done the work meanwhile
-            if not before.is_all_hits:
-                require_servers()
-                failure = run_flow(flow, config)
+            require_servers(before)
+            failure = None if before.is_all_hits else run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else planned(config, flow))
     if outcome is None:
         raise failure or TuneworthyError(

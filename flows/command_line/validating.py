@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.arms import refuse_more_than_rows
 from flows.command_line.terminal import TerminalReporter, mended_lines
 from flows.inputs.config_file import read_config
 from flows.inputs.sources import RunSources, locate
@@ -36,6 +37,7 @@ def validate(arguments: argparse.Namespace) -> int:
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
         data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+        refuse_more_than_rows(config.arms, data)
         if config.decision.slices:
             read_slices(config.decision.slices, data, sources.data.every_row)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)

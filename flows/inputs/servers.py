@@ -13,21 +13,35 @@ import httpx
 
 from schemas.errors import MachineLacks
 from tasks.registry.connection import shown
+from tasks.reuse.planning import Plan
 
 SECONDS = 5.0
 
 
-def require_servers() -> None:
+# With only these left to do, the verdict is in the store: it is shown, whatever MLflow says then.
+LAST = {"decide", "compare_champion", "write_report", "track_verdict", "register_adapter"}
+
+
+def require_servers(found: Plan) -> None:
     """Refuse to start a run whose Prefect or MLflow server does not answer; one that is not named is started, or made.
+
+    Args:
+        found: what the run has to do; where that is nothing, or MLflow's part only, MLflow is not asked here.
 
     Raises:
         MachineLacks: which one, where its address comes from, and what to do.
     """
+    if found.is_all_hits:
+        return
+    is_last = all(stage.outlook == "hit" or stage.label.partition("[")[0] in LAST for stage in found.stages)
     faults = [
         f"{fault}. {step}"
         for fault, step in (
             (prefect_fault(), "Start it, or unset PREFECT_API_URL: a run then starts a server of its own."),
-            (mlflow_fault(), "Start it, or set MLFLOW_TRACKING_URI to one that runs; unset, MLflow is in the store."),
+            (
+                None if is_last else mlflow_fault(),
+                "Start it, or set MLFLOW_TRACKING_URI to one that runs; unset, MLflow is in the store.",
+            ),
         )
         if fault
     ]
@@ -70,7 +84,7 @@ def mlflow_fault() -> str | None:
     known, found_in = _schemas(), _schema_of(path)
     if found_in in (None, known):
         return None
-    return f"{named} has the schema of another version of MLflow; copy the file, then run `mlflow db upgrade {shown(uri)}`"
+    return f"{named} has another MLflow's schema; copy the file, then run `mlflow db upgrade {shown(uri)}`"
 
 
 def _answer(url: str) -> httpx.Response | str:
