@@ -109,7 +109,7 @@ def _top(
 
 @app.command()
 def init(
-    rows: Annotated[str, typer.Argument(metavar="ROWS", help="File or glob: jsonl, json, csv, tsv, parquet.")],
+    rows: Annotated[str, typer.Argument(metavar="ROWS", help="File or glob: jsonl, json, csv, tsv, parquet, xlsx.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Config to write; NAME.yaml in this folder when left out.")
     ] = None,
