@@ -18,20 +18,19 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import polars as pl
 
-from benchmarks.machine import processor
+from benchmarks.machine import in_a_process, processor
 from schemas.config import RunConfig
 from tasks.data.locating import locate_data
 from tasks.data.overlap.near_duplicates import banding, near_pairs
@@ -68,12 +67,7 @@ def make_rows(path: Path, count: int, seed: int = 7) -> tuple[Planted, int]:
                 for _ in range(draw.choice([1, 2])):
                     words[draw.randrange(LENGTH)] = draw.choice(VOCABULARY)
             prompt = " ".join(words)
-            out.write(
-                json.dumps(
-                    {"prompt": prompt, "completion": prompt[-40:] if row_id % 100 != 50 else " ".join(words)[-40:]}
-                )
-                + "\n"
-            )
+            out.write(json.dumps({"prompt": prompt, "completion": prompt[-40:]}) + "\n")
     return planted, repeats
 
 
@@ -94,33 +88,30 @@ class Stages(Reporter):
         print(f"  {time.monotonic() - self.started:6.1f} s  {line}", file=sys.stderr, flush=True)
 
 
-def whole_stage(folder: Path, count: int) -> dict[str, float]:
+def whole_stage(count: int) -> dict[str, float]:
     """Make rows, run the stage's function on them, and return what was measured."""
+    with tempfile.TemporaryDirectory() as name:
+        return measured_in(Path(name), count)
+
+
+def measured_in(folder: Path, count: int) -> dict[str, float]:
+    """Do the same in this folder."""
     planted, repeats = make_rows(folder / "rows.jsonl", count)
     store = ArtifactStore(folder / "store")
-    sections: dict[str, Any] = {
-        "task": {"instruction": "x"},
-        "data": {"source": "rows.jsonl"},
-        "base": {"model": "m"},
-        "registry": {"model": "m"},
-    }
-    config = RunConfig.model_validate({"name": "benchmark", "folder": str(folder), **sections})
+    sections = {"data": {"source": "rows.jsonl"}, "base": {"model": "m"}, "registry": {"model": "m"}}
+    settings = {"name": "benchmark", "folder": str(folder), "task": {"instruction": "x"}, **sections}
+    config = RunConfig.model_validate(settings)
     sources, digesting = timed(lambda: locate_data(config, store))
     _, again = timed(lambda: locate_data(config, store))
     _, reading = timed(lambda: read_through(folder / "rows.jsonl"))
     store.folder("work", "b", "out")
     workdir, before = WorkDirectory(store.folder("work", "b"), store, Stages()), peak_gigabytes()
-    started = time.process_time()
-    data, seconds = timed(
-        lambda: validate_data.function(config.task, config.data, config.seed, sources, workdir=workdir)
-    )
+    started, run = time.process_time(), validate_data.function
+    data, seconds = timed(lambda: run(config.task, config.data, config.seed, sources, workdir=workdir))
     cpu, peak = time.process_time() - started, peak_gigabytes()
-    notes = pl.read_parquet(workdir.out / "notes.parquet").filter(
-        pl.col("reason").is_in(["near_duplicate", "near_held_out"])
-    )
-    found = set(notes["row_id"])
-    # A planted row may be told by its twin where the two stand on different sides of the split, so both count as
-    # planted.
+    notes = pl.read_parquet(workdir.out / "notes.parquet", columns=["reason", "row_id"])
+    found = set(notes.filter(pl.col("reason").is_in(["near_duplicate", "near_held_out"]))["row_id"])
+    # A planted row may be told by its twin where the two stand on different sides of the split: both count as planted.
     known = set(planted) | set(planted.values())
     megabytes = (folder / "rows.jsonl").stat().st_size / 1e6
     return {
@@ -134,7 +125,7 @@ def whole_stage(folder: Path, count: int) -> dict[str, float]:
         "read MB/s": megabytes / reading,
         "unchanged ms": again * 1000,
         "repeats found": data.reasons.get("exact_duplicate", 0) / max(repeats, 1),
-        "recall": recall(found, planted),
+        "recall": sum(row in found or twin in found for row, twin in planted.items()) / max(len(planted), 1),
         "precision": len(found & known) / max(len(found), 1),
     }
 
@@ -148,31 +139,18 @@ def read_through(path: Path) -> None:
 
 def table(counts: list[int]) -> None:
     """Measure each number of rows in a process of its own and print the table, and what each more row takes."""
-    measured: list[dict[str, float]] = []
-    for count in counts:
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", str(count)], stdout=subprocess.PIPE, text=True, check=True
-        )
-        measured.append(json.loads(done.stdout.splitlines()[-1]))
+    measured = [in_a_process(whole_stage, count) for count in counts]
     print("  ".join(f"{name:>{max(len(name), 10)}}" for name in measured[0]))
     for row in measured:
-        print(
-            "  ".join(
-                f"{number:>{max(len(name), 10)}{',.0f' if number >= 1000 else ',.4f' if number < 10 else ',.1f'}}"
-                for name, number in row.items()
-            )
-        )
+        cells = [
+            (name, ",.0f" if number >= 1000 else ",.4f" if number < 10 else ",.1f") for name, number in row.items()
+        ]
+        print("  ".join(f"{row[name]:>{max(len(name), 10)}{form}}" for name, form in cells))
     for less, more in pairwise(measured):
-        bytes_a_row = (more["GB peak"] - less["GB peak"]) * 1e9 / (more["rows"] - less["rows"])
-        print(
-            f"from {less['rows']:,.0f} to {more['rows']:,.0f} rows: {bytes_a_row:.0f} bytes of memory a row, "
-            f"{more['MB'] * 1e6 / more['rows']:.0f} on disk"
-        )
-
-
-def recall(found: set[int], planted: Planted) -> float:
-    """Return the share of planted pairs of which a row was found."""
-    return sum(row in found or twin in found for row, twin in planted.items()) / max(len(planted), 1)
+        memory = (more["GB peak"] - less["GB peak"]) * 1e9 / (more["rows"] - less["rows"])
+        on_disk = more["MB"] * 1e6 / more["rows"]
+        span = f"from {less['rows']:,.0f} to {more['rows']:,.0f} rows"
+        print(f"{span}: {memory:.0f} bytes of memory a row, {on_disk:.0f} on disk")
 
 
 def peak_gigabytes() -> float:
@@ -188,8 +166,7 @@ def against_datasketch(folder: Path) -> None:
     texts = pl.read_ndjson(folder / "some.jsonl")["prompt"]
 
     def theirs() -> set[tuple[int, int]]:
-        # Its own choice of bands for 0.8 finds fewer (about 0.73 of these); with the bands used here both find the
-        # same.
+        # Its own choice of bands for 0.8 finds about 0.73 of these; with the bands used here both find the same.
         index, pairs = MinHashLSH(num_perm=128, params=banding(0.8)), set()
         for number, text in enumerate(texts):
             words = text.split(" ")
@@ -209,31 +186,26 @@ def against_datasketch(folder: Path) -> None:
         # Processor seconds of all threads: other work on the machine does not count.
         seconds[name] = time.process_time() - before
         seen = {row for pair in pairs for row in pair}
-        print(
-            f"{name:<11} {seconds[name]:6.1f} CPU s, {wall:6.1f} s  recall "
-            f"{sum(row - 1 in seen for row in planted) / len(planted):.4f} of {len(planted)}"
-        )
+        recall = sum(row - 1 in seen for row in planted) / len(planted)
+        print(f"{name:<11} {seconds[name]:6.1f} CPU s, {wall:6.1f} s  recall {recall:.4f} of {len(planted)}")
     print(f"ratio {seconds['datasketch'] / seconds['here']:.1f} in CPU seconds")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what the options name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rows",
-        type=int,
-        nargs="+",
-        default=[1_000_000],
-        metavar="N",
-        help="numbers of rows, a line of the table each",
+        "--rows", type=int, nargs="+", default=[1_000_000], metavar="N", help="a line of the table each"
     )
     parser.add_argument("--datasketch", action="store_true", help="compare with datasketch on 50,000 rows instead")
-    parser.add_argument(
-        "--one", type=int, metavar="N", help="measure one number of rows in this process and print it as JSON"
-    )
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        if chosen.one:
-            print(json.dumps(whole_stage(Path(made), chosen.one)))
-        else:
-            print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-            against_datasketch(Path(made)) if chosen.datasketch else table(chosen.rows)
+    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    if chosen.datasketch:
+        with tempfile.TemporaryDirectory() as made:
+            against_datasketch(Path(made))
+    else:
+        table(chosen.rows)
+
+
+if __name__ == "__main__":
+    main()

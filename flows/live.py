@@ -13,9 +13,7 @@ from tasks.reuse.progress import Reporters, current_reporter
 
 @contextlib.contextmanager
 def live_in_mlflow(experiment: str) -> Iterator[None]:
-    """Send what is measured inside the block to an MLflow run of its own; do nothing without a server or while
-    planning.
-    """
+    """Send what is measured inside the block to an MLflow run of its own; do nothing without a server or in a plan."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri or current_plan.get() is not None:
         yield

@@ -1,6 +1,4 @@
-"""An artifact that turns out to be broken is set aside, and its stage runs again within the same run, so that nobody
-has to start it anew.
-"""
+"""An artifact that turns out to be broken is set aside, and its stage runs again within the same run."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ MOST_RESTARTS = 3  # a disk that damages more artifacts than this in one run end
 
 
 def retry_when_broken(body: Callable[P, R]) -> Callable[P, R]:
-    """Make a flow body start again when an artifact was broken: all else is answered from the store, so only what was
-    lost is made anew.
-    """
+    """Make a flow body start again when an artifact was broken: only what was lost is made anew."""
 
     @functools.wraps(body)
     def retried(*args: P.args, **kwargs: P.kwargs) -> R:

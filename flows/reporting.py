@@ -71,6 +71,7 @@ def report(
     look: RegistryLookup | None = None,
     slices: SlicesArtifact | None = None,
     endpoints: tuple[EndpointArtifact, ...] = (),
+    searched: DataArtifact | None = None,
 ) -> ReportArtifact:
     """Compare the arms with the registry's champion, write the report, track it in MLflow, and register the adapter
     when the verdict promotes it.
@@ -79,21 +80,11 @@ def report(
     otherwise the run goes on without a champion.
     """
     if look is not None and look.is_remembered:
+        known = look.model_copy(update={"is_remembered": False})
+        measured = verdict, data, base, arms, adapter, benchmark
         with planning() as trial:
-            report(
-                config,
-                sources,
-                verdict,
-                data,
-                base,
-                arms,
-                adapter,
-                benchmark,
-                look.model_copy(update={"is_remembered": False}),
-                slices,
-                endpoints,
-            )
-        look = look.model_copy(update={"is_remembered": False}) if trial.is_all_hits else no_answer()
+            report(config, sources, *measured, known, slices, endpoints, searched)
+        look = known if trial.is_all_hits else no_answer()
     compared = compare_with_champion(config, look, base, data, verdict, arms, adapter, slices) if look else Compared()
     against = compared.comparison, compared.why_not
     page = write_report(config.name, verdict, data, base, (*arms, *endpoints), adapter, benchmark, *against)
@@ -105,7 +96,7 @@ def report(
         digest = digest_of(dict(flatten("config", config)))
         settings = config.registry, config.task, config.arms.retrieval
         served = (config.arms.max_new_tokens, digest, version_settings(config, data))
-        register_adapter(*settings, adapter, base, data, verdict, tracked, destination, *served, *against)
+        register_adapter(*settings, adapter, base, searched or data, verdict, tracked, destination, *served, *against)
     if current_plan.get() is None:
         publish_stages()
     return page

@@ -16,9 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]  # a worker's own working folder 
 
 @flow(name="retrain", persist_result=False)
 def retrain(config_file: str) -> ReportArtifact:
-    """Run a config file again (a relative path starts at the checkout); stages whose inputs are unchanged are answered
-    from the store.
-    """
+    """Run a config file again (a relative path starts at the checkout); stages with unchanged inputs are hits."""
     config = read_config(CHECKOUT / config_file)
     with planning() as plan:
         finetune.fn(config)

@@ -24,9 +24,7 @@ def train_siblings(
     data: DataArtifact,
     replay: ReplayTextsArtifact | None,
 ) -> tuple[AdapterArtifact, ...]:
-    """Fit `training.seeds` adapters, and return the one to judge first: the median by the loss on the validation
-    groups, so that neither luck nor bad luck is chosen.
-    """
+    """Fit `training.seeds` adapters; return the one judged first: the median by validation loss, no lucky one."""
     seeds = range(config.seed, config.seed + config.training.seeds)
     fits = [
         train_adapter(
@@ -41,12 +39,16 @@ def train_siblings(
 
 
 def score_siblings(
-    config: RunConfig, base: ModelArtifact, data: DataArtifact, others: Sequence[AdapterArtifact]
+    config: RunConfig,
+    base: ModelArtifact,
+    data: DataArtifact,
+    others: Sequence[AdapterArtifact],
+    searched: DataArtifact | None = None,
 ) -> tuple[ArmArtifact, ...]:
     """Measure the first tuned arm with each of the other adapters."""
     arm = config.arms.trained[:1]
     return tuple(
         scored
         for other in others
-        for scored in score_arms(config.task, config.arms, config.seed, arm, base, data, other)
+        for scored in score_arms(config.task, config.arms, config.seed, arm, base, data, other, searched)
     )

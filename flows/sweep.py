@@ -16,6 +16,7 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
+from flows.arms import with_index
 from flows.inputs.sources import locate
 from flows.mending import retry_when_broken
 from schemas.artifacts import AdapterArtifact
@@ -127,15 +128,16 @@ def sweep(config: RunConfig, points: list[Point]) -> list[Trial]:
 def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     """Fit each combination for its epochs divided by `share`, and return those with a loss, the lowest first."""
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
     if config.decision.slices:
         read_slices(config.decision.slices, data, sources.data.every_row)  # refused before a trial is paid for
     base = fetch_base(sources.base)
+    shown = with_index(config, sources.encoder, data) if config.learned_context else data
     trials = []
     for point in points:
         training = with_settings(config, point).training
         training = training.model_copy(update={"epochs": max(training.epochs / share, min(training.epochs, 1.0))})
-        rendering = check_rendering(config.task, base, data, *with_settings(config, point).rendered)
+        rendering = check_rendering(config.task, base, shown, *with_settings(config, point).rendered)
         replay = gather_replay(sources.benchmark.neutral) if training.replay else None
         adapter = train_adapter(training, rendering, base, data, config.seed, replay, subject=in_words(point))
         if isinstance(adapter, AdapterArtifact):  # not Pending

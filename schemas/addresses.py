@@ -1,6 +1,4 @@
-"""Where rows may come from, which the spelling of `data.source` decides: files, a database, or a dataset on the Hugging
-Face hub.
-"""
+"""Where rows may come from, told by the spelling of `data.source`: files, a database, or a dataset of the hub."""
 
 from __future__ import annotations
 

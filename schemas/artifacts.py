@@ -119,9 +119,7 @@ class RenderingArtifact(Artifact):
 
 
 class DataReportArtifact(Artifact):
-    """The report on the rows for people: report.html (self-contained), summary.md, refused.json (the first rows that
-    were taken out).
-    """
+    """The report on the rows: report.html (self-contained), summary.md, refused.json (the first rows taken out)."""
 
     kind: ClassVar[str] = "data_report"
     headline: str

@@ -22,9 +22,7 @@ class SplitRule(BaseModel):
 
 
 class Champion(BaseModel):
-    """The version that serves the registered model; fields that only say where it is, or how it became champion, are in
-    no key.
-    """
+    """The version that serves; fields that only say where it is, or how it became champion, are in no key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(json_schema_extra=NOT_IN_KEY)
@@ -55,9 +53,7 @@ class Champion(BaseModel):
 
 
 class RegistryLookup(BaseModel):
-    """What a run found in the registry: the champion and the version that it took over from, or the reason why there is
-    none to measure.
-    """
+    """What a run found in the registry: the champion and the version before it, or why there is none to measure."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     champion: Champion | None = None
@@ -93,9 +89,7 @@ class LearnedRowsArtifact(Artifact):
 
 
 class ScoredChampionArtifact(ArmArtifact):
-    """A champion measured as an arm is, on the same held-out rows: answers.parquet; problem.txt instead where it cannot
-    answer them.
-    """
+    """A champion measured as an arm on the same held-out rows: answers.parquet; problem.txt where it cannot answer."""
 
     kind: ClassVar[str] = "scored_champion"
     problem: str = Field("", description="Why it cannot answer today's rows; empty when it does.")

@@ -57,6 +57,7 @@ class RegistryConfig(Section):
 StageName = Literal[
     "validate_data",
     "read_slices",
+    "index_texts",
     "fetch_base",
     "check_rendering",
     "score_classifier",
@@ -99,9 +100,7 @@ class StageLimits(Section):
 
 
 class RunConfig(Section):
-    """One whole run: the task, its rows, the base, the arms, the training, the benchmark, the decision, the
-    registry.
-    """
+    """One whole run: task, rows, base, arms, training, benchmark, decision, registry."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]*$",
@@ -140,6 +139,11 @@ class RunConfig(Section):
         if self.training.context == "none" or not self.arms.trained:
             return None
         return self.arms.retrieval.model_copy(update={"shots": None})
+
+    @property
+    def learned(self) -> tuple[str, str | None]:
+        """What becomes of reasoning traces (base.thinking), and of rejected and unwanted answers."""
+        return self.base.thinking, self.training.objective
 
     @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:

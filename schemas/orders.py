@@ -1,6 +1,4 @@
-"""What is sent to a worker: artifacts by digest and settings by value, since a path of one machine means nothing on
-another.
-"""
+"""What is sent to a worker: artifacts by digest and settings by value, as a path means nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ from schemas.sections.training import TrainingConfig
 
 
 class TrainOrder(BaseModel):
-    """One adapter to fit, with the trained arms and the benchmark to measure; everything else is in the shared
-    store.
-    """
+    """One adapter to fit, with the trained arms and the benchmark to measure; all else is in the shared store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     run: str = Field(description="Name of the run that ordered it: for people only.")
@@ -32,6 +28,7 @@ class TrainOrder(BaseModel):
     rendering: RenderingArtifact
     base: ModelArtifact
     data: DataArtifact
+    searched: DataArtifact | None = Field(None, description="The data with the index that retrieval searches.")
     arms: ArmsConfig
     benchmark: BenchmarkFilesArtifact
     asking: Asking

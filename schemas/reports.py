@@ -93,9 +93,7 @@ class ArmReport(Report):
 
 
 class ChampionReport(Report):
-    """The registry's champion on today's held-out rows, without those that it was trained on; a verdict never names
-    it.
-    """
+    """The champion on today's held-out rows, without those it was trained on; a verdict never names it."""
 
     version: str
     arm: str = Field(description="The arm it was registered as: tuned or tuned_retrieval, with its own settings.")

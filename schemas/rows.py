@@ -34,7 +34,12 @@ def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
 
 
 # Columns of train.parquet and held_out.parquet that are there where a row fills them.
-OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {"tools": pl.String, "trace": pl.String}
+OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {
+    "tools": pl.String,
+    "trace": pl.String,
+    "weight": pl.Float64,
+    "rejected": pl.String,
+}
 
 
 def with_optional(rows: pl.DataFrame) -> pl.DataFrame:
@@ -97,7 +102,8 @@ class KeptRows(pa.DataFrameModel):
     """Rows of train.parquet and held_out.parquet: what every later stage may rely on.
 
     `tools` is the JSON list of a row's tools (tasks/inference/prompts/tool_calls.py), `trace` the reasoning that is
-    learned before its answer.
+    learned before its answer, `weight` how much the answer's tokens count (1 where it is null), `rejected` an answer
+    that the completion is to be preferred to.
     """
 
     class Config:
@@ -113,6 +119,8 @@ class KeptRows(pa.DataFrameModel):
     group: str
     tools: str | None = pa.Field(nullable=True)
     trace: str | None = pa.Field(nullable=True)
+    weight: float | None = pa.Field(nullable=True)
+    rejected: str | None = pa.Field(nullable=True)
 
     @pa.check("prompt", "completion", "group", name="has_text")
     def has_text(cls, data: PolarsData) -> pl.LazyFrame:

@@ -48,9 +48,7 @@ class BaseSource(BaseModel):
 
 
 class BenchmarkSources(BaseModel):
-    """What a benchmark reads: local task files, their code and data by content; lm-eval's own tasks by name, their hub
-    data by version.
-    """
+    """What a benchmark reads: local task files, code and data by content; lm-eval's tasks by name and version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     names: tuple[str, ...] = Field(description="Tasks and groups that the config names.")

@@ -1,6 +1,4 @@
-"""Neutral texts: what a model should still predict as well as before it was tuned. Some may be learned, others are only
-measured; no text is both.
-"""
+"""Neutral texts, which a tuned model should predict as well as before: some may be learned, others only measured."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def _text_of(line: bytes) -> str | None:
 
 
 def measured_texts(texts: Sequence[str]) -> list[str]:
-    """Return the texts on which the loss is measured: about two thirds, by their content, so that a text stays on its
-    side whatever is added.
-    """
+    """Return the texts that are measured: two thirds, by content, so that a text stays on its side."""
     return [text for text in texts if not _is_set_aside(text)]
 
 

@@ -94,6 +94,7 @@ samples = st.lists(
 ).filter(lambda rows: len({group for _, group in rows}) >= 8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(rows=samples, bound=st.floats(0.02, 0.98))
 def test_interval_and_test_agree_and_turn_with_the_scores(rows: list[tuple[float, int]], bound: float) -> None:

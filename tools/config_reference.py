@@ -49,10 +49,8 @@ def main(arguments: list[str]) -> int:
         print(f"{PAGE.relative_to(ROOT)} written")
         return 0
     is_fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    print(
-        "docs/config.md is up to date" if is_fresh else "docs/config.md is out of date; run: make reference-write",
-        file=sys.stdout if is_fresh else sys.stderr,
-    )
+    told = "up to date" if is_fresh else "out of date; run: make reference-write"
+    print(f"docs/config.md is {told}", file=sys.stdout if is_fresh else sys.stderr)
     return 0 if is_fresh else 1
 
 

@@ -36,10 +36,8 @@ def main(arguments: list[str]) -> int:
         print(f"{PAGE.relative_to(ROOT)} written")
         return 0
     is_fresh = PAGE.read_text(encoding="utf-8") == text
-    print(
-        "docs/rows.md is up to date" if is_fresh else "docs/rows.md is out of date; run: make reference-write",
-        file=sys.stdout if is_fresh else sys.stderr,
-    )
+    told = "up to date" if is_fresh else "out of date; run: make reference-write"
+    print(f"docs/rows.md is {told}", file=sys.stdout if is_fresh else sys.stderr)
     return 0 if is_fresh else 1
 
 

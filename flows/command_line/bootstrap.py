@@ -43,10 +43,8 @@ def bootstrap(arguments: argparse.Namespace) -> int:
         MachineLacks: no server is named; the temporary server of a run would end with it.
     """
     if not os.environ.get("PREFECT_API_URL"):
-        raise MachineLacks(
-            "bootstrap: PREFECT_API_URL is not set. Start a server (prefect server start) and set "
-            "PREFECT_API_URL=http://127.0.0.1:4200/api."
-        )
+        way = "Start a server (prefect server start) and set PREFECT_API_URL=http://127.0.0.1:4200/api."
+        raise MachineLacks(f"bootstrap: PREFECT_API_URL is not set. {way}")
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -66,15 +64,12 @@ def _pool(client: SyncPrefectClient, name: str, limit: int | None) -> str:
         found = client.read_work_pool(name)
     except ObjectNotFound:
         template = _with_heartbeats(_process_template())
-        client.create_work_pool(
-            WorkPoolCreate(name=name, type="process", concurrency_limit=limit, base_job_template=template)
-        )
+        wanted = {"type": "process", "concurrency_limit": limit, "base_job_template": template}
+        client.create_work_pool(WorkPoolCreate(name=name, **wanted))
         return f"work pool {name}: created"
     if not found.base_job_template and found.type != "process":
-        return (
-            f"work pool {name}: is of type {found.type} and has no job template yet; start a worker for it once, then "
-            "run bootstrap again, so that its runs send heartbeats in time"
-        )
+        way = "start a worker for it once, then run bootstrap again, so that its runs send heartbeats in time"
+        return f"work pool {name}: is of type {found.type} and has no job template yet; {way}"
     template = _with_heartbeats(found.base_job_template or _process_template())
     changes = _changes(found, template, limit)
     if changes:
@@ -124,10 +119,8 @@ def _crash_automation() -> str:
         return f"automation {AUTOMATION!r}: exists"
     found.trigger = trigger
     found.update()
-    return (
-        f"automation {AUTOMATION!r}: looks at runs tagged {TAG!r} only, and calls them dead after "
-        f"{SILENCE.total_seconds():.0f} s without a heartbeat"
-    )
+    dead = f"calls them dead after {SILENCE.total_seconds():.0f} s without a heartbeat"
+    return f"automation {AUTOMATION!r}: looks at runs tagged {TAG!r} only, and {dead}"
 
 
 def _silence_of_ours() -> EventTrigger:
@@ -135,13 +128,12 @@ def _silence_of_ours() -> EventTrigger:
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
+    ours = {"prefect.resource.id": [f"prefect.tag.{TAG}"], "prefect.resource.role": ["tag"]}
     return EventTrigger(
         after={"prefect.flow-run.Running", HEARTBEAT},
         expect={f"prefect.flow-run.{sign}" for sign in SIGNS_OF_LIFE},
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-        match_related=ResourceSpecification(
-            {"prefect.resource.id": [f"prefect.tag.{TAG}"], "prefect.resource.role": ["tag"]}
-        ),
+        match_related=ResourceSpecification(ours),
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
@@ -150,9 +142,7 @@ def _silence_of_ours() -> EventTrigger:
 
 
 def _lost_runs(client: SyncPrefectClient) -> Iterator[str]:
-    """Mark runs as Crashed that hold a pool's place and have given no sign of life for long: the automation sees none
-    that died before its first heartbeat, or before there was an automation.
-    """
+    """Mark runs as Crashed that hold a place in silence: the automation sees none without a first heartbeat."""
     from prefect.states import Crashed
 
     since = datetime.now(UTC) - LOST_AFTER

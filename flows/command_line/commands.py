@@ -20,26 +20,17 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "ERROR")
 # What ends a run is said once, by this program; Prefect's own record of it, with the traceback, is on the run's page.
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-os.environ.setdefault(
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"
-)  # on a loaded machine the default of 20 ends a run that only had to wait
+# On a loaded machine the default of 20 ends a run that only had to wait.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
 import httpx
 from rich.console import Console
 
 from flows.champion import look_for_champion
+from flows.command_line import terminal
 from flows.command_line.costs import benchmark_sight, costs_table, training_costs
 from flows.command_line.results import Outcome, outcome_of, spared_stages
-from flows.command_line.terminal import (
-    TerminalReporter,
-    advice_lines,
-    champion_lines,
-    endpoint_lines,
-    gate_table,
-    plan_lines,
-    seconds_in_words,
-    verdict_table,
-)
+from flows.command_line.terminal import TerminalReporter, gate_table, plan_lines, seconds_in_words, verdict_table
 from flows.command_line.validating import foreseen, show_foresight
 from flows.compare import compare as compare_flow
 from flows.compare import without_training
@@ -98,9 +89,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def _differences(found: Plan, other: Plan) -> dict[str, str]:
-    """Return label -> how the stage's key differs from the other config's; stages that wait for others have no key to
-    compare.
-    """
+    """Return label -> how the stage's key differs from the other config's; pending stages have no key to compare."""
     shared = [label for label in found.ingredients if label in other.ingredients]
     changes = {label: changed_ingredients(other.ingredients[label], found.ingredients[label]) for label in shared}
     return {label: changes_in_words(change, most=5) if change else "same" for label, change in changes.items()}
@@ -140,9 +129,7 @@ def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> 
 
 
 def one_at_a_time(config: RunConfig, flow: Any) -> AbstractContextManager[None]:
-    """Let one process at a time run this config: the others wait instead of starting a server each, and then answer
-    from the store.
-    """
+    """Let one process at a time run this config: the others wait, and then answer from the store."""
 
     def waiting(owner: str) -> None:
         print(f"{config.name}: waiting for {owner}, which runs it", file=sys.stderr)
@@ -189,12 +176,8 @@ def _show(
     champion: str | None,
 ) -> None:
     if arguments.json:
-        answer = outcome.as_json(is_all_hits)
-        print(
-            json.dumps(
-                answer if failure is None else {**answer, "error": type(failure).__name__, "message": str(failure)}
-            )
-        )
+        failed = {"error": type(failure).__name__, "message": str(failure)} if failure else {}
+        print(json.dumps(outcome.as_json(is_all_hits) | failed))
         return
     console = Console(highlight=False)
     console.print()
@@ -203,7 +186,7 @@ def _show(
             console.print(table)
     console.print(outcome.verdict.headline, style="bold")
     found = outcome.verdict
-    for line in [*advice_lines(found), *endpoint_lines(found), *champion_lines(found)]:
+    for line in [*terminal.advice_lines(found), *terminal.endpoint_lines(found), *terminal.champion_lines(found)]:
         console.print(line, markup=False)
     console.print(outcome.registration(champion))
     console.print(f"report: {outcome.report}", soft_wrap=True)
@@ -216,15 +199,11 @@ def _written(config: RunConfig) -> str:
     """Return what a run will write, and where."""
     store = current_store()
     registry = os.environ.get("MLFLOW_TRACKING_URI") or "the store's mlflow.db"
-    if "://" in registry:
-        registry = (
-            registry.partition("://")[0] + "://" + registry.partition("://")[2].rpartition("@")[2]
-        )  # no password is shown
+    if "://" in registry:  # no password is shown
+        registry = registry.partition("://")[0] + "://" + registry.partition("://")[2].rpartition("@")[2]
     version = f"; a version of {config.registry.model}, if the adapter earns it" if config.arms.trained else ""
-    return (
-        f"will be written: artifacts and records to {store.address}; a run of experiment {config.name} to "
-        f"{registry}{version}."
-    )
+    experiment = f"a run of experiment {config.name} to {registry}"
+    return f"will be written: artifacts and records to {store.address}; {experiment}{version}."
 
 
 def _summary(found: Plan) -> str:

@@ -1,6 +1,4 @@
-"""What training would cost with full, LoRA and QLoRA, side by side, and what the benchmark would see: `plan` shows it
-before anything is loaded, from files and past records alone.
-"""
+"""What training would cost by each method, and what the benchmark would see: told from files and past records alone."""
 
 from __future__ import annotations
 
@@ -8,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich import box
 from rich.table import Table
 
+from flows.command_line.terminal import plain_table
 from flows.inputs.sources import locate
 from schemas.artifacts import AdapterArtifact, ModelArtifact, RenderingArtifact
 from schemas.config import RunConfig
@@ -25,9 +23,7 @@ from tasks.training.suitability import likely_machine
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method takes: bytes of memory for training, bytes of the process itself as last measured here, trained
-    parameters, and minutes at the speed of a past run.
-    """
+    """What one method takes: bytes to train, bytes of the process, trained parameters, and minutes at past speed."""
 
     method: str
     is_chosen: bool
@@ -51,7 +47,7 @@ class Costs:
 
 def training_costs(config: RunConfig, found: Plan) -> Costs | None:
     """Return what training would cost, or None where the plan does not train."""
-    if not any(stage.label == "train_adapter" and stage.outlook in ("will run", "depends") for stage in found.stages):
+    if not _runs("train_adapter", found):
         return None
     store = current_store()
     base, rendering = found.artifacts.get("fetch_base"), found.artifacts.get("check_rendering")
@@ -63,35 +59,27 @@ def training_costs(config: RunConfig, found: Plan) -> Costs | None:
     floor, tokens = known_floor(store), _tokens(config, rendering)
     rates = dict(_rates(store, base)) if isinstance(base, ModelArtifact) else {}
     found_costs = side_by_side(read_shape(folder), config.training, dtype, device, pack)
-    lines = tuple(
-        Cost(
-            method,
-            method == config.training.method,
-            expected.total,
-            floor,
-            parameters,
-            _minutes(tokens, rates.get(method)),
-        )
-        for method, (parameters, expected) in found_costs.items()
-    )
-    rows = (
-        f"rows of {pack.row} tokens"
-        if rendering
-        else f"rows of training.max_length ({pack.row} tokens), as the rows were not rendered yet"
-    )
-    return Costs(f"{dtype} on {device}, packs of {pack.tokens} tokens, {rows}", lines)
+    lines = []
+    for method, (parameters, expected) in found_costs.items():
+        minutes, is_chosen = _minutes(tokens, rates.get(method)), method == config.training.method
+        lines.append(Cost(method, is_chosen, expected.total, floor, parameters, minutes))
+    guessed = f"rows of training.max_length ({pack.row} tokens), as the rows were not rendered yet"
+    rows = f"rows of {pack.row} tokens" if rendering else guessed
+    return Costs(f"{dtype} on {device}, packs of {pack.tokens} tokens, {rows}", tuple(lines))
 
 
 def benchmark_sight(config: RunConfig, found: Plan) -> str | None:
     """Return what loss the benchmark would notice, or None where it does not run or its items are not known yet."""
-    if not any(
-        stage.label == "benchmark_adapter" and stage.outlook in ("will run", "depends") for stage in found.stages
-    ):
+    if not _runs("benchmark_adapter", found):
         return None
     from tasks.benchmark.sight import local_clusters, sight_line
 
     clusters = local_clusters(locate(config).benchmark, config.benchmark.limit)
     return sight_line(clusters, config.benchmark.margin, config.decision.confidence) if clusters else None
+
+
+def _runs(label: str, found: Plan) -> bool:
+    return any(stage.label == label and stage.outlook in ("will run", "depends") for stage in found.stages)
 
 
 def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path | None:
@@ -100,9 +88,8 @@ def _base_folder(config: RunConfig, store: ArtifactStore, base: object) -> Path 
         folders = [store.root / "artifacts" / base.digest]
     else:
         folders = [Path(file.path).parent for file in locate(config).base.files if file.path.endswith(".safetensors")]
-    return next(
-        (folder for folder in folders if (folder / "config.json").exists() and any(folder.glob("*.safetensors"))), None
-    )
+    whole = (one for one in folders if (one / "config.json").exists() and any(one.glob("*.safetensors")))
+    return next(whole, None)
 
 
 def _pack(config: RunConfig, rendering: object, device: str) -> Pack:
@@ -137,22 +124,11 @@ def _minutes(tokens: float | None, rate: float | None) -> float | None:
 
 def costs_table(costs: Costs) -> Table:
     """Return the methods as a table of 80 columns."""
-    table = Table(
-        title=f"training: {costs.stands_on}",
-        title_style="dim",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
-    )
-    table.add_column("method", no_wrap=True)
-    for name in ("memory", "of which process", "trained parameters", "minutes"):
-        table.add_column(name, justify="right", no_wrap=True)
+    names = ("memory", "of which process", "trained parameters", "minutes")
+    table = plain_table(f"training: {costs.stands_on}", "method", names, "dim")
     for line in costs.lines:
         process = "unknown" if line.process_bytes is None else f"{line.process_bytes / 1e9:.2f} GB"
         memory = f"{'' if line.process_bytes else '+'}{(line.bytes + (line.process_bytes or 0)) / 1e9:.2f} GB"
         minutes = "unknown" if line.minutes is None else f"{line.minutes:.1f}"
-        table.add_row(
-            f"{line.method}{' *' if line.is_chosen else ''}", memory, process, f"{line.parameters:,}", minutes
-        )
+        table.add_row(line.method + " *" * line.is_chosen, memory, process, f"{line.parameters:,}", minutes)
     return table

@@ -19,18 +19,8 @@ from flows.inputs.servers import mlflow_fault, prefect_fault
 from schemas.errors import TuneworthyError
 from tasks.reuse.current_store import current_store
 
-NEEDED = (
-    "prefect",
-    "torch",
-    "transformers",
-    "peft",
-    "bitsandbytes",
-    "datasets",
-    "pandera",
-    "mlflow",
-    "lm_eval",
-    "bm25s",
-)
+ENGINES = ("torch", "transformers", "peft", "bitsandbytes", "lm_eval", "bm25s")
+NEEDED = ("prefect", "mlflow", "datasets", "pandera", *ENGINES)
 FASTAPI_BREAKS_PREFECT = (0, 151)
 GIGABYTE = 1e9
 
@@ -55,10 +45,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     console, width = Console(highlight=False), max(len(finding.name) for finding in findings)
     for finding in findings:
         mark = "[green]✓[/]" if finding.is_fine else "[red]✗[/]"
-        console.print(
-            f"{mark} {finding.name:<{width}}  {finding.found}" + (f" — {finding.fix}" if not finding.is_fine else ""),
-            soft_wrap=True,
-        )
+        fix = "" if finding.is_fine else f" — {finding.fix}"
+        console.print(f"{mark} {finding.name:<{width}}  {finding.found}{fix}", soft_wrap=True)
     return 0 if is_fine else 5
 
 
@@ -74,12 +62,8 @@ def _packages() -> Iterator[Finding]:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
-    yield Finding(
-        "packages",
-        not missing,
-        f"missing: {', '.join(missing)}" if missing else ", ".join(found),
-        "pip install -r requirements.lock",
-    )
+    told = f"missing: {', '.join(missing)}" if missing else ", ".join(found)
+    yield Finding("packages", not missing, told, "pip install -r requirements.lock")
 
 
 def _fastapi() -> Iterator[Finding]:
@@ -93,12 +77,8 @@ def _store() -> Iterator[Finding]:
     try:
         with tempfile.TemporaryFile(dir=store.folder()):
             free = shutil.disk_usage(store.root).free
-        yield Finding(
-            "store",
-            free > 5 * GIGABYTE,
-            f"{store.root}, {free / GIGABYTE:.0f} GB free",
-            "make room; a run of a small model takes about 5 GB",
-        )
+        told, fix = f"{store.root}, {free / GIGABYTE:.0f} GB free", "make room; a run of a small model takes about 5 GB"
+        yield Finding("store", free > 5 * GIGABYTE, told, fix)
     except (OSError, TuneworthyError) as fault:
         yield Finding("store", False, str(fault), "set TUNEWORTHY_STORE to a folder that you may write")
 
@@ -118,12 +98,8 @@ def _processor() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     from tasks.base.sources import installed_packages_with_gguf
 
-    names = installed_packages_with_gguf()
-    yield Finding(
-        "models",
-        True,
-        ", ".join(f"package://{name}" for name in names) or "none in packages; name a folder or a hub id",
-    )
+    names = ", ".join(f"package://{name}" for name in installed_packages_with_gguf())
+    yield Finding("models", True, names or "none in packages; name a folder or a hub id")
 
 
 def _servers() -> Iterator[Finding]:

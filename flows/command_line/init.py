@@ -51,7 +51,7 @@ def _open_rows(config: Path) -> list[Guess]:
     drafted = read_config(config)
     current_run.set(drafted.name)
     try:
-        validate_data(drafted.task, drafted.data, drafted.seed, locate(drafted).data, drafted.base.thinking)
+        validate_data(drafted.task, drafted.data, drafted.seed, locate(drafted).data, *drafted.learned)
     except DatasetRefused as fault:
         question = f"Are the refused rows right for your task, or wrong? {fault}"
         return [Guess("data.refuse_above", drafted.data.refuse_above, question=question)]

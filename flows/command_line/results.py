@@ -1,6 +1,4 @@
-"""The outcome of a run, read back from the store: the same for a run that did everything and for one that did
-nothing. And `tuneworthy diff`: what moved between two of them.
-"""
+"""The outcome of a run, read back from the store; and `tuneworthy diff`, what moved between two outcomes."""
 
 from __future__ import annotations
 
@@ -24,20 +22,13 @@ from tasks.reuse.planning import Plan
 WORSE = 6  # exit code
 COLUMNS = ("before", "after", "change", "interval", "groups", "rows")  # of a diff
 A = TypeVar("A", bound=Artifact)
-SPARED_BY_AN_UNTRAINED_ARM = (
-    "train_adapter",
-    "score_arm[tuned]",
-    "score_arm[tuned_retrieval]",
-    "benchmark_adapter",
-    "register_adapter",
-)
+MEASURED_ONCE_TRAINED = ("score_arm[tuned]", "score_arm[tuned_retrieval]", "benchmark_adapter", "register_adapter")
+SPARED_BY_AN_UNTRAINED_ARM = ("train_adapter", *MEASURED_ONCE_TRAINED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict with what a person asks for next: the reports on it and on the rows, the registered version, what each
-    stage took.
-    """
+    """A verdict with what a person asks for next: both reports, the registered version, what each stage took."""
 
     verdict: Verdict
     report: Path
@@ -47,9 +38,8 @@ class Outcome:
     @property
     def seconds_a_row(self) -> dict[str, float]:
         """Seconds that each arm took for one row on the machine that measured it."""
-        return {
-            found.arm: found.seconds_per_row for found in self.plan.artifacts.values() if isinstance(found, ArmArtifact)
-        }
+        arms = (found for found in self.plan.artifacts.values() if isinstance(found, ArmArtifact))
+        return {arm.arm: arm.seconds_per_row for arm in arms}
 
     @property
     def version(self) -> RegisteredVersion | None:
@@ -58,14 +48,9 @@ class Outcome:
 
     def registration(self, champion: str | None) -> str:
         """Say what became of the adapter; `champion` is the version that has that alias at this moment."""
-        if self.version:
-            registered = (
-                f"registered: models:/{self.version.model}@{self.version.alias} (version {self.version.version}, "
-                f"{self.version.megabytes:.1f} MB)"
-            )
-            has_moved = champion is not None and (champion == self.version.version) != (
-                self.version.alias == "champion"
-            )
+        if own := self.version:
+            registered = f"registered: models:/{own.model}@{own.alias} (version {own.version}, {own.megabytes:.1f} MB)"
+            has_moved = champion is not None and (champion == own.version) != (own.alias == "champion")
             return f"{registered}; since then version {champion} was made champion" if has_moved else registered
         return "not registered: the registration failed" if self.verdict.promotes else "nothing to register"
 
@@ -76,10 +61,8 @@ class Outcome:
 
     def as_json(self, is_all_hits: bool) -> dict[str, Any]:
         """Return the outcome as one JSON object."""
-        stages = [
-            {"stage": stage.label, "key": stage.key, "seconds": stage.seconds, "peak_bytes": stage.peak_bytes}
-            for stage in self.plan.stages
-        ]
+        told = ("key", "seconds", "peak_bytes")
+        stages = [{"stage": one.label} | {name: getattr(one, name) for name in told} for one in self.plan.stages]
         version = self.version.model_dump(mode="json") if self.version else None
         return {
             "verdict": self.verdict.model_dump(mode="json"),
@@ -101,12 +84,8 @@ def outcome_of(plan: Plan) -> Outcome | None:
     if page is None or rows is None:
         return None
     folder, data = (current_store().open(found.digest) for found in (page, rows))
-    return Outcome(
-        Verdict.model_validate_json((folder / "verdict.json").read_text(encoding="utf-8")),
-        folder / "report.html",
-        data / "report.html",
-        plan,
-    )
+    verdict = Verdict.model_validate_json((folder / "verdict.json").read_text(encoding="utf-8"))
+    return Outcome(verdict, folder / "report.html", data / "report.html", plan)
 
 
 def spared_stages(plan: Plan) -> list[str]:
@@ -145,15 +124,9 @@ def _lines(found: VerdictDiff) -> list[str]:
 
 
 def _cells(move: ArmMove) -> tuple[str, ...]:
-    return (
-        move.after_arm if move.before_arm == move.after_arm else "named",
-        f"{move.before:.3f}",
-        f"{move.after:.3f}",
-        f"{move.difference:+.3f}",
-        f"{move.low:+.3f} to {move.high:+.3f}",
-        str(move.groups),
-        "same" if move.is_paired else "other",
-    )
+    name, rows = move.after_arm if move.before_arm == move.after_arm else "named", "same" if move.is_paired else "other"
+    moved = f"{move.difference:+.3f}", f"{move.low:+.3f} to {move.high:+.3f}"
+    return name, f"{move.before:.3f}", f"{move.after:.3f}", *moved, str(move.groups), rows
 
 
 def _moves(found: VerdictDiff) -> list[ArmMove]:
@@ -165,17 +138,8 @@ def as_markdown(found: VerdictDiff) -> str:
     """Return the difference as Markdown for a pull request."""
     rows = [("arm", *COLUMNS), ("---", *["---:"] * len(COLUMNS)), *map(_cells, _moves(found))]
     table = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join(
-        [
-            f"### {found.before} -> {found.after}",
-            "",
-            outcome_sentence(found),
-            "",
-            *table,
-            "",
-            *(f"- {line}" for line in _lines(found)),
-        ]
-    )
+    head = [f"### {found.before} -> {found.after}", "", outcome_sentence(found), ""]
+    return "\n".join([*head, *table, "", *(f"- {line}" for line in _lines(found))])
 
 
 def _show(found: VerdictDiff) -> None:

@@ -1,6 +1,4 @@
-"""What a person sees in the terminal: one line per stage during a run, then tables. Progress goes to stderr, answers to
-stdout.
-"""
+"""What a person sees in the terminal: a line a stage during a run, then tables. Progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -66,11 +64,8 @@ class TerminalReporter(Reporter):
     def stage_finished(self, label: str, how: str, seconds: float, peak_bytes: int) -> None:
         """Show that a stage has its artifact."""
         self._close_bar()
-        took = (
-            f"{seconds_in_words(seconds):>12}  {bytes_in_words(peak_bytes):>7}"
-            if how == "ran"
-            else f"{'from store':>12}"
-        )
+        measured = f"{seconds_in_words(seconds):>12}  {bytes_in_words(peak_bytes):>7}"
+        took = measured if how == "ran" else f"{'from store':>12}"
         self.console.print(f"[green]✓[/] {escape(label):<28} {took}", highlight=False)
 
     def stage_failed(self, label: str, error: BaseException) -> None:
@@ -93,19 +88,13 @@ class TerminalReporter(Reporter):
             self._move_bar(done, total, note)
         elif time.monotonic() - self.printed_at > SECONDS_BETWEEN_LINES:
             self.printed_at = time.monotonic()
-            self.console.print(
-                f"  {escape(self.label)} {100 * done / max(total, 1e-9):.0f}%  {escape(note)}", highlight=False
-            )
+            share = f"{100 * done / max(total, 1e-9):.0f}%"
+            self.console.print(f"  {escape(self.label)} {share}  {escape(note)}", highlight=False)
 
     def _move_bar(self, done: float, total: float, note: str) -> None:
         if self.bar is None or self.bar_task is None:
-            columns = (
-                TextColumn("  {task.description:<26}"),
-                BarColumn(24),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}"),
-            )
+            name, share = TextColumn("  {task.description:<26}"), TextColumn("{task.percentage:>3.0f}%")
+            columns = name, BarColumn(24), share, TimeElapsedColumn(), TextColumn("{task.fields[note]}")
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar_task = self.bar.add_task(self.label, total=total, note=note)
             self.bar.start()
@@ -124,15 +113,12 @@ def _row_in_a_line(row: dict[str, Any]) -> str:
 
 def mended_lines(mended: FixedCopy, out: Path) -> list[str]:
     """Return how a mended copy differs: for each kind of change, its count and a few rows before and after."""
-    lines = [
-        f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: "
-        f"{out.with_name(f'{out.stem}.changes.jsonl')}"
-    ]
+    changes = out.with_name(f"{out.stem}.changes.jsonl")
+    lines = [f"mended copy: {out}: {mended.read} rows read, {mended.written} written; every change: {changes}"]
     for mend, count in mended.counts.most_common():
-        lines.append(f"  {mend:<28} {count}")
-        lines += [
-            f'    {edit.place}  "{edit.before}" {_became(edit.after)}' for edit in mended.examples if edit.mend == mend
-        ]
+        shown = [edit for edit in mended.examples if edit.mend == mend]
+        lines += [f"  {mend:<28} {count}"]
+        lines += [f'    {edit.place}  "{edit.before}" {_became(edit.after)}' for edit in shown]
     return lines if mended.counts else [*lines, "  nothing to mend"]
 
 
@@ -158,9 +144,7 @@ def _plan_line(stage: PlannedStage, width: int) -> Text:
 
 
 def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
-    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over the best untrained
-    arm.
-    """
+    """Return the arms as a table: score with interval, contract, tokens and seconds a row, gain over untrained."""
     names = ("score", f"{verdict.confidence:.0%} interval", "valid", "in", "out", "s/row", "gain")
     table = plain_table(f"verdict: {verdict.verdict} ({verdict.sample})", "arm", names)
     for arm in verdict.arms:
@@ -192,11 +176,10 @@ def champion_lines(verdict: Verdict) -> list[str]:
     return [f"champion: {verdict.champion_note}."] if verdict.champion_note else []
 
 
-def plain_table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
+def plain_table(title: str, first: str, numbers: tuple[str, ...], style: str = "bold") -> Table:
     """Return an empty table that fits 80 columns: one column of names, the others of numbers."""
-    table = Table(
-        title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
-    )
+    table = Table(title=title, title_style=style, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.pad_edge = False
     table.add_column(first, no_wrap=True)
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
@@ -204,46 +187,27 @@ def plain_table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
 
 
 def _arm_cells(arm: ArmReport, seconds: float | None) -> list[str]:
-    score = f"[{STANDINGS[arm.standing]}]{arm.score:.3f}[/]"
     gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
-    took = "" if seconds is None else f"{seconds:.2f}"
+    return [arm.arm, *_measured(arm, STANDINGS[arm.standing]), "" if seconds is None else f"{seconds:.2f}", gain]
+
+
+def _measured(arm: ArmReport | ChampionReport | EndpointReport, colour: str) -> list[str]:
+    tokens = f"{arm.prompt_tokens:.0f}", f"{arm.output_tokens:.0f}"
     interval = f"{arm.low:.3f} to {arm.high:.3f}"
-    return [
-        arm.arm,
-        score,
-        interval,
-        f"{arm.valid_rate:.0%}",
-        f"{arm.prompt_tokens:.0f}",
-        f"{arm.output_tokens:.0f}",
-        took,
-        gain,
-    ]
+    return [f"[{colour}]{arm.score:.3f}[/]", interval, f"{arm.valid_rate:.0%}", *tokens]
 
 
 def _champion_cells(champion: ChampionReport, seconds: float | None) -> list[str]:
-    """Return the champion as a line of the arms' table; its gain is its lead over the best untrained arm on the rows
-    that it was not trained on.
-    """
+    """Return the champion as a line of the arms' table; its gain is over the best untrained arm on its own rows."""
     colour = STANDINGS[champion.standing] if champion.standing else "default"
-    score = f"[{colour}]{champion.score:.3f}[/]"
-    tokens = (f"{champion.valid_rate:.0%}", f"{champion.prompt_tokens:.0f}", f"{champion.output_tokens:.0f}")
     took = "" if seconds is None else f"{seconds:.2f}"
-    return [
-        f"champion v{champion.version}",
-        score,
-        f"{champion.low:.3f} to {champion.high:.3f}",
-        *tokens,
-        took,
-        f"{champion.lead:+.3f}",
-    ]
+    return [f"champion v{champion.version}", *_measured(champion, colour), took, f"{champion.lead:+.3f}"]
 
 
 def _endpoint_cells(endpoint: EndpointReport) -> list[str]:
     if endpoint.problem:
         return [endpoint.name, "[red]failed[/]"]
-    tokens = (f"{endpoint.prompt_tokens:.0f}", f"{endpoint.output_tokens:.0f}", f"{endpoint.seconds:.2f}")
-    interval = f"{endpoint.low:.3f} to {endpoint.high:.3f}"
-    return [endpoint.name, f"{endpoint.score:.3f}", interval, f"{endpoint.valid_rate:.0%}", *tokens]
+    return [endpoint.name, *_measured(endpoint, "default"), f"{endpoint.seconds:.2f}"]
 
 
 def gate_table(verdict: Verdict) -> Table | None:
@@ -257,8 +221,6 @@ def gate_table(verdict: Verdict) -> Table | None:
     if neutral := verdict.gate.neutral:
         lines.append(("neutral text (nats)", neutral.texts, neutral))
     for name, items, task in lines:
-        change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]"
-        table.add_row(
-            name, str(items), f"{task.base:.3f}", f"{task.tuned:.3f}", change, f"{task.low:+.3f} to {task.high:+.3f}"
-        )
+        change = f"[{LOSSES[task.standing]}]{task.difference:+.3f}[/]", f"{task.low:+.3f} to {task.high:+.3f}"
+        table.add_row(name, str(items), f"{task.base:.3f}", f"{task.tuned:.3f}", *change)
     return table

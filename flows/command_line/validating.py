@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.arms import refuse_more_than_rows
+from flows.arms import refuse_more_than_rows, with_index
 from flows.command_line.terminal import TerminalReporter, mended_lines
 from flows.inputs.config_file import read_config
 from flows.inputs.sources import RunSources, locate
@@ -36,7 +36,7 @@ def validate(arguments: argparse.Namespace) -> int:
         print("\n".join(mended_lines(mended, arguments.fix)))
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
-        data = validate_data(config.task, config.data, config.seed, sources.data, config.base.thinking)
+        data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
         refuse_more_than_rows(config.arms, data)
         if config.decision.slices:
             read_slices(config.decision.slices, data, sources.data.every_row)
@@ -64,7 +64,8 @@ def validate(arguments: argparse.Namespace) -> int:
 def _rendering(config: RunConfig, sources: RunSources, data: DataArtifact) -> RenderingArtifact | None:
     """Return the rows' lengths in tokens where the base model is in the store already; validate does not fetch it."""
     base = fetch_base.call(sources.base).recorded()
-    return None if base is None else check_rendering(config.task, base, data, *config.rendered)
+    shown = with_index(config, sources.encoder, data) if base is not None and config.learned_context else data
+    return None if base is None else check_rendering(config.task, base, shown, *config.rendered)
 
 
 def foreseen(config: RunConfig, data: object) -> Foresight | None:

@@ -1,6 +1,4 @@
-"""Everything outside the store that a run reads, located and hashed before anything starts; all problems are reported
-at once.
-"""
+"""Everything outside the store that a run reads, located and hashed first; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from schemas.artifacts import ModelArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
-from tasks.base.sources import locate_base, refuse_without_tools
+from tasks.base.sources import locate_base, locate_encoder, refuse_without_tools
 from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
 from tasks.data.locating import locate_data
@@ -29,15 +27,14 @@ T = TypeVar("T")
 
 
 class RunSources(BaseModel):
-    """The run's files by content: rows, documents and contract, the base model, the benchmark tasks, and their hub data
-    in this machine's cache.
-    """
+    """The run's files by content: rows, documents, contract, base model, benchmark tasks and their cached hub data."""
 
     model_config = ConfigDict(frozen=True)
     data: Sources
     base: BaseSource
     benchmark: BenchmarkSources
     cached_items: dict[str, tuple[SourceFile, ...]]
+    encoder: BaseSource | None = None
 
 
 def locate(config: RunConfig) -> RunSources:
@@ -56,11 +53,14 @@ def locate(config: RunConfig) -> RunSources:
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
+    wanted = config.arms.retrieval.encoder
+    encoder = _found(lambda: locate_encoder(wanted, folder, store), faults) if wanted else None
     secrets = _found(lambda: keys_of(config), faults)
     if faults or data is None or base is None or benchmark is None or secrets is None:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     current_secrets.set(secrets)
-    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=locate_cached_items(benchmark, store))
+    cached = locate_cached_items(benchmark, store)
+    return RunSources(data=data, base=base, benchmark=benchmark, cached_items=cached, encoder=encoder)
 
 
 def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:

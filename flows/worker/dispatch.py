@@ -45,6 +45,7 @@ def send_training(
     data: DataArtifact,
     benchmark: BenchmarkFilesArtifact,
     replay: ReplayTextsArtifact | None = None,
+    searched: DataArtifact | None = None,
 ) -> None:
     """Have the deployment that `training.where` names fit the adapter, and wait for it; do nothing where none is named
     or needed.
@@ -62,16 +63,11 @@ def send_training(
     call = train_adapter.call(config.training, rendering, base, data, config.seed, replay)
     if call.recorded() is not None:
         return
-    settings = {
-        "run": config.name,
-        "training": config.training,
-        "task": config.task,
-        "arms": config.arms,
-        "seed": config.seed,
-        "stages": config.stages,
-    }
+    settings = {name: getattr(config, name) for name in ("training", "task", "arms", "seed", "stages")}
+    settings["run"] = config.name
     asking = config.benchmark.asking(config.decision.confidence)
     made = {"rendering": rendering, "base": base, "data": data, "benchmark": benchmark, "replay": replay}
+    made |= {"searched": searched}
     order = TrainOrder(**settings, asking=asking, **made)
     retries = config.stages.get("train_adapter", StageLimits()).retries
     for tried in range(retries + 1):

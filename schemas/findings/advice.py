@@ -45,6 +45,7 @@ class Recall(Report):
     """What retrieval found for the held-out rows, by the reference answers' own words."""
 
     top_k: int
+    search: str = Field("bm25", description="How it searched: by words (bm25), by meaning (dense), or both (fused).")
     no_hit: float = Field(description="Share of the requests that nothing was found for.")
     in_corpus: float | None = Field(
         description="Share of the rows whose answer stands in the corpus, or is that of a train row where these are "
@@ -63,7 +64,7 @@ class Recall(Report):
             return nothing
         return (
             f"{self.in_corpus:.0%} of the reference answers stand in what is searched; of these, recall@{self.top_k} "
-            f"is {self.recall:.0%} and MRR {self.mrr:.2f}; {nothing}"
+            f"({self.search}) is {self.recall:.0%} and MRR {self.mrr:.2f}; {nothing}"
         ) + ("" if self.used is None else f"; where the answer was shown, the score is {self.used:.3f}")
 
 

@@ -37,9 +37,7 @@ class NeutralLoss(BaseModel):
 
 
 class BenchmarkTask(BaseModel):
-    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base) with its
-    interval.
-    """
+    """One benchmark task, or all items pooled: accuracies, and the paired difference (tuned - base), its interval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task: str

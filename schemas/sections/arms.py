@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from schemas.languages import IndexLanguage
 from schemas.sections.endpoints import EndpointConfig
-from schemas.sections.section import Section
+from schemas.sections.section import NOT_IN_KEY, Section
 
 UntrainedArm = Literal["classifier", "prompt", "few_shot", "retrieval"]
 TrainedArm = Literal["tuned", "tuned_retrieval"]
+SearchKind = Literal["bm25", "dense", "fused"]
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=24)]
 
 
@@ -22,7 +23,7 @@ class FewShotConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """The retrieval arms: BM25 over the corpus, or over training examples where there is none."""
+    """The retrieval arms: what is searched for in the corpus, or in training examples where there is none."""
 
     top_k: int = Field(4, ge=1, le=32, description="Passages or examples shown before the request.")
     passage_words: int = Field(
@@ -44,6 +45,30 @@ class RetrievalConfig(Section):
         "(Chinese, Japanese, Thai, ...) and for several languages at once; auto chooses it for them. none: words as "
         "they are.",
     )
+
+    search: SearchKind = Field(
+        "bm25",
+        description="How texts are found. bm25: by their words. dense: by their meaning, as vectors of `encoder`. "
+        "fused: both lists merged by reciprocal rank.",
+    )
+    encoder: str | None = Field(
+        None,
+        min_length=1,
+        description="Sentence encoder for dense and fused: a folder or package://NAME with config.json, *.safetensors "
+        "and tokenizer.json. A transformer whose token vectors are averaged (all-MiniLM-L6-v2), or a static model of "
+        "model2vec, which is some hundred times faster.",
+        json_schema_extra=NOT_IN_KEY,
+    )
+
+    @model_validator(mode="after")
+    def meaning_needs_an_encoder(self) -> RetrievalConfig:
+        """Refuse a search by meaning without an encoder, and an encoder that nothing uses."""
+        if (self.search == "bm25") != (self.encoder is None):
+            raise ValueError(
+                'search "dense" and "fused" need `encoder`, a folder or package://NAME; "bm25" needs none: set both or '
+                "leave both out"
+            )
+        return self
 
     def index_language(self, found: str) -> str:
         """Return what the index is built for; `found` is the data's own (DataArtifact.language)."""

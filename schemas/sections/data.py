@@ -32,6 +32,7 @@ Unreadable = Literal[
     "unread_context",
     "weighted",
     "not_learned",
+    "unwanted_answer",
 ]
 Doubtful = Literal[
     "control_characters",
@@ -219,9 +220,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def source_is_whole(self) -> DataConfig:
-        """Refuse a source without a setting that it needs, a setting of another kind of source, and a password in the
-        source.
-        """
+        """Refuse a source without a setting that it needs, one of another kind of source, and a password."""
         faults = faults_of(self.source, {name: getattr(self, name) for name in BELONG})
         if faults:
             raise ValueError("; ".join(faults))

@@ -15,6 +15,20 @@ class TrainingConfig(Section):
     method: Literal["qlora", "lora", "full"] = Field(
         "qlora", description="qlora: 4-bit base, smallest memory; lora: 16-bit base; full: every weight."
     )
+    objective: Literal["sft", "dpo", "orpo", "kto"] | None = Field(
+        None,
+        description="What is learned from rows. sft: their answers; of rows with a chosen and a rejected answer the "
+        "chosen one. dpo, orpo: chosen answers rather than the rejected ones of the same rows. kto: wanted answers "
+        "rather than unwanted ones, from pairs or from rows with a label true or false. Left out: sft, and rows with "
+        "rejected or unwanted answers are refused.",
+    )
+    beta: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="dpo, kto: how closely the model stays to what it was at the start, closer with a larger beta. "
+        "orpo: how much the rejected answer counts beside the chosen one.",
+    )
     adapter: Literal["auto", "lora", "dora", "rslora", "qera"] = Field(
         "auto",
         description="Kind of adapter (qlora, lora). auto: qera with qlora, lora with lora. qera: starts from the "
@@ -110,6 +124,23 @@ class TrainingConfig(Section):
         description="Minutes between checkpoints; a killed run resumes from the last one.",
         json_schema_extra=NOT_IN_KEY,
     )
+
+    @property
+    def compares_answers(self) -> bool:
+        """Whether the objective compares wanted answers with others."""
+        return self.objective not in (None, "sft")
+
+    @model_validator(mode="after")
+    def objective_fits(self) -> TrainingConfig:
+        """Refuse to mix what an objective that compares answers cannot read, and a beta that nothing reads."""
+        if self.compares_answers and (self.replay or self.dropout or self.context != "none"):
+            raise ValueError(
+                f'objective "{self.objective}" compares answers, and goes with no replay, dropout or context: leave '
+                'them out, or set objective "sft"'
+            )
+        if not self.compares_answers and self.beta != TrainingConfig.model_fields["beta"].default:
+            raise ValueError("beta is read by objective dpo, orpo and kto only; name one, or leave beta out")
+        return self
 
     @property
     def adapter_kind(self) -> str:

@@ -107,9 +107,7 @@ def _without_quotes(message: str) -> str:
 
 
 def comparable(row: Row) -> Row:
-    """Return a row with comparable numbers: 3.0 becomes 3, and floats are rounded to ten digits, as sums depend on
-    their order.
-    """
+    """Return a row with comparable numbers: 3.0 becomes 3; floats have ten digits, as sums depend on their order."""
     return tuple(_rounded(value) if isinstance(value, float) else value for value in row)
 
 

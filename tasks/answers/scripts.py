@@ -38,8 +38,6 @@ _WITHOUT_MARKS = _WithoutMarks()
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as SQuAD counts them: lower case, no punctuation, no articles; in scripts without
-    spaces each character is a word.
-    """
+    """Return a text's words as SQuAD counts them: lower case, no punctuation or articles, or else characters."""
     bare = folded(text).lower().translate(_WITHOUT_MARKS)
     return ARTICLES.sub(" ", UNSPACED.sub(r" \g<0> ", bare)).split()

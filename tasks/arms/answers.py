@@ -55,6 +55,7 @@ class Answers:
         known: what else is known of each answer: the columns of KNOWN.
         seconds_per_row: that the arm took.
         top_k: how much it retrieved; None where it retrieves nothing.
+        search: how it searched.
     """
 
     arm: str
@@ -63,6 +64,7 @@ class Answers:
     known: polars.DataFrame
     seconds_per_row: float
     top_k: int | None = None
+    search: str = "bm25"
 
 
 def sealed_answers(answers: Answers, task: TaskConfig, data: Path, out: Path) -> ArmArtifact:
@@ -99,7 +101,7 @@ def sealed_answers(answers: Answers, task: TaskConfig, data: Path, out: Path) ->
         strict_score=_mean(table["strict_score"]),
         lenient_score=_mean(table["lenient_score"]),
         also=also | together,
-        retrieved=recall_of(table, answers.top_k),
+        retrieved=recall_of(table, answers.top_k, answers.search),
     )
 
 

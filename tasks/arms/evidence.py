@@ -50,12 +50,13 @@ def evidence_of(
     return pl.DataFrame({"shown": shown, "found": ranks, "in_corpus": in_corpus}, schema=SCHEMA)
 
 
-def recall_of(evidence: pl.DataFrame, top_k: int | None) -> Recall | None:
+def recall_of(evidence: pl.DataFrame, top_k: int | None, search: str = "bm25") -> Recall | None:
     """Return what retrieval found over all rows, and what became of it; None for an arm that retrieves nothing.
 
     Args:
         evidence: the columns of `evidence_of`, and `score`.
         top_k: texts shown at most.
+        search: how they were found.
     """
     if top_k is None:
         return None
@@ -68,7 +69,7 @@ def recall_of(evidence: pl.DataFrame, top_k: int | None) -> Recall | None:
         "used": evidence.filter(pl.col("found").is_not_null())["score"].mean(),  # None where there is no row
     }
     return Recall.model_validate(
-        {"top_k": top_k, "in_corpus": there.height / evidence.height if is_told else None, **means}
+        {"top_k": top_k, "search": search, "in_corpus": there.height / evidence.height if is_told else None, **means}
     )
 
 

@@ -27,7 +27,7 @@ def context_of(arm: ArmSettings, data: Path, seed: int) -> PromptContext:
     """
     context = PromptContext()
     if arm.top_k is not None:
-        context = retrieved_from(data, arm.top_k, arm.passage_words, arm.language or "en")
+        context = retrieved_from(data, arm.top_k, arm.passage_words, arm.language or "en", arm.search)
         what = "passages in the corpus" if context.passages else "train rows"
         _check_enough("arms.retrieval.top_k", arm.top_k, len(context.passages or context.examples), what)
     if not arm.shots:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tasks.inference.batching import common_prefix
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, LoadedModel, load_model
 from tasks.inference.prefix_support import why_unsupported
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.golden import verify_golden
 from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext
 from tasks.inference.prompts.rendering import render_prompt
@@ -111,7 +113,7 @@ def measure_arm(
         "is_stopped": [answer.is_stopped for answer in answers],
     }
     known, texts = polars.DataFrame(used).hstack(evidence), [answer.text for answer in answers]
-    return sealed_answers(Answers(arm.name, rows, texts, known, seconds, arm.top_k), task, data, out)
+    return sealed_answers(Answers(arm.name, rows, texts, known, seconds, arm.top_k, context.search), task, data, out)
 
 
 def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext | None:
@@ -119,7 +121,8 @@ def _carried(arm: ArmSettings, adapter: AdapterFolder | None) -> PromptContext |
     path = adapter.artifact / FILE if adapter else None
     if path is None or not path.exists():
         return None
-    return deserialised(path.parent, arm.top_k or 0, hashlib.sha256(path.read_bytes()).hexdigest())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return replace(deserialised(path.parent, arm.top_k or 0, digest), index=path.parent / INDEX)
 
 
 def decoder_in_words(loaded: LoadedModel, prompts: list[list[int]]) -> str:

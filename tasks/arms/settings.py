@@ -1,6 +1,4 @@
-"""What one arm reads of the config. The rest must not enter its stage's key, or a change of the shots would run the
-prompt arm again.
-"""
+"""What one arm reads of the config; the rest stays out of its key, or a change of shots would run the prompt arm."""
 
 from __future__ import annotations
 
@@ -26,6 +24,7 @@ class ArmSettings(BaseModel):
     top_k: int | None = None
     passage_words: int | None = None
     language: str | None = None
+    search: str = "bm25"
 
     @property
     def is_tuned(self) -> bool:
@@ -52,6 +51,7 @@ def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool, language: str 
         own = {"shots": arms.few_shot.shots}
     elif arm.endswith("retrieval"):
         own = {"top_k": arms.retrieval.top_k, "language": arms.retrieval.index_language(language)}
+        own |= {"search": arms.retrieval.search}
         own |= {"passage_words": arms.retrieval.passage_words} if has_documents else {}
         own |= {"shots": _shots_beside_passages(arms)} if has_documents and arm == "retrieval" else {}
     return ArmSettings.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})

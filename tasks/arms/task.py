@@ -62,9 +62,7 @@ def score_arm(
     *,
     workdir: WorkDirectory,
 ) -> ArmArtifact:
-    """Let one arm answer every held-out row greedily, and score its answers; `arm` comes from
-    `tasks.arms.settings.arm_settings`.
-    """
+    """Let one arm answer every held-out row greedily and score it; `arm` is from `tasks.arms.settings.arm_settings`."""
     from tasks.arms.scoring import check_base_matches, measure_arm
 
     if adapter is not None:

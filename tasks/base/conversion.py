@@ -1,6 +1,4 @@
-"""Conversion of a base model's files to one folder of safetensors and tokenizer files, without code, pickles or local
-paths.
-"""
+"""A base model's files become one folder of safetensors and tokenizer files: no code, no pickles, no local paths."""
 
 from __future__ import annotations
 

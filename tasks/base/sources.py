@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -85,6 +86,26 @@ def _located(base: BaseConfig, folder: Path, store: ArtifactStore) -> BaseSource
     )
 
 
+def locate_encoder(encoder: str, folder: Path, store: ArtifactStore) -> BaseSource:
+    """Return the files of a sentence encoder by content.
+
+    Raises:
+        ConfigRefused: it does not average its tokens' vectors, or is of another kind that is not read.
+        ModelMissing: it is unavailable on this machine.
+    """
+    try:
+        found = locate_base(BaseConfig(model=encoder), folder, store)
+        pooling = Path(found.files[0].path).parent / "1_Pooling" / "config.json"
+        if pooling.is_file() and not json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"):
+            raise ConfigRefused(
+                f"base.model: {found.name} does not average the vectors of its tokens (1_Pooling/config.json), the one "
+                "way that is known here. Name another encoder, such as all-MiniLM-L6-v2 or e5-small-v2."
+            )
+    except (ConfigRefused, ModelMissing) as fault:
+        raise type(fault)(str(fault).replace("base.model:", "arms.retrieval.encoder:")) from fault
+    return found
+
+
 def _refuse_revision(base: BaseConfig) -> None:
     if base.revision is not None:
         raise ConfigRefused(
@@ -107,6 +128,9 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
         raise ModelMissing(f"base.model: package {name} is not installed. {meant}{_installed()}")
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     found = sorted(path for place in folders for path in place.rglob("*.gguf"))
+    unpacked = {path.parent for place in folders for path in place.rglob(WEIGHTS)}
+    if not found and len(unpacked) == 1:
+        return _in_folder(unpacked.pop(), f"{PACKAGE}{name}", None, store)
     if len(found) != 1:
         raise ModelMissing(
             f"base.model: package {name} contains {len(found)} GGUF files "

@@ -1,6 +1,4 @@
-"""A benchmark from the first portion of its items to an answer: what it can see is said first, then items are asked
-until everything is clear or none is left.
-"""
+"""A benchmark, portion by portion: what it can see is said first, and it ends once everything is clear."""
 
 from __future__ import annotations
 

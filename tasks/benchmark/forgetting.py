@@ -98,9 +98,7 @@ def pooled_of(tasks: Mapping[str, Answered]) -> Answered:
 
 
 def clusters_of(topics: Sequence[str | None]) -> list[str]:
-    """Return every item's cluster: its topic where each item has one and they are enough to claim anything, else the
-    item itself.
-    """
+    """Return every item's cluster: its topic where each has one and there are enough to claim by, else itself."""
     known = {topic for topic in topics if topic is not None}
     if None in topics or len(known) < FEWEST_GROUPS:
         return [str(place) for place in range(len(topics))]

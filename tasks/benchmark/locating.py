@@ -1,6 +1,4 @@
-"""From the names in `benchmark.tasks` to what a benchmark reads, by content: local task files first, then lm-eval's own
-library.
-"""
+"""From the names in `benchmark.tasks` to what is read, by content: local task files first, then lm-eval's own."""
 
 from __future__ import annotations
 

@@ -98,9 +98,7 @@ class Questions:
         )
 
     def answers(self, base: Path, adapter: AdapterFolder) -> Generator[tuple[Items, Items]]:
-        """Yield, portion by portion, every item's accuracy of the base as it came and of the tuned model as it was
-        trained.
-        """
+        """Yield, portion by portion, every item's accuracy of the base as it came and of the tuned model."""
         tuned = load_model(base, adapter=adapter)
         self.reporter.say(f"benchmark: {', '.join(self.harness.loaded['tasks'])}; {tuned.reason}")
         if adapter.method != "lora":

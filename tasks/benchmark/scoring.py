@@ -1,6 +1,4 @@
-"""lm-eval's Hugging Face model, with the log-likelihoods of many continuations taken from one forward pass over a tree
-of tokens.
-"""
+"""lm-eval's Hugging Face model, with the log-likelihoods of many continuations from one pass over a tree of tokens."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ Likelihood = tuple[float, bool]
 
 
 def takes_trees(model: Any) -> bool:
-    """Tell whether a model can be given a row with its own positions and its own mask: full attention only, by a mask
-    that is added.
-    """
+    """Tell whether a model takes a row's own positions and mask: full attention only, by a mask that is added."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     forward = inspect.signature(

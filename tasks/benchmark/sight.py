@@ -17,9 +17,7 @@ CHANGED = 0.25  # share of answers that tuning changes; their spread is its root
 
 
 def noticed(clusters: Sequence[str], margin: float, confidence: float, claims: int) -> float:
-    """Return the smallest true loss that is shown to be more than the margin in 8 of 10 cases; infinite where there are
-    too few clusters.
-    """
+    """Return the smallest true loss shown to be over the margin in 8 of 10 cases; infinite with too few clusters."""
     return margin + smallest_difference(len(set(clusters)), _spread(clusters), confidence, claims)
 
 

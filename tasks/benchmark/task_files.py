@@ -1,6 +1,4 @@
-"""lm-eval task files read as data: cheap, without lm-eval, and without running the code that a `!function` tag
-names.
-"""
+"""lm-eval task files read as data: cheap, without lm-eval, and without running the code behind a `!function` tag."""
 
 from __future__ import annotations
 
@@ -21,23 +19,19 @@ YAML = (".yaml", ".yml")
 
 
 class Function(str):
-    """What stands behind a `!function` tag: "module.function" where the module is importable,
-    "/folder/module.py:function" where it is a file.
-    """
+    """What a `!function` tag names: "module.function" if importable, else "/folder/module.py:function"."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads `!function` as a name; nothing is imported."""
 
 
-_Loader.add_constructor("!function", lambda loader, node: Function(loader.construct_scalar(node)))  # type: ignore[arg-type]
+_Loader.add_constructor("!function", lambda loader, node: Function(loader.construct_scalar(node)))
 
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One YAML file with all that it includes: `content` stands alone (every path in it is absolute), `parts` are the
-    files it was read from.
-    """
+    """One YAML file with all that it includes: `content` stands alone (paths absolute), `parts` are the files read."""
 
     path: Path
     content: dict[str, Any]
@@ -56,9 +50,7 @@ class TaskFile:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the tasks, groups and tags in a group, those in groups that are written out within it too; empty
-        for a task.
-        """
+        """Names of the tasks, groups and tags in a group, at any depth; empty for a task."""
         return tuple(_members(self.content)) if self.is_group else ()
 
     @property
@@ -123,15 +115,12 @@ def library_root() -> Path:
     """
     found = importlib.util.find_spec("lm_eval")
     if found is None or not found.submodule_search_locations:
-        raise LibraryMissing(
-            "The benchmark needs lm-eval, which is not installed here. Install it: pip install lm_eval"
-        )
+        raise LibraryMissing("The benchmark needs lm-eval, which is not installed. Install it: pip install lm_eval")
     return Path(found.submodule_search_locations[0]) / "tasks"
 
 
 def read_task_file(path: Path, _above: frozenset[Path] = frozenset()) -> TaskFile:
-    """Read a task file and what it includes; an include is looked for beside the file, then in lm-eval's own
-    library.
+    """Read a task file and what it includes, each beside the file or in lm-eval's own library.
 
     Raises:
         ConfigRefused: the file is no task file, or an include is missing or goes in a circle.

@@ -33,9 +33,7 @@ class Tree:
 
 
 def plant_trees(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[Tree]:
-    """Yield trees that together hold every sequence once, none with more than `budget` nodes unless one sequence alone
-    has more.
-    """
+    """Yield trees that hold every sequence once, with at most `budget` nodes unless one sequence alone has more."""
     order = sorted(range(len(sequences)), key=lambda number: tuple(sequences[number]))
     waiting: list[int] = []
     nodes = 0

@@ -13,6 +13,7 @@ from schemas.artifacts import DataArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
+from tasks.data.checking.answers import sift_preferences, sift_traces, traces_in, write_unwanted
 from tasks.data.checking.contract import broken_answers, broken_rows, further_answers, unasked_calls, with_tools
 from tasks.data.checking.heuristics import suspicious_rows
 from tasks.data.checking.languages import index_language, other_languages, with_languages
@@ -20,7 +21,6 @@ from tasks.data.checking.own_checks import own_findings, read_own_checks
 from tasks.data.checking.personal import KINDS, masked_rows, personal_rows
 from tasks.data.checking.refusing import by_reason, dataset_name, refuse_if_above
 from tasks.data.checking.sieve import Sieve, tally
-from tasks.data.checking.traces import sift_traces, traces_in
 from tasks.data.layouts.ledger import Ledger
 from tasks.data.overlap import duplicates
 from tasks.data.overlap.near_duplicates import near_pairs
@@ -48,8 +48,9 @@ ADVISED = 500  # train rows; fewer often teach only the form of answers: a warni
 
 
 def prepare_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off"
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off",
+    objective: str | None = None,
+) -> DataArtifact:  # fmt: skip
     """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
     Raises:
@@ -63,9 +64,10 @@ def prepare_data(
     corpus = read_corpus(sources.corpus) if sources.corpus else None
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, thinking)
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective))
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
+    write_unwanted(sieve.unwanted, pl.read_parquet(workdir.out / "held_out.parquet"), workdir.out, objective)
     _try_scorer(task, workdir.out)
     _write(tied.select("row_id", group="own"), workdir.out / "tied.parquet")
     refused, train = sieve.refused, workdir.out / "train.parquet"
@@ -112,13 +114,11 @@ def _try_scorer(task: TaskConfig, out: Path) -> None:
 
 def _sifted(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, thinking: str,
+    workdir: WorkDirectory, learned: tuple[str, str | None],
 ) -> Sieve:  # fmt: skip
-    """Return the sieve with all findings; the rows that are left are reduced to fingerprints (`_compact`), and their
-    texts are in the spool.
-    """
+    """Return the sieve with all findings; what is left is fingerprints (`_compact`), with the texts in the spool."""
     name = dataset_name(sources.rows)
-    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, thinking)
+    sieve = _sifted_alone(task, data, seed, sources, spool, ledger, workdir, learned)
     _sift_repeats(sieve)
     refuse_if_above(sieve, name, data.refuse_above, workdir)
     pairs = _tied(sieve, data, spool, workdir)
@@ -139,9 +139,7 @@ def _sifted(
 
 
 def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) -> pl.DataFrame:
-    """Give each row the group and the side that near-duplicates leave it, and return the pairs of these
-    (tasks.data.overlap.near_rows.paired).
-    """
+    """Give each row the group and side that near-duplicates leave it; return the pairs (see near_rows.paired)."""
     rows, reporter = sieve.rows, workdir.reporter
     pairs = near_pairs(
         NormalisedRequests(spool, rows["place"]),
@@ -163,7 +161,7 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 def _sifted_alone(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, thinking: str,
+    workdir: WorkDirectory, learned: tuple[str, str | None],
 ) -> Sieve:  # fmt: skip
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
@@ -174,7 +172,8 @@ def _sifted_alone(
         is_test = pl.lit(piece.file >= len(sources.rows))
         rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
         sieve = Sieve(rows, actions, rows.height)
-        sift_traces(sieve, thinking)
+        sift_traces(sieve, learned[0])
+        whole.unwanted.append(sift_preferences(sieve, learned[1]))
         _sift_rows(sieve, task, data, check, workdir)
         whole.also.append(further_answers(sieve, check))
         left.append(_compact(sieve.rows, spool.add(sieve.rows), seed, data))
@@ -187,9 +186,7 @@ def _sifted_alone(
 
 
 def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig) -> pl.DataFrame:
-    """Return what stays in memory of each row: its place, fingerprints of its texts, its side, languages and lengths;
-    80 bytes with an id.
-    """
+    """Return what stays in memory of a row: place, fingerprints, side, languages, lengths; 80 bytes with an id."""
     return duplicates.with_keys(rows).select(
         "row_id",
         pl.col("file").cast(pl.Categorical),

@@ -26,9 +26,7 @@ SURE = 0.99  # probability that the suggested number of groups leaves no side em
 
 
 def own_group(prompts: pl.Series) -> pl.Series:
-    """Return a group for each row without one: a fingerprint of its (first) normalised request, so that equal requests
-    share a group.
-    """
+    """Return a group for each row without one: a fingerprint of its first request, so equal requests share a group."""
     return pl.Series(
         "group", [f"row-{hashlib.sha256(text.encode()).hexdigest()[:16]}" for text in prompts], dtype=pl.String
     )

@@ -14,7 +14,7 @@ from schemas.artifacts import (
 )
 from schemas.champion import LearnedRowsArtifact
 from schemas.errors import DatasetRefused
-from schemas.sources import BenchmarkSources, SourceFile, Sources
+from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
 from tasks.reuse.stage import WorkDirectory, stage
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ PERSONAL = (
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
-    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off", *, workdir: WorkDirectory
-) -> DataArtifact:
+    task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off",
+    objective: str | None = None, *, workdir: WorkDirectory,
+) -> DataArtifact:  # fmt: skip
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
 
-    `thinking` is base.thinking: what becomes of reasoning traces.
+    `thinking` is base.thinking: what becomes of reasoning traces; `objective` is training.objective: what becomes of
+    rejected and unwanted answers.
     """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir, thinking)
+        return prepare_data(task, data, seed, sources, workdir, thinking, objective)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page
@@ -62,9 +64,7 @@ def validate_data(
 def read_slices(
     columns: tuple[str, ...], data: DataArtifact, sources: tuple[SourceFile, ...], *, workdir: WorkDirectory
 ) -> SlicesArtifact:
-    """Read the columns that slice the held-out rows; a separate stage, so that another slice does not cause the rows to
-    be split, or an adapter to be trained, again.
-    """
+    """Read the columns that slice held-out rows: apart, so that another slice neither splits nor trains again."""
     from tasks.data.reading.slices import write_slices
 
     return write_slices(columns, workdir.open(data), sources, workdir)
@@ -112,7 +112,8 @@ def check_rendering(
     folder, context = workdir.open(data), None
     if retrieval is not None:
         words = retrieval.passage_words if data.documents else None
-        context = retrieved_from(folder, retrieval.top_k, words, retrieval.index_language(data.language))
+        how = retrieval.index_language(data.language), retrieval.search
+        context = retrieved_from(folder, retrieval.top_k, words, *how)
     limits = Limits(0, max_length, max_new_tokens, longer_answers)
     return check_rows(workdir.open(base), folder, task.instruction, limits, workdir, context)
 
@@ -144,6 +145,18 @@ def find_learned_rows(
     )
 
 
+@stage(libraries=("torch", "transformers", "tokenizers", "safetensors", "model2vec", "polars"))
+def index_texts(passage_words: int, encoder: BaseSource, data: DataArtifact, *, workdir: WorkDirectory) -> DataArtifact:
+    """Add to the data the vectors of its passages, or of its train requests where it has no documents, and their
+    encoder; a stage of its own, so that another encoder moves only what retrieves.
+    """
+    from tasks.data.indexing import write_index
+
+    words = passage_words if data.documents else None
+    write_index(workdir.open(data), words, encoder, workdir.out, workdir.reporter)
+    return data.model_copy(update={"digest": ""})
+
+
 @stage(libraries=("polars",))
 def take_share(data: DataArtifact, share: float, seed: int, *, workdir: WorkDirectory) -> DataArtifact:
     """Take a share of the train groups, for a learning curve; the held-out rows stay."""
@@ -162,9 +175,7 @@ def write_data_report(
     *,
     workdir: WorkDirectory,
 ) -> DataReportArtifact:
-    """Write the report on the rows; `earlier` is the run's previous data, and `rendering` is None if no base model is
-    available.
-    """
+    """Write the report on the rows; `earlier` is the run's previous data, `rendering` None without a base model."""
     from tasks.data.reporting.report_page import gather, write_data_pages
 
     folder = workdir.open(data)

@@ -140,9 +140,7 @@ def _lost(slices: dict[Name, Kept], champion: ArmScores, challenger: ArmScores, 
 
 
 def _needed(rows: int, difference: Interval, decision: DecisionConfig) -> tuple[int, int] | None:
-    """Return about the rows and groups at which a difference that stays as it is would be told from none in 8 of 10
-    cases.
-    """
+    """Return about how many rows and groups would tell a difference that stays as it is in 8 of 10 cases."""
     groups = groups_to_tell_apart(
         difference.mean, difference.low, difference.high, difference.groups, 0.0, decision.confidence
     )

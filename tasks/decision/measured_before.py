@@ -6,6 +6,7 @@ verdict; nothing is refused for them.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import defaultdict
@@ -43,12 +44,10 @@ def looks_at(data: DataArtifact, arms: Sequence[ArmArtifact]) -> dict[str, int]:
 
 def _on_the_same_rows(store: ArtifactStore, digest: str) -> Iterator[dict[str, Any]]:
     """Yield the records of arms that were scored on byte for byte the same held-out rows."""
-    rows: dict[str, str | None] = {}
-    wanted = _rows_of(store, digest)
-    for record in store.records(STAGE):
-        data = record["ingredients"]["data"]
-        rows.setdefault(data, _rows_of(store, data))
-        if wanted is not None and rows[data] == wanted:
+    rows_of = functools.cache(functools.partial(_rows_of, store))
+    wanted = rows_of(digest)
+    for record in store.records(STAGE) if wanted is not None else ():
+        if rows_of(record["ingredients"]["data"]) == wanted:
             yield record
 
 

@@ -1,6 +1,4 @@
-"""The decision stages: the verdict on measured arms, their comparison with the registry's champion, and the report on
-both.
-"""
+"""The decision stages: the verdict on measured arms, their comparison with the champion, and the report."""
 
 from __future__ import annotations
 
@@ -105,9 +103,7 @@ def compare_champion(
     *,
     workdir: WorkDirectory,
 ) -> ComparisonArtifact:
-    """Compare today's arms with the champion, version `version`, which answers as the arm `asks`, on the held-out rows
-    that it did not learn.
-    """
+    """Compare today's arms with the champion, asked as the arm `asks`, on the held-out rows that it did not learn."""
     from schemas.reports import Verdict
     from tasks.decision.champion import compare_with_champion, write_unseen_answers
     from tasks.decision.verdict.comparison import read_scores, rows_in

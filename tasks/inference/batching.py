@@ -60,9 +60,7 @@ def row_token_bytes(config: Any, dtype: Any) -> int:
 
 
 def memory_budget(device: Any) -> int:
-    """Return the bytes that one batch's keys and values may take: half of a GPU's free memory; on a CPU a quarter of
-    the free memory, at most one gibibyte.
-    """
+    """Return the bytes for a batch's keys and values: half of a GPU's free memory, a quarter of a CPU's up to 1 GiB."""
     import torch
 
     if device.type == "cuda":

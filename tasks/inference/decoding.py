@@ -57,9 +57,7 @@ def generate(
 
 
 def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, finish: Finish) -> None:
-    """Read the common prefix once, then the rest of the prompts batch by batch; `finish` gets each row's new ids
-    as it finishes.
-    """
+    """Read the common prefix once, then the prompts batch by batch; `finish` gets each row's new ids."""
     shared = common_prefix(prompts)
     own = [prompt[shared:] for prompt in prompts]
     per_token = row_token_bytes(loaded.model.config.get_text_config(), loaded.dtype)

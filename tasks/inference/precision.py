@@ -33,9 +33,7 @@ class Precision:
 
 @functools.cache
 def best_precision() -> Precision:
-    """Return the fastest precision of this machine; on a CPU it is found by the CPU's flags and by timing matrix
-    products for about 50 ms, once per process.
-    """
+    """Return this machine's fastest precision; on a CPU by flags and by timing products for 50 ms, once a process."""
     if torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)
         return Precision(

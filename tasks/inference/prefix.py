@@ -88,9 +88,7 @@ class SharedMemory(Cache):
     # attention
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Store this layer's keys and values and return the attention result, shaped like `query` (rows, heads, tokens,
-        D).
-        """
+        """Store this layer's keys and values; return attention shaped like `query` (rows, heads, tokens, D)."""
         if not self.slots:
             self.prefix[layer] = key.contiguous(), value.contiguous()
             read: Tensor = torch.nn.functional.scaled_dot_product_attention(
@@ -126,9 +124,7 @@ class SharedMemory(Cache):
         return result.reshape(rows, heads, 1, -1), weight.reshape(rows, heads, 1)
 
     def _with_prefix(self, layer: int, query: Tensor, own: Tensor, own_weight: Tensor, scale: float) -> Tensor:
-        """Add the prefix's part to the result over a row's own tokens; every query of a key head sees all of it, so
-        they go as one long row.
-        """
+        """Add the prefix's part to the result over a row's own tokens; a key head's queries go as one long row."""
         if not self.prefix_tokens:
             return own
         keys, values = self.prefix[layer]
@@ -167,9 +163,7 @@ def by_hand(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, sc
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Return attention of every token over itself and the ones before it; padding stands at the end, where nobody looks
-    at it.
-    """
+    """Return attention of every token over itself and those before it; padding is at the end, where nobody looks."""
     times = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
     if has_kernel(query):
@@ -256,9 +250,7 @@ class PrefixReader:
         return logits[:, -1]
 
     def _forward(self, ids: Tensor, starts: Tensor, is_asked: bool = False) -> Tensor:
-        """Read tokens (rows, width) from each row's start on; with `is_asked` return the logits after the last one,
-        else none are computed.
-        """
+        """Read tokens (rows, width) from each row's start on; with `is_asked` return the logits after the last."""
         positions = starts[:, None] + torch.arange(ids.shape[1], device=self.device)
         kept: Tensor | int = 1 if is_asked else torch.empty(0, dtype=torch.long, device=self.device)
         logits: Tensor = self.model(

@@ -35,9 +35,7 @@ def ending(digests: str) -> str:
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **words: Any) -> str:
-    """Return a page. Equal input gives equal bytes; it loads nothing from elsewhere, and everything not marked by `own`
-    is escaped.
-    """
+    """Return a page of equal bytes for equal input; it loads nothing, and all not marked by `own` is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )

@@ -48,18 +48,19 @@ def canvas(height: float) -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
+def bound_line(axes: Any, where: float, label: str, place: tuple[int, int], across: str, along: str) -> None:
+    """Draw a dashed upright line with its label at the top, `place` points away, aligned `across` and `along`."""
+    axes.axvline(where, color=TARGET, linewidth=1.3, linestyle=(0, (4, 3)), zorder=1)
+    top = {"xytext": place, "textcoords": "offset points", "xycoords": ("data", "axes fraction")}
+    axes.annotate(label, (where, 1.0), **top, ha=across, va=along, color=TARGET)
+
+
 def svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an <svg> element without date or links, with ids of its own and the page's colours and
-    font.
-    """
+    """Return the figure as <svg> without date or links, with ids of its own and the page's colours and font."""
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.id": name}):
-        figure.savefig(
-            stream,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     text = stream.getvalue()
     for pattern, wanted in _CLEANING:
         text = pattern.sub(wanted, text)

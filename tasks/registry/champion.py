@@ -103,9 +103,8 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
         if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         tags = {}  # deleted in the UI
-    known = {
-        name: tags[name] for name in Champion.model_fields if name in tags and name not in ("model", "version", "split")
-    }
+    texts = Champion.model_fields.keys() - {"model", "version", "split"}
+    known = {name: tags[name] for name in texts if name in tags}
     split = None
     with contextlib.suppress(ValidationError):  # a tag of another release, or of a person
         split = SplitRule.model_validate_json(tags.get("split", ""))
@@ -114,17 +113,13 @@ def read_champion(registry: Registry, model: str, version: str) -> Champion:
 
 
 def listed_files(destination: str, champion: Champion, store: ArtifactStore) -> tuple[str, ...]:
-    """Return the files that MLflow still has of a version's adapter, each with its size; a changed listing makes a run
-    fetch them again.
-    """
+    """Return MLflow's files of a version's adapter with their sizes; a changed listing fetches them again."""
     with open_registry(destination, store, "Nothing was changed."):
         return files_there(champion)
 
 
 def files_there(champion: Champion) -> tuple[str, ...]:
-    """Return the files that MLflow has of a version's adapter, each with its size, none where it cannot list them; call
-    it while MLflow is open.
-    """
+    """Return the same, none where MLflow cannot list them; call it while MLflow is open."""
     from mlflow.artifacts import list_artifacts
     from mlflow.exceptions import MlflowException
 

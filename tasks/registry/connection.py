@@ -47,11 +47,8 @@ class Registry:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(
-                    self.client.create_experiment(
-                        name, artifact_location=self.artifact_root and f"{self.artifact_root}/{name}"
-                    )
-                )
+                place = self.artifact_root and f"{self.artifact_root}/{name}"
+                return str(self.client.create_experiment(name, artifact_location=place))
             except MlflowException:  # another run made it just now
                 found = self.client.get_experiment_by_name(name)
                 if found is None:

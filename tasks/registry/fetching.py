@@ -1,6 +1,4 @@
-"""What is served of a registered adapter: from the store, or from MLflow when the store has lost it, with the same
-digest either way.
-"""
+"""What is served of a registered adapter: from the store or, if that lost it, from MLflow, with one digest."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from schemas.champion import Champion
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.golden import GOLDEN, copy_golden
 from tasks.inference.prompts.retrieval_file import FILE, serialised
 from tasks.inference.prompts.retrieval_index import retrieved_from
@@ -22,28 +21,26 @@ KIND = "champion"  # ChampionArtifact.kind, which enters its digest
 
 
 def served_digest(adapter: Path, carried: bytes = b"") -> str:
-    """Return the digest of best/ and golden.json of an opened adapter, sealed together with what it retrieves from
-    (empty: nothing).
-    """
+    """Return the digest of an opened adapter's best/ and golden.json, sealed with what it retrieves from, if any."""
     files = json.loads((adapter / MANIFEST).read_text(encoding="utf-8"))["files"]
     kept = {name: mark for name, mark in files.items() if name == GOLDEN or name.startswith("best/")}
-    return digest_of(
-        {"kind": KIND, "files": kept | ({FILE: (hashlib.sha256(carried).hexdigest(), len(carried))} if carried else {})}
-    )
+    retrieved = {FILE: (hashlib.sha256(carried).hexdigest(), len(carried))} if carried else {}
+    return digest_of({"kind": KIND, "files": kept | retrieved})
 
 
 def copy_served(champion: Champion, store: ArtifactStore, out: Path) -> bool:
-    """Copy what is served of a champion from the store; tell whether it is what was registered, and leave nothing if it
-    is not.
-    """
+    """Copy what is served of a champion from the store; return whether it was registered so, else leave nothing."""
     adapter = store.open(champion.adapter_digest)
     shutil.copytree(adapter / "best", out / "best")
     copy_golden(adapter, out)
+    asks = json.loads(champion.arm_settings or "{}")
     if champion.carried_digest:
-        asks = json.loads(champion.arm_settings)
-        searched = asks["top_k"], asks.get("passage_words"), asks.get("language") or "en"
+        how = asks.get("language") or "en", asks.get("search", "bm25")
+        searched = asks["top_k"], asks.get("passage_words"), *how
         (out / FILE).write_bytes(serialised(retrieved_from(store.open(champion.data_digest), *searched)))
     if champion.served_digest in ("", _digest(out)):
+        if champion.carried_digest and asks.get("search", "bm25") != "bm25":  # in the store only, and in no version
+            shutil.copytree(store.open(champion.data_digest) / INDEX, out / INDEX)
         return True
     _clear(out)
     return False
@@ -71,8 +68,7 @@ def _clear(out: Path) -> None:
 
 
 def download_served(champion: Champion, scratch: Path, out: Path) -> str:
-    """Download what is served of a version from MLflow into `out`, and return what is wrong with it, or ""; call it
-    while MLflow is open.
+    """Download what is served of a version from an open MLflow into `out`, and return what is wrong with it, or "".
 
     A version registered before digests were recorded is not checked; callers that measure it ask for the digest first.
 
@@ -85,11 +81,8 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     who = f"the files of version {champion.version} of {champion.model}"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        found = Path(
-            download_artifacts(
-                artifact_uri=f"models:/{champion.model}/{champion.version}/adapter", dst_path=str(scratch)
-            )
-        )
+        place = f"models:/{champion.model}/{champion.version}/adapter"
+        found = Path(download_artifacts(artifact_uri=place, dst_path=str(scratch)))
     except (MlflowException, OSError) as fault:
         if files_there(champion):
             raise ConnectionError(f"{who} could not be downloaded ({fault})") from fault
@@ -104,10 +97,8 @@ def download_served(champion: Champion, scratch: Path, out: Path) -> str:
     if champion.served_digest in ("", digest):
         return ""
     _clear(out)
-    return (
-        f"{who} in MLflow are not the ones that were registered: they have digest {digest[:12]}, not "
-        f"{champion.served_digest[:12]}"
-    )
+    differ = f"they have digest {digest[:12]}, not {champion.served_digest[:12]}"
+    return f"{who} in MLflow are not the ones that were registered: {differ}"
 
 
 def fetch_served(destination: str, champion: Champion, store: ArtifactStore, scratch: Path, out: Path) -> str:

@@ -1,6 +1,4 @@
-"""Versions and aliases of a registered model: one version per adapter, however often and from however many processes it
-is registered.
-"""
+"""Versions and aliases of a registered model: one version an adapter, however often it is registered."""
 
 from __future__ import annotations
 
@@ -36,9 +34,8 @@ class Candidate:
     @property
     def index(self) -> str:
         """The alias by content."""
-        return f"sha-{self.adapter_digest}" + (
-            f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else ""
-        )
+        shown = f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else ""
+        return f"sha-{self.adapter_digest}{shown}"
 
     @property
     def identity(self) -> dict[str, str]:
@@ -63,9 +60,16 @@ def register(registry: Registry, candidate: Candidate, experiment: str, folder: 
         if version != own:
             registry.client.delete_model_version(candidate.model, own)
         registry.client.set_registered_model_alias(candidate.model, candidate.index, version)
-    for name, value in candidate.tags.items():
-        registry.client.set_model_version_tag(candidate.model, version, name, value)
+    retag(registry, candidate.model, version, candidate.tags)
     return version
+
+
+def retag(registry: Registry, model: str, version: str, tags: dict[str, str]) -> None:
+    """Give a version these tags; each one that it does not have yet is a request."""
+    had = registry.client.get_model_version(model, version).tags
+    for name, value in tags.items():
+        if had.get(name) != value:
+            registry.client.set_model_version_tag(model, version, name, value)
 
 
 def ensure_model(registry: Registry, model: str) -> None:
@@ -103,11 +107,9 @@ def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
 
 
 def _new_version(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
-    client = registry.client
+    client, run = registry.client, candidate.run_id
     shutil.rmtree(folder, ignore_errors=True)
-    logged = client.create_logged_model(
-        experiment, name="adapter", source_run_id=candidate.run_id, tags=candidate.identity
-    )
+    logged = client.create_logged_model(experiment, name="adapter", source_run_id=run, tags=candidate.identity)
     build(folder)
     client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
@@ -116,7 +118,7 @@ def _new_version(registry: Registry, candidate: Candidate, experiment: str, fold
     made = client.create_model_version(
         candidate.model,
         f"models:/{logged.model_id}",
-        run_id=candidate.run_id,
+        run_id=run,
         tags=tags,
         description=candidate.description,
         model_id=logged.model_id,

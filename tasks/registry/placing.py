@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.registry.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Candidate, version_of
+from tasks.registry.mlflow_registry import CHALLENGER, CHAMPION, PREVIOUS, Candidate, retag, version_of
 from tasks.reuse.keys import digest_of
 
 if TYPE_CHECKING:
@@ -59,28 +59,21 @@ def place(
     is_own = tags.get("adapter_digest") == candidate.adapter_digest
     # As in flows/champion.py: the version that it had to be compared with.
     rival = tags.get("took_over_from", "") if is_own else champion or ""
-    alias, why = (
-        (CHAMPION, "it is the champion already")
-        if champion == version
-        else _alias(rival, comparison, why_uncompared, why_short)
-    )
+    alias, why = _alias(rival, comparison, why_uncompared, why_short)
+    if champion == version:
+        alias, why = CHAMPION, "it is the champion already"
     rolled_back = registry.client.get_model_version(model, version).tags.get(ROLLED_BACK)
     if rolled_back and champion and champion != version:
-        alias, why = (
-            CHALLENGER,
-            f"it was rolled back at {rolled_back}; no run makes it champion again: tuneworthy rollback CONFIG --to "
-            f"{version} does",
-        )
+        way = f"tuneworthy rollback CONFIG --to {version} does"
+        alias, why = CHALLENGER, f"it was rolled back at {rolled_back}; no run makes it champion again: {way}"
     row = {"placed_at": now(), "placed_as": alias, "placed_because": why, "run_id": candidate.run_id}
     row |= _numbers(comparison)
     over = comparison.version if comparison and is_own else rival
-    for name, value in (row | {"took_over_from": over}).items():
-        registry.client.set_model_version_tag(model, version, name, value)
+    retag(registry, model, version, row | {"took_over_from": over})
     # The audit row comes first: a run that dies in between moves the alias the next time, and no move lacks its row.
     if champion != version:
-        write_audit(
-            registry, model, {"move": alias, "version": version, "before": champion or ""} | row | _scores(candidate)
-        )
+        move = {"move": alias, "version": version, "before": champion or ""}
+        write_audit(registry, model, move | row | _scores(candidate))
     if alias == CHALLENGER:
         registry.client.set_registered_model_alias(model, CHALLENGER, version)
     elif champion != version:
@@ -97,11 +90,8 @@ def _alias(rival: str, comparison: ChampionReport | None, why_uncompared: str, w
         why = why_uncompared or "no comparison was asked for"
         return CHALLENGER, f"the champion, version {rival}, was not measured on today's rows: {why}"
     if comparison.version != rival:
-        return (
-            CHALLENGER,
-            f"the champion is now version {rival}, and this one was compared with version {comparison.version}; run "
-            "again",
-        )
+        compared = f"this one was compared with version {comparison.version}"
+        return CHALLENGER, f"the champion is now version {rival}, and {compared}; run again"
     return CHAMPION if comparison.outcome in NOT_WORSE else CHALLENGER, comparison.reasons[-1].rstrip(".")
 
 
@@ -120,8 +110,7 @@ def make_champion(registry: Registry, model: str, version: str, champion: str | 
     """Move the alias champion to a version and keep its former version as previous; there is always a champion."""
     if champion is not None:
         registry.client.set_registered_model_alias(model, PREVIOUS, champion)
-        for name, value in (("replaced_at", now()), ("replaced_by", version)):
-            registry.client.set_model_version_tag(model, champion, name, value)
+        retag(registry, model, champion, {"replaced_at": now(), "replaced_by": version})
     registry.client.set_registered_model_alias(model, CHAMPION, version)
     if version_of(registry, model, CHALLENGER) == version:
         registry.client.delete_registered_model_alias(model, CHALLENGER)
@@ -143,11 +132,8 @@ def now() -> str:
 
 
 def _scores(candidate: Candidate) -> dict[str, str]:
-    return {
-        name: candidate.tags[name]
-        for name in ("verdict", "arm", "score", "score_low", "score_high", "rows", "data_digest")
-        if name in candidate.tags
-    }
+    told = ("verdict", "arm", "score", "score_low", "score_high", "rows", "data_digest")
+    return {name: candidate.tags[name] for name in told if name in candidate.tags}
 
 
 def _numbers(comparison: ChampionReport | None) -> dict[str, str]:

@@ -9,14 +9,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from schemas.artifacts import (
-    AdapterArtifact,
-    DataArtifact,
-    ModelArtifact,
-    RegisteredVersion,
-    TrackedRun,
-    VerdictArtifact,
-)
+from schemas import artifacts as sealed
+from schemas.artifacts import RegisteredVersion
 from schemas.champion import ComparisonArtifact
 from schemas.reports import ChampionReport, Verdict
 from schemas.sections.arms import RetrievalConfig
@@ -36,11 +30,11 @@ from tasks.reuse.stage import WorkDirectory
 class Winner:
     """An adapter that earned its place, with everything that its version is made from."""
 
-    adapter: AdapterArtifact
-    base: ModelArtifact
-    data: DataArtifact
-    decided: VerdictArtifact
-    tracked: TrackedRun
+    adapter: sealed.AdapterArtifact
+    base: sealed.ModelArtifact
+    data: sealed.DataArtifact
+    decided: sealed.VerdictArtifact
+    tracked: sealed.TrackedRun
     workdir: WorkDirectory
 
     @cached_property
@@ -105,20 +99,16 @@ def register_and_place(
     """Register the candidate as a version, give it its alias and report both."""
     workdir, model = winner.workdir, candidate.model
     report = _report_of(comparison, workdir)
+
+    def build(folder: Path) -> None:
+        build_model(folder, winner.fitted, served, carried.content)
+
+    def waiting(owner: str) -> None:
+        workdir.reporter.say(f"waiting for {owner}, which moves aliases of {model}")
+
     with open_registry(destination, workdir.store, f"The adapter is sealed in the store ({winner.fitted}).") as reached:
-        version = register(
-            reached,
-            candidate,
-            winner.tracked.experiment,
-            workdir.folder / "model",
-            lambda folder: build_model(folder, winner.fitted, served, carried.content),
-        )
-        with moving_aliases(
-            workdir.store,
-            destination,
-            model,
-            lambda owner: workdir.reporter.say(f"waiting for {owner}, which moves aliases of {model}"),
-        ):
+        version = register(reached, candidate, winner.tracked.experiment, workdir.folder / "model", build)
+        with moving_aliases(workdir.store, destination, model, waiting):
             placed = place(reached, candidate, version, report, why_uncompared, winner.why_short)
         megabytes = float(reached.client.get_model_version(model, version).tags["megabytes"])
     said = f"registered {model} version {version} as {placed.alias}: {placed.why}; {megabytes:.1f} MB. {carried.note}"

@@ -16,7 +16,7 @@ from tasks.inference.prompts.golden import verify_golden
 from tasks.registry.champion import is_missing_database, read_champion
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.fetching import download_served
-from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, version_of
+from tasks.registry.mlflow_registry import CHAMPION, PREVIOUS, retag, version_of
 from tasks.registry.placing import ROLLED_BACK, make_champion, moving_aliases, now, write_audit
 from tasks.reuse.store import ArtifactStore
 
@@ -36,8 +36,7 @@ class RolledBack:
 
 
 def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore) -> RolledBack:
-    """Make version `to`, or without it the previous champion, champion; record who did it, when, and which version it
-    replaced.
+    """Make version `to`, or without it the previous champion, champion; record who did it, when, and what it replaced.
 
     Raises:
         ConfigRefused: there is no such version, or no previous one.
@@ -47,10 +46,8 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
         RegistryUnreachable: MLflow does not answer.
     """
     if is_missing_database(destination or default_uri(store)):
-        raise ConfigRefused(
-            f"registry.model: nothing is registered as {model} in {store.address} yet. Run `tuneworthy run` first, "
-            "or set MLFLOW_TRACKING_URI."
-        )
+        nothing = f"registry.model: nothing is registered as {model} in {store.address} yet"
+        raise ConfigRefused(f"{nothing}. Run `tuneworthy run` first, or set MLFLOW_TRACKING_URI.")
     with (
         open_registry(destination, store, "The champion was not changed.") as registry,
         moving_aliases(store, destination, model, lambda owner: None),
@@ -64,8 +61,7 @@ def roll_back(destination: str, model: str, to: str | None, store: ArtifactStore
         if champion:  # before the alias moves, so that a run in between does not move it back
             registry.client.set_model_version_tag(model, champion, ROLLED_BACK, now())
         make_champion(registry, model, wanted, champion)
-        for name, value in (row | {ROLLED_BACK: ""}).items():
-            registry.client.set_model_version_tag(model, wanted, name, value)
+        retag(registry, model, wanted, row | {ROLLED_BACK: ""})
         write_audit(registry, model, {"move": "rollback", "version": wanted, "before": champion or ""} | row)
     return RolledBack(model, wanted, champion or "")
 
@@ -78,31 +74,23 @@ def _who() -> str:
 
 
 def _wanted(registry: Registry, model: str, to: str | None) -> str:
-    found = sorted(
-        (int(one.version) for one in registry.client.search_model_versions(f"name = '{model}'")), reverse=True
-    )
-    there = (
-        ", ".join(map(str, found[:VERSIONS_NAMED]))
-        + (f", +{len(found) - VERSIONS_NAMED}" if len(found) > VERSIONS_NAMED else "")
-        if found
-        else "none"
-    )
+    every = registry.client.search_model_versions(f"name = '{model}'")
+    found = sorted((int(one.version) for one in every), reverse=True)
+    rest = f", +{len(found) - VERSIONS_NAMED}" if len(found) > VERSIONS_NAMED else ""
+    there = ", ".join(map(str, found[:VERSIONS_NAMED])) + rest or "none"
     if to is not None:
         if to not in map(str, found):
             raise ConfigRefused(f"--to: {model} has no version {to}; its versions: {there}.")
         return to
     previous = version_of(registry, model, PREVIOUS)
     if previous is None:
-        raise ConfigRefused(
-            f"{model} has no previous champion to go back to; its versions: {there}. Name one: tuneworthy rollback "
-            "CONFIG --to VERSION."
-        )
+        way = "Name one: tuneworthy rollback CONFIG --to VERSION."
+        raise ConfigRefused(f"{model} has no previous champion to go back to; its versions: {there}. {way}")
     return previous
 
 
 def check_answerable(version: Champion, store: ArtifactStore) -> None:
-    """Check that a version can answer here: its base is in the store, MLflow has its files, and rows are rendered as
-    they were learned.
+    """Check that a version can answer: the store has its base, MLflow its files, and rows are rendered as learned.
 
     Raises:
         ModelMissing, ArtifactBroken, TuneworthyError: as in `roll_back`.
@@ -111,11 +99,8 @@ def check_answerable(version: Champion, store: ArtifactStore) -> None:
 
     who = f"version {version.version} of {version.model}"
     if not version.base_digest or not store.is_whole(version.base_digest):
-        named = (
-            f"{version.base_name} with digest {version.base_digest[:12]}"
-            if version.base_digest
-            else "a base that its tags do not name"
-        )
+        named = f"{version.base_name} with digest {version.base_digest[:12]}"
+        named = named if version.base_digest else "a base that its tags do not name"
         raise ModelMissing(
             f"{who} needs {named}, which is not in {store.address}, so it could not answer. The champion was not "
             "changed. Set TUNEWORTHY_STORE to the store of the run that registered it, or run a config with that base "
@@ -127,13 +112,10 @@ def check_answerable(version: Champion, store: ArtifactStore) -> None:
         problem = download_served(version, Path(scratch) / "download", out)
         if problem:
             raise ArtifactBroken(f"{problem}. The champion was not changed. Name another version with --to.")
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(store.open(version.base_digest)), trust_remote_code=False, local_files_only=True
-        )
+        base = str(store.open(version.base_digest))
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
         found = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
         if found != version.template_digest:
-            raise ArtifactBroken(
-                f"{who} was fitted with chat template {version.template_digest[:12]}, its base has {found[:12]}. The "
-                "champion was not changed."
-            )
+            fitted = f"{who} was fitted with chat template {version.template_digest[:12]}"
+            raise ArtifactBroken(f"{fitted}, its base has {found[:12]}. The champion was not changed.")
         verify_golden(out, tokenizer)

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from schemas.artifacts import (
-    AdapterArtifact,
-    ArmArtifact,
-    Artifact,
-    BenchmarkArtifact,
-    DataArtifact,
-    ModelArtifact,
-    ReportArtifact,
-    VerdictArtifact,
-)
+from schemas import artifacts as sealed
+from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact, VerdictArtifact
 from schemas.reports import ArmReport, Verdict
 from tasks.registry.tracking import RunContents, read_curve, verdict_numbers
 
@@ -22,49 +14,29 @@ from tasks.registry.tracking import RunContents, read_curve, verdict_numbers
 def verdict_run(
     page: Path,
     verdict: VerdictArtifact,
-    report: ReportArtifact,
+    report: sealed.ReportArtifact,
     data: DataArtifact,
     base: ModelArtifact,
-    arms: Sequence[ArmArtifact],
+    arms: Sequence[sealed.ArmArtifact],
     adapter: AdapterArtifact | None,
-    benchmark: BenchmarkArtifact | None,
+    benchmark: sealed.BenchmarkArtifact | None,
     log: Path | None,
 ) -> RunContents:
-    """Return what the MLflow run of one verdict contains; `page` is the report's folder, `log` the training log where
-    an adapter was trained.
-    """
+    """Return what a verdict's MLflow run contains; `page` is the report's folder, `log` the training log if any."""
     whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
-    digests: dict[str, Artifact | None] = {
-        "verdict": verdict,
-        "report": report,
-        "data": data,
-        "base": base,
-        "adapter": adapter,
-        "benchmark": benchmark,
-    }
-    digests |= {f"arm.{arm.arm}": arm for arm in arms}
-    tags = {f"{name}_digest": artifact.digest for name, artifact in digests.items() if artifact is not None}
-    words = {
-        "verdict": whole.verdict,
-        "verdict_arm": whole.arm,
-        "headline": whole.headline,
-        "mlflow.note.content": _note(whole),
-    }
-    words |= {"gate": whole.gate.state} if whole.gate else {}
+    found: dict[str, sealed.Artifact | None] = {"verdict": verdict, "report": report, "data": data, "base": base}
+    found |= {"adapter": adapter, "benchmark": benchmark} | {f"arm.{arm.arm}": arm for arm in arms}
+    tags = {f"{name}_digest": artifact.digest for name, artifact in found.items() if artifact is not None}
+    words = {"verdict": whole.verdict, "verdict_arm": whole.arm, "headline": whole.headline}
+    words |= {"mlflow.note.content": _note(whole)} | ({"gate": whole.gate.state} if whole.gate else {})
     words |= {"template_digest": base.template_digest, "base_name": base.name}
     numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
-    params = {
-        "target": "none" if whole.target is None else f"{whole.target:g}",
-        "worth": f"{whole.worth:g}",
-        "confidence": f"{whole.confidence:g}",
-        "base": base.name,
-    }
+    params = {"target": "none" if whole.target is None else f"{whole.target:g}", "base": base.name}
+    params |= {"worth": f"{whole.worth:g}", "confidence": f"{whole.confidence:g}"}
     if adapter is not None:
         params |= {"method": adapter.method}
-        numbers |= {
-            f"train/{name}": float(getattr(adapter, name))
-            for name in ("parameters", "steps", "train_tokens", "seconds")
-        }
+        took = ("parameters", "steps", "train_tokens", "seconds")
+        numbers |= {f"train/{name}": float(getattr(adapter, name)) for name in took}
     names = ("report.html", "verdict.json", "flips.parquet")
     files = tuple(page / name for name in names if (page / name).exists())
     return RunContents(params, tags | words, numbers, read_curve(log) if log else [], files)
@@ -85,14 +57,8 @@ def version_tags(
 ) -> dict[str, str]:
     """Return the tags of a version: where it comes from, by digest, and what it scored."""
     arm = tuned_arm(verdict)
-    numbers = {
-        "score": arm.score,
-        "score_low": arm.low,
-        "score_high": arm.high,
-        "gain": arm.gain,
-        "gain_low": arm.gain_low,
-        "gain_high": arm.gain_high,
-    }
+    numbers = {"score": arm.score, "score_low": arm.low, "score_high": arm.high}
+    gains = {"gain": arm.gain, "gain_low": arm.gain_low, "gain_high": arm.gain_high}
     tags = {
         "adapter_digest": adapter.digest,
         "base_digest": base.digest,
@@ -107,21 +73,17 @@ def version_tags(
         "rows": str(verdict.rows),
         "groups": str(verdict.groups),
     }
-    return tags | {name: f"{value:.6f}" for name, value in numbers.items() if value is not None}
+    return tags | {name: f"{value:.6f}" for name, value in (numbers | gains).items() if value is not None}
 
 
 def measuring_tags(verdict: Verdict, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that a later run needs to measure this version again: the settings of its arm, and how its rows
-    were split.
-    """
+    """Return the tags with which a later run measures this version again: its arm's settings, and the split."""
     found = {"arm_settings": settings.get(f"arm.{tuned_arm(verdict).arm}"), "split": settings.get("split")}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def describe(verdict: Verdict, carried: str) -> str:
-    """Return a version's description: the headline, what was forgotten, and what it retrieves from (`carried`, "" for
-    nothing).
-    """
+    """Return a version's description: the headline, what was forgotten, what it retrieves from (`carried`, or "")."""
     forgotten = f"{verdict.gate.in_words}." if verdict.gate else ""
     return " ".join(part for part in (verdict.headline, forgotten, carried) if part)
 

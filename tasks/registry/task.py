@@ -1,22 +1,11 @@
-"""The registry stages: fetch the champion, write a verdict's numbers to MLflow, and make an adapter that earned its
-place a version.
-"""
+"""The registry stages: fetch the champion, write a verdict to MLflow, make an adapter that earned it a version."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.artifacts import (
-    AdapterArtifact,
-    ArmArtifact,
-    BenchmarkArtifact,
-    DataArtifact,
-    ModelArtifact,
-    RegisteredVersion,
-    ReportArtifact,
-    TrackedRun,
-    VerdictArtifact,
-)
+from schemas import artifacts as sealed
+from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact, RegisteredVersion, TrackedRun
 from schemas.champion import ChampionArtifact, ComparisonArtifact
 from tasks.reuse.stage import WorkDirectory, stage
 
@@ -31,8 +20,7 @@ if TYPE_CHECKING:
 def fetch_champion(
     champion: Champion, outside: tuple[str, ...] | None, destination: str, *, workdir: WorkDirectory
 ) -> ChampionArtifact:
-    """Seal what is served of the champion, so that it can be measured: from the store, or from MLflow with the same
-    digest.
+    """Seal what is served of the champion, so that it can be measured: from the store, or the same from MLflow.
 
     `outside` is None while the store has the adapter, else the files that MLflow has of it. Where both are unavailable
     the reason is sealed, and the stage runs again as soon as one of the two has changed.
@@ -41,9 +29,8 @@ def fetch_champion(
     from tasks.registry.fetching import copy_served, fetch_served
 
     is_here = outside is None and copy_served(champion, workdir.store, workdir.out)
-    problem = (
-        "" if is_here else fetch_served(destination, champion, workdir.store, workdir.folder / "download", workdir.out)
-    )
+    places = workdir.store, workdir.folder / "download", workdir.out
+    problem = "" if is_here else fetch_served(destination, champion, *places)
     if problem:
         (workdir.out / "problem.txt").write_text(problem, encoding="utf-8")
         workdir.reporter.say(f"the champion cannot be measured: {problem}")
@@ -54,20 +41,18 @@ def fetch_champion(
 @stage()
 def track_verdict(
     name: str,
-    verdict: VerdictArtifact,
-    report: ReportArtifact,
+    verdict: sealed.VerdictArtifact,
+    report: sealed.ReportArtifact,
     data: DataArtifact,
     base: ModelArtifact,
-    arms: tuple[ArmArtifact, ...],
+    arms: tuple[sealed.ArmArtifact, ...],
     adapter: AdapterArtifact | None,
-    benchmark: BenchmarkArtifact | None,
+    benchmark: sealed.BenchmarkArtifact | None,
     destination: str,
     *,
     workdir: WorkDirectory,
 ) -> TrackedRun:
-    """Write the verdict as one MLflow run in experiment `name`; `destination` is a tracking URI, or "" for the SQLite
-    file in the store.
-    """
+    """Write the verdict as an MLflow run in experiment `name`; `destination` is a tracking URI, "" for the store's."""
     import json
 
     from tasks.registry.connection import open_registry
@@ -75,24 +60,13 @@ def track_verdict(
     from tasks.registry.tracking import track
 
     page = workdir.open(report)
-    contents = verdict_run(
-        page,
-        verdict,
-        report,
-        data,
-        base,
-        arms,
-        adapter,
-        benchmark,
-        log=workdir.open(adapter) / "log.jsonl" if adapter else None,
-    )
-    with open_registry(
-        destination, workdir.store, f"The verdict is in the store ({page / 'verdict.json'})."
-    ) as registry:
+    log = workdir.open(adapter) / "log.jsonl" if adapter else None
+    contents = verdict_run(page, verdict, report, data, base, arms, adapter, benchmark, log)
+    kept = f"The verdict is in the store ({page / 'verdict.json'})."
+    with open_registry(destination, workdir.store, kept) as registry:
         run_id = track(registry, name, name, contents, identity=report.digest)
-    (workdir.out / "tracked.json").write_text(
-        json.dumps({"run_id": run_id, "experiment": name, "destination": destination}), encoding="utf-8"
-    )
+    tracked = json.dumps({"run_id": run_id, "experiment": name, "destination": destination})
+    (workdir.out / "tracked.json").write_text(tracked, encoding="utf-8")
     return TrackedRun(run_id=run_id, experiment=name)
 
 
@@ -104,7 +78,7 @@ def register_adapter(
     adapter: AdapterArtifact,
     base: ModelArtifact,
     data: DataArtifact,
-    verdict: VerdictArtifact,
+    verdict: sealed.VerdictArtifact,
     tracked: TrackedRun,
     destination: str,
     max_new_tokens: int = 512,
@@ -115,8 +89,7 @@ def register_adapter(
     *,
     workdir: WorkDirectory,
 ) -> RegisteredVersion:
-    """Make the adapter one version of the registered model, and champion when it won its verdict and is not worse than
-    the present champion.
+    """Make the adapter a version of the registered model, and champion when it won and is not worse than the champion.
 
     Where the arm that won retrieves, the version includes what it retrieves from, and answers as the arm did.
     `settings` holds, as JSON, the settings of each tuned arm (arm.NAME) and how rows were split (split): what a later

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from schemas.reports import Verdict
 
 if TYPE_CHECKING:
@@ -20,9 +22,7 @@ LONGEST = 5000  # characters of a tag's value
 
 @dataclass(frozen=True)
 class RunContents:
-    """What one MLflow run contains: `params` and `tags` as text, `numbers` once, `curve` step by step, `files` as
-    artifacts.
-    """
+    """What an MLflow run contains: `params` and `tags` as text, `numbers`, `curve` by step, `files` as artifacts."""
 
     params: dict[str, str]
     tags: dict[str, str]
@@ -32,31 +32,18 @@ class RunContents:
 
 
 def verdict_numbers(verdict: Verdict) -> dict[str, float]:
-    """Return a verdict's numbers under names that MLflow shows in groups: arm/few_shot/score, champion/difference,
-    benchmark/general_mini/difference.
-    """
+    """Return numbers under names that MLflow groups, such as arm/few_shot/score and champion/difference."""
     numbers: dict[str, float] = {"verdict/regret": verdict.regret}
-    for arm in verdict.arms:
-        numbers |= {
-            f"arm/{arm.arm}/{name}": value
-            for name, value in arm.model_dump().items()
-            if isinstance(value, (int, float))
-        }
+    parts: dict[str, BaseModel] = {f"arm/{arm.arm}": arm for arm in verdict.arms}
     if verdict.champion:
-        numbers |= {
-            f"champion/{name}": value
-            for name, value in verdict.champion.model_dump().items()
-            if isinstance(value, (int, float))
-        }
-    for task in verdict.gate.shown if verdict.gate else ():
-        numbers |= {
-            f"benchmark/{_key(task.task)}/{name}": value
-            for name, value in task.model_dump(exclude={"task", "standing"}).items()
-        }
-    if verdict.gate and verdict.gate.neutral:
-        neutral = verdict.gate.neutral.model_dump(exclude={"standing"})
-        numbers |= {f"benchmark/neutral text/{name}": value for name, value in neutral.items()}
-    return {name: float(value) for name, value in numbers.items()}
+        parts["champion"] = verdict.champion
+    if verdict.gate:
+        parts |= {f"benchmark/{_key(task.task)}": task for task in verdict.gate.shown}
+        parts |= {"benchmark/neutral text": verdict.gate.neutral} if verdict.gate.neutral else {}
+    for part, found in parts.items():
+        values = found.model_dump().items()
+        numbers |= {f"{part}/{name}": float(value) for name, value in values if isinstance(value, (int, float))}
+    return numbers
 
 
 def _key(name: str) -> str:
@@ -80,13 +67,8 @@ def track(registry: Registry, experiment: str, name: str, contents: RunContents,
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
-    run_id = str(
-        client.create_run(
-            place,
-            run_name=name,
-            tags={"identity": identity} | {key: value[:LONGEST] for key, value in contents.tags.items()},
-        ).info.run_id
-    )
+    tags = {"identity": identity} | {key: value[:LONGEST] for key, value in contents.tags.items()}
+    run_id = str(client.create_run(place, run_name=name, tags=tags).info.run_id)
     _write(client, run_id, contents)
     client.set_terminated(run_id, "FINISHED")
     return run_id

@@ -89,9 +89,7 @@ def _flatten_model(name: str, model: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 def library_versions(names: Iterable[str]) -> Ingredients:
-    """Return ``library.NAME -> version`` of the installed packages that affect a stage's numbers ("missing" where one
-    is not installed).
-    """
+    """Return ``library.NAME -> version`` ("missing" where one is not installed) of packages that affect numbers."""
     return {f"library.{name}": _version(name) for name in names}
 
 
@@ -104,9 +102,7 @@ def _version(name: str) -> str:
 
 
 def source_digests(modules: Iterable[str]) -> Ingredients:
-    """Return ``source.MODULE -> digest`` of the named modules and of every module of ours that they import, at any
-    depth.
-    """
+    """Return ``source.MODULE -> digest`` of the named modules and of all of ours that they import, at any depth."""
     seen: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -131,9 +127,7 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements right below a node; expressions hold no imports and no docstrings, and are most of a
-    tree.
-    """
+    """Yield the statements right below a node; expressions, most of a tree, hold no imports and no docstrings."""
     for part in ("body", "orelse", "finalbody", "handlers", "cases"):
         below = getattr(node, part, None)
         if isinstance(below, list):

@@ -117,9 +117,7 @@ class Lease:
 
 @contextlib.contextmanager
 def holding_lease(fs: Any, path: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease of a key; while another worker holds it, say who through `waiting` and wait; take a dead owner's
-    over.
-    """
+    """Hold the lease of a key; while another holds it, name the holder through `waiting`; take a dead owner's over."""
     lease = Lease(fs, path)
     _acquire(lease, waiting)
     stopped = threading.Event()

@@ -76,8 +76,6 @@ def keep_freed() -> None:
 
 
 def trim() -> None:
-    """Hand back the freed memory that glibc keeps; without this its heap grows where packs of many lengths come and
-    go.
-    """
+    """Hand back the freed memory that glibc keeps, or its heap grows where packs of many lengths come and go."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,6 +1,4 @@
-"""Planning: the flow body is run as it is, but every stage only looks its key up, so a plan and a run cannot
-disagree.
-"""
+"""Planning: the flow body runs as it is, but every stage only looks its key up: plan and run cannot disagree."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ Outlook = Literal["hit", "will run", "depends", "spared"]
 
 @dataclass(frozen=True)
 class Pending:
-    """Stands for an artifact that does not exist yet. Its values are those that make the plan show every stage that may
-    run.
-    """
+    """Stands for an artifact that does not exist yet, with values that make a plan show every stage that may run."""
 
     label: str
     is_sufficient: bool = False
@@ -53,11 +49,8 @@ class Plan:
 
     def add_hit(self, label: str, key: str, artifact: Any, record: dict[str, Any]) -> None:
         """Note a stage that is answered from the store, with what it took when it ran."""
-        self.stages.append(
-            PlannedStage(
-                label, "hit", "", key, record.get("seconds"), record.get("peak_bytes"), record.get("sealed_at")
-            )
-        )
+        took = (record.get(name) for name in ("seconds", "peak_bytes", "sealed_at"))
+        self.stages.append(PlannedStage(label, "hit", "", key, *took))
         self.artifacts[label] = artifact
 
     @property
@@ -82,9 +75,7 @@ def enter_run(name: str, limits: Mapping[Any, StageLimits]) -> None:
 
 @contextlib.contextmanager
 def planning() -> Iterator[Plan]:
-    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs and nothing is
-    written.
-    """
+    """Make every stage in this block answer its recorded artifact, or `Pending`; nothing runs or is written."""
     plan = Plan()
     token = current_plan.set(plan)
     try:

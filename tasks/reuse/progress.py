@@ -1,6 +1,4 @@
-"""Progress of a run: stages report to the current reporter, which shows it (in the terminal, in Prefect) or does
-nothing.
-"""
+"""Progress of a run: stages report to the current reporter, which shows it (terminal, Prefect) or does nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ class Reporter:
         """A stage failed."""
 
     def advance(self, done: float, total: float, note: str = "") -> None:
-        """The running stage has done `done` of `total` units; `note` is a few words such as "loss 0.31, 340
-        tokens/s".
-        """
+        """The running stage has done `done` of `total` units; `note` is short, such as "loss 0.31, 340 tokens/s"."""
 
     def measured(self, step: int, numbers: dict[str, float]) -> None:
         """What the running stage measured at a step, by name, such as loss and tokens_per_s."""

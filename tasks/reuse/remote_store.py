@@ -23,6 +23,8 @@ from tasks.reuse.keys import digest_of
 from tasks.reuse.locks import holding_lease
 from tasks.reuse.store import MANIFEST, ArtifactStore, cache_folder
 
+REMOTE = ("botocore", "aiobotocore", "aiohttp")  # whose errors are a store that did not answer
+
 
 class RemoteStore(ArtifactStore):
     """An ArtifactStore with remote contents; work directories, memos and Prefect's mirror stay on this machine."""
@@ -87,9 +89,7 @@ class RemoteStore(ArtifactStore):
             raise
 
     def is_whole(self, digest: str) -> bool:
-        """Tell whether the remote artifact has every file at its size, and the local copy, if there is one, its
-        bytes.
-        """
+        """Tell whether the remote artifact has every file at its size, and a local copy its bytes."""
         return self._is_whole_there(digest) and (
             not (self.root / "artifacts" / digest).exists() or super().is_whole(digest)
         )
@@ -191,11 +191,7 @@ class RemoteStore(ArtifactStore):
         except FileNotFoundError:
             raise
         except Exception as fault:
-            if isinstance(fault, OSError) or type(fault).__module__.split(".")[0] in (
-                "botocore",
-                "aiobotocore",
-                "aiohttp",
-            ):
+            if isinstance(fault, OSError) or type(fault).__module__.partition(".")[0] in REMOTE:
                 raise TransientFault(
                     f"The store {self.url} did not answer: {type(fault).__name__}: {fault}. Check its address and "
                     "your credentials; run again to continue."

@@ -14,19 +14,9 @@ import errno
 
 from schemas.errors import RegistryUnreachable, TransientFault
 
-TRANSIENT = frozenset(
-    (
-        errno.EIO,
-        errno.ESTALE,
-        errno.EAGAIN,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENETRESET,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ETIMEDOUT,
-    )
-)
+OF_A_DISK = {errno.EIO, errno.ESTALE, errno.EAGAIN}
+OF_A_NETWORK = {errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.ETIMEDOUT}
+TRANSIENT = frozenset(OF_A_DISK | OF_A_NETWORK | {errno.EHOSTDOWN, errno.EHOSTUNREACH})
 
 
 def may_pass(fault: BaseException) -> bool:

@@ -71,9 +71,7 @@ class Stage(Generic[A]):
         return cast("type[A]", getattr(sys.modules[self.function.__module__], hint) if isinstance(hint, str) else hint)
 
     def __call__(self, *args: Any, subject: str = "", **kwargs: Any) -> A:
-        """Return the stage's artifact: recorded, or made now. `subject` is a label for people that distinguishes two
-        uses of a stage.
-        """
+        """Return the stage's artifact, recorded or made now. `subject` tells two uses of a stage apart."""
         plan = current_plan.get()
         label = f"{self.name}[{subject}]" if subject else self.name
         arguments = self.signature.bind_partial(*args, **kwargs).arguments

@@ -139,9 +139,7 @@ class ArtifactStore:
         return self.root / "artifacts" / digest
 
     def is_whole(self, digest: str) -> bool:
-        """Tell whether every file of an artifact is there and unaltered; a file with an unchanged stat is not read
-        again.
-        """
+        """Tell whether an artifact's files are all there, unaltered; one with an unchanged stat is not read again."""
         return self._problem(digest, self.file_digest) is None
 
     def _problem(self, digest: str, measure: Any) -> str | None:

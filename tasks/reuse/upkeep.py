@@ -87,11 +87,8 @@ def _records(store: ArtifactStore) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _roots(records: list[tuple[str, str, dict[str, Any]]], keep_days: float, keep_verdicts: int) -> set[str]:
     since = time.time() - keep_days * SECONDS_A_DAY
-    verdicts = sorted(
-        (record for stage, _, record in records if stage == "decide"),
-        key=lambda record: record["sealed_at"],
-        reverse=True,
-    )
+    decided = (record for stage, _, record in records if stage == "decide")
+    verdicts = sorted(decided, key=lambda record: record["sealed_at"], reverse=True)
     young = [record for stage, _, record in records if record["sealed_at"] >= since or stage in LASTING]
     return {record["artifact"]["digest"] for record in [*young, *verdicts[:keep_verdicts]]}
 

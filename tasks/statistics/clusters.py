@@ -150,9 +150,7 @@ def _score(sample: Clusters, totals: Floats) -> Floats:
 
 
 def bounds_of(sample: Clusters, confidence: float) -> tuple[Floats, Floats]:
-    """Return the two ends that hold the mean with this confidence, shape (runs,) each: everything that neither
-    one-sided test rejects at half of what is left.
-    """
+    """Return the ends (runs,) that hold the mean: what neither one-sided test rejects at half of what is left."""
     low = low_end(sample, (1.0 - confidence) / 2.0)
     return low, -low_end(sample.mirrored, (1.0 - confidence) / 2.0)
 

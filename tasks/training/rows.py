@@ -1,6 +1,4 @@
-"""Train rows as token ids: rendered through the base's template, refused by name when too long, and split by group for
-validation.
-"""
+"""Train rows as token ids: rendered by the base's template, refused by name if too long, split for validation."""
 
 from __future__ import annotations
 
@@ -17,12 +15,16 @@ NAMED = 12
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One rendered row. The model is trained to give `answer_ids`, the last of which is the stop token."""
+    """One rendered row. The model is trained to give `answer_ids`, the last of which is the stop token; `weight` is how
+    much each of them counts. Where answers are compared, `kind` is wanted, rejected or mismatched.
+    """
 
     row_id: int
     group: str
     prompt_ids: list[int]
     answer_ids: list[int]
+    weight: float = 1.0
+    kind: str = "wanted"
 
     @property
     def tokens(self) -> int:
@@ -31,7 +33,8 @@ class TokenRow:
 
 
 def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]:
-    """Return every row of train.parquet as token ids, in the order of the file.
+    """Return every row of train.parquet as token ids, in the order of the file, each followed by its rejected answer if
+    it has one.
 
     Raises:
         DatasetRefused: there is no row, or the tokenizer cannot write some rows' answers; the message names them all.
@@ -44,15 +47,20 @@ def read_rows(parquet: Path, tokenizer: Any, instruction: str) -> list[TokenRow]
     rows: list[TokenRow] = []
     refused: list[str] = []
     frame = with_optional(pl.read_parquet(parquet))
-    columns = ("row_id", "group", "prompt", "completion", "history", "tools", "trace")
-    for row_id, group, *parts in frame.select(columns).iter_rows():
-        try:
-            rendered = render_row(tokenizer, instruction, *parts)
-            _refuse_empty_answer(rendered.answer_ids)
-        except DatasetRefused as problem:
-            refused.append(f"row {row_id}: {problem}")
-        else:
-            rows.append(TokenRow(row_id, group, list(rendered.prompt_ids), list(rendered.answer_ids)))
+    parts = ("prompt", "completion", "history", "tools", "trace")
+    for row in frame.iter_rows(named=True):
+        for kind, answer in (("wanted", row["completion"]), ("rejected", row["rejected"])):
+            if answer is None:
+                continue
+            own = row | {"completion": answer} | ({} if kind == "wanted" else {"trace": None})
+            try:
+                rendered = render_row(tokenizer, instruction, *(own[part] for part in parts))
+                _refuse_empty_answer(rendered.answer_ids)
+            except DatasetRefused as problem:
+                refused.append(f"row {row['row_id']}: {problem}")
+                break
+            ids = list(rendered.prompt_ids), list(rendered.answer_ids)
+            rows.append(TokenRow(row["row_id"], row["group"], *ids, row["weight"] or 1.0, kind))
     if refused:
         raise DatasetRefused(f"{len(refused)} train rows cannot be learned:\n  " + "\n  ".join(refused[:NAMED]))
     if not rows:
@@ -101,9 +109,7 @@ def named(rows: Sequence[TokenRow]) -> str:
 
 
 def split_validation(rows: Sequence[TokenRow], share: float, seed: int) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Return (rows to train on, rows held out for validation): whole groups, drawn by the seed; nothing is held out
-    where there is only one group.
-    """
+    """Return (train rows, validation rows): whole groups drawn by the seed; none where there is only one group."""
     groups = sorted({row.group for row in rows})
     count = min(max(1, round(share * len(groups))), len(groups) - 1) if share > 0 else 0
     drawn = set(random.Random(f"validation-{seed}").sample(groups, count))

@@ -59,11 +59,8 @@ def read_shape(base: Path) -> Shape:
     tensors = {name: size for path in sorted(base.glob("*.safetensors")) for name, size in _header(path).items()}
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     of_head = config.get("head_dim") or hidden // heads
-    inside = (
-        name
-        for name, size in tensors.items()
-        if len(size) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
-    )
+    weights = (name for name, size in tensors.items() if len(size) == 2 and name.endswith(".weight"))
+    inside = (name for name in weights if re.search(r"\.\d+\.", name))
     return Shape(
         layers=config["num_hidden_layers"],
         hidden=hidden,

@@ -154,6 +154,7 @@ def test_a_sql_answer_is_one_reading_query_that_gives_rows(sql_check: Check, tex
     assert reason(sql_check, text) == expected
 
 
+@pytest.mark.slow
 def test_a_query_that_was_stopped_leaves_the_next_one_its_full_time(sql_check: Check) -> None:
     endless = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
     assert [reason(sql_check, text) for text in (endless, "select 1", endless)] == [

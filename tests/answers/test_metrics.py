@@ -10,10 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lm_eval.tasks.tydiqa.utils import exact_match_score, normalize_answer
-from lm_eval.tasks.tydiqa.utils import f1_score as squad_f1
-from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped, unused-ignore]
-from sklearn.metrics import f1_score  # type: ignore[import-untyped, unused-ignore]
 
 from schemas.sections.task import METRICS, TaskConfig
 from tasks.answers.metrics.choice import OTHER, confusions, label_of, macro_f1
@@ -48,6 +44,9 @@ def test_token_f1_counts_words_as_squad_does(output: str, gold: str, score: floa
 @settings(deadline=None, max_examples=50)
 @given(WORDS, WORDS)
 def test_token_f1_and_em_agree_with_the_script_that_squad_is_measured_with(output: str, gold: str) -> None:
+    from lm_eval.tasks.tydiqa.utils import exact_match_score, normalize_answer
+    from lm_eval.tasks.tydiqa.utils import f1_score as squad_f1
+
     assert em(output, gold) == exact_match_score(output, gold, "en")
     if normalize_answer(output, "en") or normalize_answer(gold, "en"):
         assert token_f1(output, gold) == pytest.approx(squad_f1(output, gold, "en"))
@@ -69,6 +68,8 @@ def test_rouge_l_is_the_f1_of_the_longest_common_subsequence(output: str, gold: 
 
 @given(WORDS, WORDS)
 def test_rouge_l_agrees_with_rouge_score(output: str, gold: str) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
     reference = RougeScorer(["rougeL"]).score(gold, output)["rougeL"].fmeasure
     assert rouge_l(output, gold) == pytest.approx(reference)
 
@@ -179,6 +180,8 @@ LABELS = st.sampled_from(["a", "b", "c", OTHER])
 def test_macro_f1_agrees_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     answers, golds = zip(*pairs, strict=True)
     labels = sorted({*answers, *golds} - {OTHER})
+    from sklearn.metrics import f1_score
+
     expected = f1_score(golds, answers, labels=labels, average="macro", zero_division=0)
     assert macro_f1(pairs) == pytest.approx(expected)
 

@@ -88,6 +88,7 @@ def test_requests_without_spaces_between_words_are_told_apart() -> None:
     assert list(model.predict(["可以退款吗", "包裹还没到"])) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_it_loads_no_language_model() -> None:
     code = (
         "import sys, tasks.arms.classifier as c; c.fitted(['a b', 'c d'], ['x', 'y'], 7).predict(['a']); "

@@ -113,6 +113,7 @@ def test_shots_and_passages_make_the_prompts_longer_than_the_zero_shot_ones(
     assert tokens["prompt"] < tokens["retrieval"]
 
 
+@pytest.mark.slow
 def test_a_tuned_arm_asks_what_its_untrained_twin_asks_and_answers_otherwise(
     store: ArtifactStore, base: ModelArtifact, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_asking_ends_where_something_is_lost_or_everything_is_kept() -> None:
     assert not is_settled({"a": "kept", "b": "inconclusive"})
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_size_that_is_said_to_be_noticed_is_lost_in_about_eight_of_ten_cases() -> None:
     random = np.random.default_rng(5)
     size = noticed([str(place) for place in range(200)], 0.05, 0.95, claims=1)
@@ -181,6 +182,7 @@ def looks(rng: np.random.Generator, losses: Sequence[float], count: int = 200, c
     return judge_forgetting(BenchmarkArtifact(digest="s", tasks=found, pooled=pooled, **facts), "kept").state
 
 
+@pytest.mark.slow
 def test_of_100_adapters_that_differ_from_the_base_by_noise_at_most_5_are_refused() -> None:
     rng = np.random.default_rng(1)
     states = [looks(rng, [0.0] * 5) for _ in range(100)]
@@ -188,6 +190,7 @@ def test_of_100_adapters_that_differ_from_the_base_by_noise_at_most_5_are_refuse
     assert states.count("open") >= 75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [0.1, 0.25])
 @pytest.mark.parametrize("count", [84, 200])
 def test_a_true_loss_of_10_points_on_one_of_five_tasks_is_refused_or_held_in_90_of_100_cases(

@@ -196,6 +196,7 @@ def test_a_task_file_that_cannot_be_used_is_refused_by_name(
     assert "sums" in str(refusal.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["general_mini", "arc_easy"])
 def test_locating_imports_neither_torch_nor_lm_eval(task: str, tmp_path: Path) -> None:
     task_library()  # on a machine that never looked, lm-eval builds the index here

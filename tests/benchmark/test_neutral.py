@@ -126,6 +126,7 @@ def test_a_change_is_kept_lost_or_inconclusive_against_its_own_margin(moved: flo
     assert found.difference == pytest.approx(moved) and found.low <= moved + 1e-9 and found.high >= moved - 1e-9
 
 
+@pytest.mark.slow
 def test_the_benchmark_stage_measures_base_and_tuned_on_the_same_texts(
     store: ArtifactStore, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def run(store: ArtifactStore, tiny_model: Path, folder: Path, method: str, **set
     )
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_group_and_all_items_pooled_are_compared_item_by_item(
     store: ArtifactStore, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -59,6 +60,7 @@ def test_the_base_is_measured_as_if_there_were_no_adapter(
     assert (items["tuned"] != items["base"]).any()
 
 
+@pytest.mark.slow
 def test_progress_goes_to_the_reporter_and_nothing_to_the_terminal(
     workdir: WorkDirectory, tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +82,7 @@ def test_progress_goes_to_the_reporter_and_nothing_to_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_what_the_benchmark_can_see_is_said_before_anything_is_asked_and_a_clear_answer_ends_it(
     workdir: WorkDirectory, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +99,7 @@ def test_what_the_benchmark_can_see_is_said_before_anything_is_asked_and_a_clear
     assert told[-1] == "benchmark: clear after 57 of 228 items"
 
 
+@pytest.mark.slow
 def test_an_adapter_that_was_trained_to_answer_everything_with_yes_is_refused(
     store: ArtifactStore, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def test_what_is_no_verdict_is_refused_with_what_there_is(
         assert code == 2 and says in err
 
 
+@pytest.mark.slow
 def test_the_unpaired_interval_holds_the_difference_as_often_as_it_says() -> None:
     chance, inside = np.random.default_rng(0), 0
     for _ in range(200):

@@ -46,6 +46,7 @@ def flat(tree: dict[str, Any]) -> dict[str, Any]:
     return tree | parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_draft_has_what_the_rows_say_and_validates(case: Case, command: Heard, tmp_path: Path) -> None:
     (tmp_path / case.name).write_bytes(case.content)
@@ -164,6 +165,7 @@ def test_a_file_that_cannot_be_read_is_told_with_a_way_out(
     assert "JSON Lines" in err
 
 
+@pytest.mark.slow
 def test_a_folder_is_all_of_its_files_where_they_are_of_one_kind(command: Heard, tmp_path: Path) -> None:
     folder = tmp_path / "in [one] place"
     folder.mkdir()

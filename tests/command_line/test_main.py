@@ -72,6 +72,7 @@ def test_the_help_names_every_command_and_cuts_no_line_short(capsys: pytest.Capt
     assert not any(line.endswith("...") for line in listed)
 
 
+@pytest.mark.slow
 def test_commands_and_options_are_completed() -> None:
     assert completed("tuneworthy", "ro") == ["rollback"]
     assert completed("tuneworthy", "store", "") == ["verify", "gc"]

@@ -124,6 +124,7 @@ def test_an_adapter_that_is_worse_by_what_a_gain_is_worth_hardly_ever_takes_over
     assert promoted(truth=-0.05, rows=200, retrains=200) <= 0.05  # and twice in a row less than once in 400
 
 
+@pytest.mark.slow
 def test_a_champion_does_not_stay_for_ever_once_there_are_rows_enough() -> None:
     assert promoted(truth=0.0, rows=100, retrains=100) < 0.2 < promoted(truth=0.0, rows=600, retrains=100)
     assert promoted(truth=0.05, rows=600, retrains=50) > 0.9

@@ -17,10 +17,13 @@ EDITS: dict[str, Any] = {
     **dict.fromkeys(("data.held_out_after", "data.time")),
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
+    **dict.fromkeys(("arms.retrieval.search", "arms.retrieval.encoder")),  # one goes with the other
     "arms.endpoints": {"incumbent": {"url": "http://127.0.0.1:9/v1", "model": "big"}},
     "base.model": "other model",
     "base.chat_template": "mine.jinja",
     "training.targets": ["q_proj"],
+    "training.objective": "sft",
+    "training.beta": None,  # it goes with an objective that compares answers
     "data.checks": {"refusal": "drop"},
     "training.where": None,  # it asks a Prefect server: tests/flows/test_dispatch.py
     "base.revision": None,  # of hub ids only

@@ -23,8 +23,6 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.runtime import flow_run
-from prefect.server.events.schemas.automations import EventTrigger as ServerTrigger
-from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
 
@@ -116,6 +114,9 @@ def is_sign_of_life(client: SyncPrefectClient, run: FlowRun) -> bool:
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
     )
     heartbeat = client.read_events(filter=wanted, limit=1).events[0]
+    from prefect.server.events.schemas.automations import EventTrigger as ServerTrigger
+    from prefect.server.events.schemas.events import ReceivedEvent
+
     trigger = ServerTrigger.model_validate(bootstrapping._silence_of_ours().model_dump(mode="json"))
     return trigger.covers(ReceivedEvent.model_validate(heartbeat.model_dump(mode="json")))
 

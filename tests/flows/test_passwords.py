@@ -57,6 +57,7 @@ def guarded(small: Path) -> Path:
     return small
 
 
+@pytest.mark.slow
 def test_a_password_is_in_no_file_no_output_and_no_key(
     guarded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -206,6 +206,16 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+def test_another_encoder_runs_the_index_and_what_searches_it_and_no_other_arm(house: RunConfig) -> None:
+    named = []
+    for encoder in ("model", "other model"):
+        retrieval = house.arms.retrieval.model_copy(update={"search": "fused", "encoder": encoder})
+        arms = house.arms.model_copy(update={"retrieval": retrieval})
+        named = assert_kept(house.model_copy(update={"arms": arms}))
+    expected = ["score_arm[retrieval]", "score_arm[tuned_retrieval]"]
+    assert [name for name in named if name.startswith(("index", "score_arm", "train"))] == ["index_texts", *expected]
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(SETTINGS), min_size=2, max_size=4, unique=True))
@@ -225,6 +235,7 @@ def test_rows_that_changed_run_all_that_stands_on_them_and_nothing_else(house: R
     assert "fetch_base" not in named
 
 
+@pytest.mark.slow
 def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_what_names_the_version(
     house: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +268,7 @@ def test_a_champion_runs_what_sets_it_beside_the_arms_and_another_version_of_it_
     assert assert_kept(house) == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_database_run_nothing_when_another_query_gives_the_same_and_all_that_stands_on_them_when_one_changed(
     house: RunConfig,
 ) -> None:

@@ -74,6 +74,7 @@ def test_the_readme_has_commands_that_are_tested() -> None:
     assert len(COMMANDS) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
     program, *arguments = shlex.split(command)

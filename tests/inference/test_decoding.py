@@ -83,6 +83,7 @@ def test_answers_are_those_of_transformers_with_and_without_a_common_prefix(stop
     assert why_unsupported(stopping) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(rows=st.integers(1, 9), shared=st.integers(0, 12), seed=st.integers(0, 99), tokens=st.integers(1, 9))
 def test_a_row_is_answered_the_same_alone_as_in_any_batch(

@@ -68,6 +68,7 @@ def test_an_unchanged_database_is_not_asked_again_and_a_changed_one_is(made: Mad
     assert asked == [MODEL, MODEL]
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_not_asked_again_for_a_minute_and_what_it_said_before_is_marked(
     made: Made, asked: list[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_server_that_does_not_answer_is_not_asked_again_for_a_minute_and_what_
     assert find_champion(uri, MODEL, made.store) == said.model_copy(update={"is_remembered": True})
 
 
+@pytest.mark.slow
 def test_a_remembered_answer_that_cannot_be_read_is_asked_for_again(made: Made, asked: list[str]) -> None:
     made.register(a_verdict(0.85))
     find_champion("", MODEL, made.store)
@@ -92,6 +94,7 @@ def test_a_remembered_answer_that_cannot_be_read_is_asked_for_again(made: Made, 
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_tags_that_a_person_or_another_release_wrote_end_no_run(made: Made, asked: list[str]) -> None:
     made.register(a_verdict(0.85))
     with open_registry("", made.store, "") as registry:
@@ -100,6 +103,7 @@ def test_tags_that_a_person_or_another_release_wrote_end_no_run(made: Made, aske
     assert found is not None and found.split is None
 
 
+@pytest.mark.slow
 def test_a_database_with_settings_behind_its_name_is_looked_at_and_remembered(made: Made, asked: list[str]) -> None:
     made.register(a_verdict(0.85))
     found = [find_champion(f"{default_uri(made.store)}?timeout=60", MODEL, made.store).champion for _ in range(2)]

@@ -13,6 +13,7 @@ from tests.before_registry import MODEL, Made, a_comparison, a_verdict, listenin
 from tests.random_adapter import sealed_adapter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("comparison", "verdict", "alias", "why"),
     [
@@ -45,6 +46,7 @@ def test_a_second_adapter_becomes_champion_only_where_it_is_not_worse_than_the_c
     )
 
 
+@pytest.mark.slow
 def test_an_adapter_that_is_held_back_is_a_challenger_although_there_is_no_champion(made: Made) -> None:
     lines: list[str] = []
     with listening(lines):

@@ -16,10 +16,13 @@ import pytest
 import yaml
 
 from schemas.artifacts import DataArtifact
-from schemas.errors import ArtifactBroken, ConfigRefused
-from schemas.sections.arms import ArmsConfig
+from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
+from schemas.sections.arms import ArmsConfig, RetrievalConfig
 from schemas.sections.task import TaskConfig
+from tasks.base.sources import locate_encoder
+from tasks.data.task import index_texts
 from tasks.inference.prompts import retrieval_file
+from tasks.inference.prompts.prompt_builder import Request
 from tasks.registry.connection import default_uri, open_registry
 from tasks.registry.version.packaging import requirements
 from tasks.registry.version.served import AdaptedModel
@@ -35,6 +38,7 @@ from tests.before_registry import (
     listening,
     sealed_rows,
 )
+from tests.inference.prompts.encoders import static_encoder
 
 CORPUS = {
     "texas.md": "the state of texas. which states border it? one with nevada.",
@@ -110,6 +114,7 @@ def test_a_version_answers_held_out_rows_as_the_measured_arm_did_with_only_what_
     assert answers not in [arms["tuned", dtype] for dtype in ("float32", "bfloat16")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("corpus", "carries", "held"),
     [(CORPUS, "4 passages", "one with nevada"), (None, "5 train rows", "those around texas")],
@@ -137,6 +142,25 @@ def test_a_version_says_what_it_carries_and_who_can_read_it(
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
+def test_a_version_searches_by_meaning_with_the_index_that_it_was_measured_with(
+    made: Made, documents: DataArtifact, tmp_path: Path
+) -> None:
+    folder = static_encoder(tmp_path / "encoder")
+    searched = index_texts(20, locate_encoder(str(folder), tmp_path, made.store), documents)
+    fused = RetrievalConfig(top_k=2, passage_words=20, search="fused", encoder=str(folder))
+    ways = ({"data": documents}, {"data": searched, "retrieval": fused}, {"data": searched, "retrieval": fused})
+    assert [made.register(a_retrieval_verdict(0.85), **way).version for way in ways] == ["1", "2", "2"]
+    *_, facts = sorted((made.store.root / "mlartifacts").rglob("MLmodel"), key=lambda path: path.stat().st_mtime)
+    settings = yaml.safe_load(facts.read_text())["flavors"]["python_function"]["config"]
+    model = AdaptedModel(facts.parent / "adapter", ServedFacts(**settings))
+    shown = model.prompts.build(Request("automobile"))[-1]["content"]
+    assert "printer" in shown, "the encoder takes the one for the other"
+    shutil.rmtree(made.store.root / "artifacts" / searched.digest)
+    with pytest.raises(ModelMissing, match=r"searches an index with digest .* index_texts makes the index"):
+        AdaptedModel(facts.parent / "adapter", model.facts)
+
+
+@pytest.mark.slow
 def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing_of_them(
     made: Made, documents: DataArtifact
 ) -> None:
@@ -148,6 +172,7 @@ def test_a_version_of_the_arm_without_retrieval_carries_no_rows_and_says_nothing
     assert list((made.store.root / "mlartifacts").rglob(retrieval_file.FILE)) == []
 
 
+@pytest.mark.slow
 def test_more_than_a_version_carries_is_refused_with_what_to_do_and_nothing_is_registered(
     made: Made, documents: DataArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +225,7 @@ def test_a_version_that_would_show_more_of_the_same_passages_is_another_version(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["missing", "altered"])
 def test_a_version_whose_passages_are_not_the_registered_ones_refuses_to_load(
     harm: str, made: Made, documents: DataArtifact, tmp_path: Path

@@ -118,6 +118,7 @@ def test_a_challenger_is_made_champion_by_its_number(made: Made, tmp_path: Path)
     assert aliases(made.store) == {"champion": "2", "previous": "1"}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_gone_back_to_is_told_with_what_there_is(made: Made) -> None:
     with pytest.raises(ConfigRefused, match="nothing is registered as other"):
         roll_back("sqlite:///nowhere.db", "other", None, made.store)

@@ -214,6 +214,7 @@ def test_an_adapter_whose_rows_are_rendered_otherwise_is_not_registered(
         assert registry.client.search_model_versions(f"name = '{MODEL}'") == []
 
 
+@pytest.mark.slow
 def test_the_registry_says_nothing_on_the_terminal_and_leaves_the_process_as_it_was(
     made: Made, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,6 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.inputs.sources import secret_of
 from schemas.config import StageLimits
@@ -26,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
     """A real Prefect server with a database of its own."""
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=60):
         yield
 
@@ -112,6 +113,7 @@ def test_a_fault_of_the_code_is_not_retried(runs: Callable[[], int]) -> None:
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_password_kept_in_a_secret_block_is_found_there() -> None:
     from prefect.blocks.system import Secret
 

@@ -85,6 +85,7 @@ def remote_file(store: RemoteStore, artifact: ReportArtifact, name: str = "lette
     return f"{store.prefix}/artifacts/{artifact.digest}/{name}"
 
 
+@pytest.mark.slow
 def test_what_one_machine_sealed_is_a_hit_on_another(machine: Callable[[str], RemoteStore]) -> None:
     machine("one")
     first = count_letters("shared", {"times": 4})
@@ -94,6 +95,7 @@ def test_what_one_machine_sealed_is_a_hit_on_another(machine: Callable[[str], Re
     assert runs() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncate", "delete", "manifest"])
 def test_a_damaged_remote_artifact_is_a_miss_on_every_machine(
     machine: Callable[[str], RemoteStore], damage: str

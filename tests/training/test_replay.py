@@ -66,6 +66,7 @@ def test_a_text_is_learned_whole_and_cut_at_the_longest_row(texts: Path, tiny_mo
     assert {len(row.prompt_ids) for row in rows} == {1}
 
 
+@pytest.mark.slow
 def test_a_fit_with_replay_has_as_many_steps_learns_the_texts_and_is_the_same_twice(
     tiny_model: Path, tmp_path: Path, texts: Path
 ) -> None:

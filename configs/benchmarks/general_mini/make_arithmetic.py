@@ -188,26 +188,9 @@ def take_in_words(rng: random.Random) -> Sum:
 
 
 TOPICS: tuple[Callable[[random.Random], Sum], ...] = (
-    count_on,
-    count_back,
-    count_in_steps,
-    number_words,
-    letters,
-    days,
-    months,
-    add_digits,
-    add_three,
-    add_tens,
-    take_digits,
-    multiply_digits,
-    double,
-    halve,
-    largest,
-    units,
-    cost,
-    add_in_words,
-    take_in_words,
-)
+    count_on, count_back, count_in_steps, number_words, letters, days, months, add_digits, add_three, add_tens,
+    take_digits, multiply_digits, double, halve, largest, units, cost, add_in_words, take_in_words,
+)  # fmt: skip
 
 
 def story(rng: random.Random, forms: tuple[str, ...], a: int, b: int) -> str:

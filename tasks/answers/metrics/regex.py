@@ -8,9 +8,7 @@ from tasks.answers.metrics.exact import exact
 
 
 def regex(output: str, gold: str, pattern: str) -> float:
-    """Return 1 if the first match in both (its first group, where the pattern has one) is the same text; 0 where the
-    answer has none.
-    """
+    """Return 1 if the first match (its first group, if any) is the same text in both; 0 where the answer has none."""
     found, wanted = (re.search(pattern, text) for text in (output, gold))
     if found is None or wanted is None:
         return 0.0

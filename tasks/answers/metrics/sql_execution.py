@@ -43,9 +43,7 @@ class SqlExecution:
         return is_legal_order(given, ties)
 
     def _reference(self, gold: str) -> tuple[Rows, list[Counter[Row]] | bool]:
-        """Return the reference's rows and its ties; True where its order counts but its ties cannot be told, False
-        where its order does not count.
-        """
+        """Return the reference's rows and ties: True where ties cannot be told, False where no order counts."""
         rows = self._result(gold)
         return rows, (ties_of(self._database, gold) or True) if rows and is_ordered(gold) else False
 

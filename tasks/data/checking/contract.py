@@ -56,9 +56,7 @@ def _findings(frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
 def broken_answers(
     rows: pl.DataFrame, check: Check, advance: Callable[[int, int], None] = lambda done, total: None
 ) -> pl.DataFrame:
-    """Return the findings of the answer's contract; equal answers are checked once. `advance` is called with (answers
-    checked, all answers).
-    """
+    """Return the contract's findings; equal answers are checked once. `advance` gets (answers checked, all)."""
     answers = rows["completion"].unique(maintain_order=True)
     breaches = list(_breaches(answers, check, advance))
     if not breaches:

@@ -66,9 +66,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class ShownEdit:
-    """One fix to be shown: its place, and the text before and after with personal data redacted; `after` is None for a
-    row that is left out.
-    """
+    """One fix to be shown: its place, the text before and after, redacted; `after` is None for a row left out."""
 
     mend: str
     place: str
@@ -139,9 +137,7 @@ def _line(record: dict[str, Any] | Breach, seen: set[bytes]) -> tuple[bytes, lis
 
 
 def _shown(edit: Edit, place: str, is_left_out: bool) -> ShownEdit:
-    """Return an edit with the part of its texts where they begin to differ; invisible characters are escaped as in
-    JSON.
-    """
+    """Return an edit from where its texts begin to differ; invisible characters are escaped as in JSON."""
     before, after = redacted(edit.before), redacted(edit.after)
     same = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
     start = max(0, same - SHOWN // 3)

@@ -1,6 +1,4 @@
-"""Quality heuristics: rows that can be read but should hardly be learned from. Each heuristic looks at one column and
-has a reason of its own.
-"""
+"""Quality heuristics: rows that can be read but hardly teach. Each looks at one column and has its own reason."""
 
 from __future__ import annotations
 

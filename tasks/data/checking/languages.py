@@ -1,6 +1,4 @@
-"""Rows in another language than the rest of the dataset, detected by CLD2: a model tuned on a mix sometimes answers in
-the wrong language.
-"""
+"""Rows in another language than the rest, detected by CLD2: a model tuned on a mix may answer in the wrong one."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ MAIN = 2 / 3  # share of texts that makes a language the main one; without a mai
 
 
 def with_languages(rows: pl.DataFrame, is_text: bool) -> pl.DataFrame:
-    """Add prompt_language and completion_language (codes such as "de"; null where none is detected or the answer is not
-    free text).
-    """
+    """Add prompt_language and completion_language, such as "de"; null where undetected or no free text."""
     answers = languages_of(rows["completion"]) if is_text else pl.Series([None] * rows.height, dtype=pl.String)
     return rows.with_columns(
         languages_of(rows["prompt"]).alias("prompt_language"), answers.alias("completion_language")
@@ -59,9 +55,7 @@ def index_language(texts: pl.Series) -> str:
 
 
 def other_languages(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows whose request or answer is not in the dataset's main language; needs row_id and the columns of
-    `with_languages`.
-    """
+    """Return rows whose request or answer is not in the main language; needs row_id and `with_languages`' columns."""
     return pl.DataFrame(list(_others(rows)), schema=FINDING, orient="row")
 
 

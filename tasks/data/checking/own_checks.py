@@ -66,9 +66,7 @@ OPTIONS = ("name", "error", "ignore_na")
 
 @dataclass(frozen=True)
 class OwnColumn:
-    """One column to be checked: its dtype (a key of KINDS), whether it may be null or missing, and its checks' names in
-    order.
-    """
+    """One column to be checked: its dtype (a key of KINDS), whether it may be null or missing, its checks in order."""
 
     name: str
     kind: str

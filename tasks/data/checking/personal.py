@@ -22,8 +22,8 @@ from tasks.data.checking.personal_libraries import missing_libraries
 from tasks.data.checking.sieve import FINDING
 from tasks.data.text.redaction import LOOKS
 
-TEXTS = ("history", "prompt", "completion")
-ALL_TEXTS = ("prompt", "completion", "given", "system")
+TEXTS = ("history", "prompt", "completion", "trace", "rejected")
+ALL_TEXTS = ("prompt", "completion", "trace", "rejected", "given", "system")
 MOST_GROUPS = 9  # of an IBAN of 34 characters
 RESERVED = re.compile(r"(?i)@(.*\.)?(example(\.(com|net|org))?|test|invalid|localhost)$")  # RFC 2606: reserved
 CARD = re.compile(
@@ -122,9 +122,7 @@ def _iban(text: str) -> str:
 
 
 def _part(text: str, is_one: Callable[[str], bool]) -> str:
-    """Return the longest run of groups between spaces and dashes that is one: other digits or a word in capitals may
-    be next to it.
-    """
+    """Return the longest run of groups between spaces and dashes that is one, whatever stands next to it."""
     groups = [match.span() for match in re.finditer("[^ -]+", text)]
     runs = (
         text[start : groups[last][1]]
@@ -170,7 +168,8 @@ def personal_rows(rows: pl.DataFrame) -> pl.DataFrame:
     completion; the last two may be null.
     """
     found: list[tuple[int, str, str]] = []
-    for name, column in product([] if missing_libraries() else KINDS, TEXTS):
+    texts = [column for column in TEXTS if column in rows.columns]
+    for name, column in product([] if missing_libraries() else KINDS, texts):
         detail = f"{KINDS[name].words} in the {column}"
         found += [(row, name, detail) for row in _holding(rows, name, column)]
     return pl.DataFrame(found, schema=FINDING, orient="row")
@@ -188,7 +187,7 @@ def _holding(rows: pl.DataFrame, name: str, column: str) -> Iterator[int]:
 
 def masked_rows(rows: pl.DataFrame, kinds: Iterable[str]) -> pl.DataFrame:
     """Return the rows with these kinds masked in every text."""
-    for name, column in product(kinds, ALL_TEXTS):
+    for name, column in product(kinds, [column for column in ALL_TEXTS if column in rows.columns]):
         which = rows[column].str.contains(KINDS[name].look).fill_null(False)
         if which.any():
             changed = rows.filter(which)[column].map_elements(partial(masked, kinds=[name]), return_dtype=pl.String)

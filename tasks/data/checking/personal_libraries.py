@@ -17,9 +17,7 @@ LIBRARIES = {
 
 
 def missing_libraries() -> list[str]:
-    """Return the libraries that are not installed; if one is missing, rows are not searched for personal data at
-    all.
-    """
+    """Return the libraries that are not installed; if one is, rows are not searched for personal data."""
     return [library for package, library in LIBRARIES.items() if importlib.util.find_spec(package) is None]
 
 

@@ -77,8 +77,11 @@ REASONS = {
         "key in data.ignore where no call is wanted.",
     ),
     "preference": Reason(
-        "refuse", "Keep the wanted answers only, as prompt and completion; or set the action to drop."
+        "refuse",
+        "Set training.objective to dpo, orpo or kto, to learn from both answers, or to sft, to learn the wanted ones "
+        "alone; or set the action to drop.",
     ),
+    "unwanted_answer": Reason("drop", "Nothing to do: training.objective kto learns from it, and no other."),
     "reasoning_content": Reason("refuse", "Write it as reasoning_content beside the message's content."),
     "reasoning_trace": Reason(
         "refuse",
@@ -89,7 +92,9 @@ REASONS = {
     "unread_context": Reason(
         "refuse", "Name the column as data.input or data.history to have it read, or in data.ignore to leave it out."
     ),
-    "weighted": Reason("refuse", "Use 0 and 1 only, or name the column in data.ignore to learn every row alike."),
+    "weighted": Reason(
+        "refuse", "Write a number from 0 to 100, or name the column in data.ignore to learn every row alike."
+    ),
     "not_learned": Reason("drop", "Nothing to do: its weight says so; or name the column in data.ignore."),
     "unfilled_placeholder": Reason("refuse", "Fill it in, or set the action to note where the mark itself is wanted."),
     "null_answer": Reason("refuse", "Write the answer, or set the action to note where the word itself is wanted."),

@@ -1,6 +1,4 @@
-"""Every row as the model will see it: rendered, checked, and measured against the context window before anything is
-trained or evaluated.
-"""
+"""Every row as the model will see it: rendered, checked and measured before anything is trained or evaluated."""
 
 from __future__ import annotations
 
@@ -34,8 +32,8 @@ from tasks.inference.prompts.retrieval_index import with_retrieved
 if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
-COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens")
-LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64)}
+COUNTED = ("prompt_tokens", "answer_tokens", "control_tokens", "request_tokens", "earlier_tokens")
+LENGTHS = {"side": pl.String, "row_id": pl.Int64, **dict.fromkeys(COUNTED, pl.Int64), "weight": pl.Float64}
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 GOLDEN_ROWS = 20
 SAMPLE_ROWS = 10
@@ -69,7 +67,7 @@ def check_rows(
         shown.drop(name for name in OPTIONAL if shown[name].null_count() == shown.height).write_parquet(
             workdir.out / "train.parquet"
         )
-    lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), workdir)
+    lengths, problems = _measured(rows, tokenizer, instruction, _text_config(base).get("vocab_size"), limits, workdir)
     problems += too_long(lengths, limits) + cut_off(lengths, limits, workdir.reporter)
     if problems:
         lengths.write_parquet(workdir.folder / "lengths.parquet")
@@ -94,9 +92,13 @@ def _text_config(base: Path) -> dict[str, Any]:
 
 
 def _measured(
-    rows: pl.DataFrame, tokenizer: Any, instruction: str, embeddings: int | None, workdir: WorkDirectory
+    rows: pl.DataFrame, tokenizer: Any, instruction: str, embeddings: int | None, limits: Limits, workdir: WorkDirectory
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return the lengths of the rows that can be rendered, and what is wrong with the others."""
+
+    def _tokens(texts: list[str]) -> int:
+        return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+
     bos, control, lengths, wrong = leading_bos(tokenizer), _control_tokens(tokenizer), [], []
     own = sum(token in control for token in render_prompt(tokenizer, row_messages(instruction, "u")))
     for done, row in enumerate(rows.iter_rows(named=True), 1):
@@ -110,10 +112,10 @@ def _measured(
             if embeddings and max(*rendered.prompt_ids, *rendered.answer_ids) >= embeddings:
                 raise DatasetRefused("Its text spells a token of the tokenizer that the model has no embedding for.")
             more = sum(token in control for token in rendered.prompt_ids + rendered.answer_ids[:-1]) - own
-            request = len(tokenizer(row["prompt"], add_special_tokens=False)["input_ids"])
-            lengths.append(
-                (row["side"], row["row_id"], len(rendered.prompt_ids), len(rendered.answer_ids), more, request)
-            )
+            _refuse_rejected(row, tokenizer, instruction, limits)
+            asked, earlier = _tokens([*row["history"][::2], row["prompt"]]), _tokens(row["history"][1::2])
+            counts = len(rendered.prompt_ids), len(rendered.answer_ids), more, asked, earlier
+            lengths.append((row["side"], row["row_id"], *counts, row["weight"]))
         except DatasetRefused as problem:
             wrong.append(f"row {row['row_id']} ({row['side']}): {problem}")
         if done % EVERY == 0 or done == rows.height:
@@ -125,6 +127,14 @@ def _measured(
 def _rendered(row: dict[str, Any], tokenizer: Any, instruction: str) -> RenderedRow:
     parts = (row[part] for part in ("prompt", "completion", "history", "tools", "trace"))
     return render_row(tokenizer, instruction, *parts)
+
+
+def _refuse_rejected(row: dict[str, Any], tokenizer: Any, instruction: str, limits: Limits) -> None:
+    if row["rejected"] is not None and row["side"] == "train":
+        rendered = _rendered({**row, "completion": row["rejected"], "trace": None}, tokenizer, instruction)
+        tokens, limit = len(rendered.prompt_ids) + len(rendered.answer_ids), limits.of("train")
+        if tokens > limit:
+            raise DatasetRefused(f"With its rejected answer it has {tokens} tokens, and {limit} are allowed.")
 
 
 def _control_tokens(tokenizer: Any) -> frozenset[int]:
@@ -167,9 +177,7 @@ def _write(
 
 
 def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
-    """Return a side's token counts: sums, the quantiles of a row's total and supervised tokens, and the rows in each
-    tenth of the limit.
-    """
+    """Return a side's token counts: sums, quantiles of a row's total and supervised ones, rows a tenth of the limit."""
     tokens = lengths["prompt_tokens"] + lengths["answer_tokens"]
     tenths = ((tokens * 10 - 1) // limit).value_counts().sort("prompt_tokens").rows()
     return {
@@ -187,15 +195,18 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> its tokens in all train rows, and how many of them are supervised; the template's own tokens are
-    counted separately.
+    """Return role -> its tokens in all train rows, and the supervised ones; apart the template's own, and answers of
+    each weight.
     """
-    asked, answered = int(train["prompt_tokens"].sum()), int(train["answer_tokens"].sum())
+    asked, earlier = int(train["prompt_tokens"].sum()), int(train["earlier_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
+    tokens |= {"assistant, context only": earlier} if earlier else {}
     tokens["template"] = max(0, asked - sum(tokens.values()))
+    weighed = train.group_by(pl.col("weight").fill_null(1)).agg(pl.col("answer_tokens").sum()).sort("weight").rows()
+    answers = {("assistant" if weight == 1 else f"assistant, weight {weight:g}"): count for weight, count in weighed}
     return {
         **{role: {"tokens": count, "supervised": 0} for role, count in tokens.items()},
-        "assistant": {"tokens": answered, "supervised": answered},
+        **{role: {"tokens": count, "supervised": count} for role, count in answers.items()},
     }
 
 

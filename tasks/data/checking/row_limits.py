@@ -1,6 +1,4 @@
-"""Rows against the limits of the base and of the config: too long for training or the window, or an answer that no arm
-may write out.
-"""
+"""Rows against the limits of base and config: too long to train on, or an answer that no arm may write out."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ class Limits:
 
 
 def too_long(lengths: pl.DataFrame, limits: Limits) -> list[str]:
-    """Return a message for each side with rows over its limit: the rows, and the answer tokens that truncation would
-    lose.
-    """
+    """Return a message for each side with rows over its limit: the rows, and the answer tokens that would be lost."""
     return list(filter(None, (_too_long_on(side, lengths.filter(pl.col("side") == side), limits) for side in SIDES)))
 
 

@@ -42,7 +42,7 @@ class Sieve:
     """The rows that are left of the `read` rows, and the findings.
 
     `rows` need row_id, file and line beside the columns that the checks use; `texts` returns the prompt and completion
-    of some of them; `also` are further right answers of rows (row_id, also).
+    of some of them; `also` are further right answers of rows (row_id, also), `unwanted` answers that kto learns from.
     """
 
     rows: pl.DataFrame
@@ -51,6 +51,7 @@ class Sieve:
     texts: Callable[[pl.DataFrame], pl.DataFrame] = own_texts
     found: list[pl.DataFrame] = field(default_factory=list)
     also: list[pl.DataFrame] = field(default_factory=list)
+    unwanted: list[pl.DataFrame] = field(default_factory=list)
 
     def action(self, reason: str) -> str:
         """Return the action of a reason: refuse, drop, note or mask."""

@@ -76,16 +76,10 @@ def _kind(answers: Sequence[str]) -> str:
 
 
 def _guesses(answer: Guess, metric: str, effect: str, target: float) -> list[Guess]:
-    return [
-        answer,
-        Guess("task.metric", metric, effect=effect),
-        Guess(
-            "decision.target",
-            target,
-            effect="An arm whose score is at least this, at 95% confidence, is good enough.",
-            question="Which score would be good enough to use it?",
-        ),
-    ]
+    good = "An arm whose score is at least this, at 95% confidence, is good enough."
+    asked = "Which score would be good enough to use it?"
+    wanted = Guess("decision.target", target, effect=good, question=asked)
+    return [answer, Guess("task.metric", metric, effect=effect), wanted]
 
 
 def _choice(answers: Sequence[str], notes: Notes) -> Contract | None:
@@ -127,9 +121,8 @@ def _json(answers: Sequence[str], notes: Notes) -> Contract | None:
     answer = Guess("task.answer", {"format": "json", "json_schema": None}, why, effect)
     named = f", with the keys {', '.join(keys)}" if keys else ""
     instruction = f"Answer with one line of JSON and nothing else{named}."
-    return Contract(
-        "json", _guesses(answer, "json_fields", "The share of fields that are right.", 0.9), instruction, schema
-    )
+    guesses = _guesses(answer, "json_fields", "The share of fields that are right.", 0.9)
+    return Contract("json", guesses, instruction, schema)
 
 
 def _object(answer: str) -> dict[str, Any] | None:
@@ -200,9 +193,8 @@ def _text(answers: Sequence[str]) -> Contract:
     why += "neither labels nor JSON nor SQL"
     answer = Guess("task.answer", settings, why, "Any text up to a length is allowed; pattern: narrows it.")
     exact = words <= WORDS
-    effect = (
-        "Only the very same answer counts." if exact else "Words in common with the answer in the row, from 0 to 1."
-    )
+    effect = "Words in common with the answer in the row, from 0 to 1."
+    effect = "Only the very same answer counts." if exact else effect
     guesses = _guesses(answer, "exact" if exact else "token_f1", effect, 0.9 if exact else 0.6)
     return Contract("text", guesses, "Answer the request.")
 

@@ -91,16 +91,9 @@ def _column(name: str, values: list[Any], rows: int) -> Column:
     facts = (len(values) / rows, len(counts), example, max(counts.values(), default=0) / rows)
     if kind != "text":
         return Column(name, kind, *facts)
-    is_json = mostly(texts, spells_object)
-    return Column(
-        name,
-        kind,
-        *facts,
-        is_labels=are_labels(texts) and not is_json,
-        is_sql=mostly(texts, is_query),
-        is_json=is_json,
-        is_mark=mostly(texts, lambda text: bool(NUMBER.fullmatch(text) or MARK.fullmatch(text))),
-    )
+    is_json, is_sql = mostly(texts, spells_object), mostly(texts, is_query)
+    is_mark = mostly(texts, lambda text: bool(NUMBER.fullmatch(text) or MARK.fullmatch(text)))
+    return Column(name, kind, *facts, are_labels(texts) and not is_json, is_sql, is_json, is_mark)
 
 
 def _kind(value: Any) -> Kind:

@@ -36,15 +36,9 @@ def guess_lengths(rows: Sequence[Turns], instruction: str, is_prose: bool, notes
     longest = answers[int(0.995 * (len(answers) - 1))]
     new = min(WIDEST, max(STEP, -(-int(longest * MARGIN) // STEP) * STEP))
     whole = [_row_tokens(row, is_prose) for row in rows]
-    guesses = [
-        Guess(
-            "arms.max_new_tokens",
-            new,
-            f"all but one answer in 200 have at most about {longest:,} tokens, the longest about {answers[-1]:,}",
-            "A longer answer is cut off and wrong; a lower limit saves seconds.",
-        )
-    ]
-    return [*_shown(int(statistics.median(whole))), *guesses, *_max_length(max(whole), instruction, notes)]
+    why = f"all but one answer in 200 have at most about {longest:,} tokens, the longest about {answers[-1]:,}"
+    limit = Guess("arms.max_new_tokens", new, why, "A longer answer is cut off and wrong; a lower limit saves seconds.")
+    return [*_shown(int(statistics.median(whole))), limit, *_max_length(max(whole), instruction, notes)]
 
 
 def _row_tokens(row: Turns, is_prose: bool) -> int:
@@ -77,30 +71,19 @@ def guess_share(rows: int, groups: int | None) -> Guess:
     share = 0.3 if rows < 200 else 0.2 if rows <= 5 * MEASURED else max(0.05, round(MEASURED / rows, 2))
     held = max(1, round(share * rows))
     what = "rows" if groups is None else f"rows, in {max(1, round(share * groups)):,} groups"
-    return Guess(
-        "data.held_out",
-        share,
-        f"about {held:,} {what}; a score of 0.5 is known to ±{min(0.5, 0.98 / held**0.5):.2f} at 95% confidence",
-        "More rows held out narrow the intervals and leave fewer to train on.",
-    )
+    why = f"about {held:,} {what}; a score of 0.5 is known to ±{min(0.5, 0.98 / held**0.5):.2f} at 95% confidence"
+    return Guess("data.held_out", share, why, "More rows held out narrow the intervals and leave fewer to train on.")
 
 
 def guess_training(rows: int) -> list[Guess]:
     """Return how long to train on this many rows."""
     epochs, step = (3, 1024) if rows < 2000 else (2, 2048) if rows < 20_000 else (1, 4096)
+    rate = "A small model wants more than the default of 2e-4; a large one less."
+    shorter = "Half of it means twice the steps: learns more from few rows, at more time."
     return [
         Guess("training.method", "qlora", effect="4-bit base, smallest memory."),
         Guess("training.rank", 16, effect="Of the adapter: higher learns more and forgets more, at more memory."),
-        Guess(
-            "training.learning_rate",
-            0.001,
-            effect="A small model wants more than the default of 2e-4; a large one less.",
-        ),
+        Guess("training.learning_rate", 0.001, effect=rate),
         Guess("training.epochs", epochs, f"{rows:,} rows", "Passes over the train rows."),
-        Guess(
-            "training.tokens_per_step",
-            step,
-            "",
-            "Half of it means twice the steps: learns more from few rows, at more time.",
-        ),
+        Guess("training.tokens_per_step", step, effect=shorter),
     ]

@@ -68,9 +68,8 @@ def _answer(texts: list[Column], is_request_known: bool) -> Guess | None:
     exact = [column for column in texts if column.name.lower().strip() in ANSWERS]
     named = [column for column in texts if column.head in ANSWERS | LABELS]
     if len(machine) == 1:
-        return Guess(
-            "data.completion", machine[0].name, f"it holds {'SQL' if machine[0].is_sql else 'JSON objects'}", COMPLETION
-        )
+        why = f"it holds {'SQL' if machine[0].is_sql else 'JSON objects'}"
+        return Guess("data.completion", machine[0].name, why, COMPLETION)
     if len(exact) == 1 or len(named) == 1:
         found = (exact if len(exact) == 1 else named)[0]
         others = [column.name for column in named if column is not found]
@@ -78,9 +77,8 @@ def _answer(texts: list[Column], is_request_known: bool) -> Guess | None:
         return Guess("data.completion", found.name, f"by its name{could}", COMPLETION)
     labels = [column for column in texts if column.is_labels]
     if not named and len(labels) == 1 and len(texts) == (1 if is_request_known else 2):
-        return Guess(
-            "data.completion", labels[0].name, f"{labels[0].distinct} short values that come again: labels", COMPLETION
-        )
+        why = f"{labels[0].distinct} short values that come again: labels"
+        return Guess("data.completion", labels[0].name, why, COMPLETION)
     return _only(texts, "completion") if is_request_known else None
 
 
@@ -147,16 +145,10 @@ def _is_group(column: Column, rows: int) -> bool:
 
 def find_id(columns: list[Column], rows: int) -> Guess | None:
     """Return the column that names each row, if there is one."""
-    able = [
-        column
-        for column in columns
-        if column.head in IDS and column.kind in ("text", "number") and column.filled == 1 and column.distinct == rows
-    ]
-    if not able:
-        return None
-    return Guess(
-        "data.id", able[0].name, "a different value in every row", "A row whose id an earlier one has is refused."
-    )
+    full = (one for one in columns if one.kind in ("text", "number") and one.filled == 1 and one.distinct == rows)
+    found = next((column.name for column in full if column.head in IDS), None)
+    effect = "A row whose id an earlier one has is refused."
+    return Guess("data.id", found, "a different value in every row", effect) if found else None
 
 
 def constant_instruction(columns: list[Column], taken: list[str]) -> str | None:

@@ -1,6 +1,4 @@
-"""Conversations as the world writes them: a list of turns under any of the usual keys and speakers' names, read as
-history, request and answer.
-"""
+"""Conversations as the world writes them: turns under the usual keys and names, read as history, request, answer."""
 
 from __future__ import annotations
 
@@ -27,6 +25,7 @@ from tasks.inference.prompts.tool_calls import calling, resulting
 
 ASKING, ANSWERING = {"human", "user"}, {"assistant", "gpt", "bot", "model", "ai"}  # keys of a turn that are speakers
 SHOWN = 6  # roles in a message
+MOST_WEIGHT = 100
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Turns:
 
     `given` is the input part of the request, if its instruction has one; `history` are the requests and answers before
     it, in turn; `also` are further answers that are right; `tools` is the JSON list of what may be called.
+    `weight` is how much of the answer is to be learned, `rejected` one that it is preferred to, and `is_wanted` whether
+    the answer is wanted at all.
     """
 
     prompt: str | None
@@ -44,6 +45,9 @@ class Turns:
     history: tuple[str | None, ...] = ()
     also: tuple[str, ...] = ()
     tools: str | None = None
+    weight: float = 1
+    rejected: str | None = None
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,15 +186,15 @@ def weight_of(value: object) -> float:
 
 
 def refuse_weight(weight: float) -> None:
-    """Refuse a row that is not to be learned, or only in part.
+    """Refuse a row that is not to be learned, or with a weight that is none.
 
     Raises:
-        Unread: its weight is not 1.
+        Unread: its weight is not above 0.
     """
     if weight == 0:
         raise Unread("not_learned", "its weight says that its answer is not to be learned")
-    if weight != 1:
-        raise Unread("weighted", f"its weight is {weight:g}; only 0 (left out) and 1 (learned) are known")
+    if not 0 < weight <= MOST_WEIGHT:
+        raise Unread("weighted", f"its weight is {weight:g}; weights are from 0 (left out) to {MOST_WEIGHT}")
 
 
 def conversed(turns: list[Turn]) -> Turns:
@@ -219,4 +223,19 @@ def conversed(turns: list[Turn]) -> Turns:
         )
     texts = [turn.text for turn in spoken]
     told = "\n\n".join(text for text in system if text and text.strip()) or None
-    return Turns(texts[-2], texts[-1], None, told, tuple(texts[:-2]), tools=tools)
+    return Turns(texts[-2], texts[-1], None, told, tuple(texts[:-2]), tools=tools, weight=spoken[-1].weight)
+
+
+def reply(value: object, roles: Mapping[str, str], ignored: Collection[str]) -> tuple[str | None, list[Turn]]:
+    """Return an answer that is written as text, as a message or as the end of a conversation, and the turns before it.
+
+    Raises:
+        Unread: it is none of these, or the conversation does not end with an answer.
+    """
+    value = parsed(value)
+    if value is None or isinstance(value, str):
+        return value, []
+    turns = _with_results(turns_in(value if isinstance(value, list) else [value], roles, ignored))
+    if turns[-1].role != "assistant":
+        raise Unread("wrong_roles", "a chosen or rejected conversation does not end with an answer")
+    return turns[-1].text, turns[:-1]

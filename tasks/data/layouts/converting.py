@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.answers.contract import Breach
 from tasks.data.layouts.calls import read_calls, tools_of
-from tasks.data.layouts.conversations import Turn, Turns, conversed, refuse_weight, turns_in, weight_of
+from tasks.data.layouts.conversations import Turn, Turns, conversed, refuse_weight, reply, turns_in, weight_of
 from tasks.data.layouts.known_names import (
     CALLS,
     CHOICES,
+    CHOSEN,
     CONTEXTS,
     LOSS_OF,
+    REJECTED,
     SYSTEMS,
     TOOLS,
     TRACES,
@@ -59,9 +61,7 @@ class Converter:
             return fault.breach
 
     def uses(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return column -> what becomes of it: a part of the row (or weight, label, choices), IGNORED, UNREAD, or LOST
-        and the reason.
-        """
+        """Return column -> its use: a part of the row (or weight, label, choices), IGNORED, UNREAD, LOST and why."""
         names = tuple(record)
         if names not in self._uses:
             if len(self._uses) > MANY:
@@ -88,8 +88,10 @@ class Converter:
             return "input"
         if name in WEIGHTS and name != "loss":
             return "weight"
-        if name == "label":
+        if name in ("label", "ktotag"):
             return "label"
+        if name in CHOSEN | REJECTED:
+            return "chosen" if name in CHOSEN else "rejected"
         if name in TOOLS:
             return "tools"
         if name in TRACES:
@@ -106,12 +108,18 @@ class Converter:
             value = values[use] = record[name]
             if use[0] == LOST[0] and use.startswith(LOST) and is_filled(value):
                 raise lost(name, use.removeprefix(LOST))
-            if use == "weight":
-                refuse_weight(weight_of(value))
-            if use == "label" and str(value).lower() == "false":
-                raise Unread("preference", "'label' is false: the answer is not wanted")
         self._refuse_missing(record)
+        if is_filled(values.get("chosen")) and not (self.is_chat and is_filled(values.get("rejected"))):
+            raise Unread("preference", "a chosen answer stands beside another one, or without a rejected one")
+        weight = weight_of(values.get("weight"))
+        refuse_weight(weight)
         turns = self._turns(values)
+        turns = replace(
+            turns,
+            weight=weight * turns.weight,
+            rejected=self._rejected(values.get("rejected"), turns),
+            is_wanted=str(values.get("label")).lower() != "false",
+        )
         given = self._given(values["input"]) if "input" in values else None
         tools, answer = tools_of(values.get("tools")), traced(turns.completion, values.get("trace"))
         turns = replace(turns, tools=tools or turns.tools, completion=answer)
@@ -131,11 +139,22 @@ class Converter:
         roles, ignored = self.data.roles, self.data.ignore
         before = turns_in(values["history"], roles, ignored) if is_filled(values.get("history")) else []
         if self.is_chat:
-            return conversed([*before, *turns_in(values["messages"], roles, ignored)])
+            said = turns_in(values["messages"], roles, ignored)
+            if is_filled(values.get("chosen")):
+                said = said[:-1] if said[-1].role == "assistant" else said
+                said = [*said, Turn("assistant", reply(values["chosen"], roles, ignored)[0])]
+            return conversed([*before, *said])
         asked, answered = values["prompt"], values["completion"]
+        if isinstance(asked, str) and plain(self.parts["completion"]) in CHOSEN:
+            answered, earlier = reply(answered, roles, ignored)
+            if earlier:
+                return conversed([*before, *earlier, Turn("assistant", answered)])
         called = self._called(answered, values)
         if isinstance(asked, list) and asked and all(isinstance(message, dict) for message in asked):
-            answer = answered if isinstance(answered, list) else [{"role": "assistant", "content": answered}]
+            answer = answered if isinstance(answered, list) else [answered]
+            answer = [
+                {"role": "assistant", "content": said} if isinstance(said, str | None) else said for said in answer
+            ]
             return conversed([*before, *turns_in([*asked, *answer], roles, ignored)])
         if asked is not None and not isinstance(asked, str):
             raise Unread("not_text", f"{self.parts['prompt']!r} is a {type(asked).__name__}, not text")
@@ -144,6 +163,18 @@ class Converter:
         turns = conversed([*before, Turn("user", asked), Turn("assistant", first)]) if before else Turns(asked, first)
         turns = replace(turns, tools="[]") if called else turns
         return replace(turns, also=tuple(filter(None, answers[1:]))) if len(answers) > 1 else turns
+
+    def _rejected(self, value: object, turns: Turns) -> str | None:
+        """Return the answer that the row's own is preferred to."""
+        if not is_filled(value):
+            return None
+        text, earlier = reply(value, self.data.roles, self.data.ignore)
+        asked = [turn.text for turn in earlier if turn.role != "system"]
+        if asked and asked != [*turns.history, turns.prompt]:
+            raise Unread("preference", "the rejected answer is to another request than the chosen one")
+        if text == turns.completion:
+            raise Unread("preference", "the chosen and the rejected answer are the same")
+        return text
 
     def _called(self, answered: Any, values: Mapping[str, Any]) -> str | None:
         """Return the answer where it calls tools: in a column of calls, or as JSON beside a column of tools."""
@@ -179,9 +210,7 @@ class Converter:
         return turns
 
     def _answers(self, value: Any, values: Mapping[str, Any]) -> list[str | None]:
-        """Return the right answers as text, the one to be learned first: a number is text, or the name of a class or
-        choice.
-        """
+        """Return the right answers as text, the one to be learned first: a number, or a name of a class or choice."""
         value = _chosen(value, parsed(values.get("choices")))
         if self.data.labels and (isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal())):
             return [self._label(value)]
@@ -220,9 +249,7 @@ def _chosen(value: Any, choices: object) -> Any:
 
 
 def _answers(value: object, may_be_marked: bool = False) -> list[str] | None:
-    """Return the different answers of a list, of SQuAD's {"text": [...]}, or of answer -> 1 or 0 where that may be;
-    None if it holds none.
-    """
+    """Return the different answers of a list, SQuAD's {"text": [...]}, or answer -> 1 or 0; None if it holds none."""
     if isinstance(value, dict):
         if isinstance(value.get("text"), list | str):
             return _answers(value["text"])

@@ -43,13 +43,15 @@ ROLE_OF = {name: role for role, names in ROLE_WORDS.items() for name in names.sp
 # Reason code -> columns and keys of a message whose meaning is known, and lost where nothing reads them.
 LOST = {
     "tools": words("tooluse toolcalls toolcall functioncall functioncalls"),
-    "preference": words("chosen rejected rejectedresponse rejectedmessages rejectedoutput responserejected ktotag"),
+    "preference": words("chosen rejected"),
     "reasoning_content": words("reasoningcontent reasoning thinking thought thoughts chainofthought cot"),
     "media": words("image images imageurl video videos audio audios inlinedata filedata"),
     "unread_context": words("input context passage history"),
 }
 LOSS_OF = {name: reason for reason, names in LOST.items() for name in names}
 TOOLS, CALLS = words("tools functions"), LOST["tools"] - {"tooluse"}  # what may be called; what is
+CHOSEN = words("chosen chosenresponse responsechosen chosenoutput")
+REJECTED = words("rejected rejectedresponse rejectedmessages rejectedoutput responserejected")
 TRACES = LOST["reasoning_content"]
 WEIGHTS = words("weight sampleweight lossweight train trainable trainonturn loss")
 CHOICES = words("choices options endings")

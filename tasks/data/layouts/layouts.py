@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.layouts.conversations import is_conversation
-from tasks.data.layouts.known_names import ANSWERS, CALLS, CONVERSATIONS, LABELS, LOSS_OF, REQUESTS, plain
+from tasks.data.layouts.known_names import (
+    ANSWERS,
+    CALLS,
+    CHOSEN,
+    CONVERSATIONS,
+    LABELS,
+    LOSS_OF,
+    REJECTED,
+    REQUESTS,
+    plain,
+)
 from tasks.data.layouts.values import parsed
 
 if TYPE_CHECKING:
@@ -86,6 +96,8 @@ def layout_of(record: Mapping[str, Any], data: DataConfig) -> Layout | None:
     if data.messages:
         return named_layout("messages", data)
     if not (data.prompt or data.completion):
+        if pair := _pair(record):
+            return pair
         for name in ("prompt_completion", "messages", "sharegpt", "alpaca"):
             layout = named_layout(name, data, record)
             if set(layout.columns.values()) <= record.keys():
@@ -94,6 +106,18 @@ def layout_of(record: Mapping[str, Any], data: DataConfig) -> Layout | None:
         if talks is not None:
             return Layout("messages", (("messages", talks),))
     return _by_names(record, data)
+
+
+def _pair(record: Mapping[str, Any]) -> Layout | None:
+    """Return the layout of a chosen and a rejected answer; None where a conversation beside them holds the request."""
+    chosen = next((name for name in record if plain(name) in CHOSEN), None)
+    names = {plain(name) for name in record}
+    if chosen is None or not names & REJECTED or names & CONVERSATIONS:
+        return None
+    asked = "prompt" if "prompt" in record else one_named(record, REQUESTS - {"input"}, {"input"})
+    if asked is not None:
+        return Layout("prompt_completion", (("prompt", asked), ("completion", chosen)))
+    return Layout("messages", (("messages", chosen),)) if is_conversation(record[chosen]) else None
 
 
 def _conversation_column(record: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from tasks.data.layouts.known_names import CONTENT_KEYS, LOSS_OF, is_filled, pla
 
 LOSS = {
     "tools": "tool calls are read from tool_calls and function_call, and from turns of tools",
-    "preference": "preference rows are not learned yet, and a rejected answer never is",
+    "preference": "an answer to be preferred belongs to the row, not to a message",
     "reasoning_content": "reasoning is read from a key or column of its own, not from parts of a content",
     "media": "images, sound and films are not read",
     "unread_context": "it belongs to the request and would be lost",

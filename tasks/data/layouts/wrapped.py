@@ -1,6 +1,4 @@
-"""JSON that wraps rows: arrays in objects, columns as lists, pandas' and the hub's forms, logs of requests, SQuAD's
-articles, questions with variables.
-"""
+"""JSON that wraps rows: arrays, columns as lists, pandas' and the hub's forms, logs, SQuAD's articles, variables."""
 
 from __future__ import annotations
 
@@ -83,9 +81,7 @@ def _sentences(query: Mapping[str, Any]) -> Rows:
 
 
 def unwrapped(value: object) -> object:
-    """Return a record without what is wrapped around it: a list of turns, a row of the hub's viewer, or a logged call
-    of a model with its response.
-    """
+    """Return a record unwrapped: a list of turns, a row of the hub's viewer, a logged call with its response."""
     if not isinstance(value, dict):
         return {"messages": value} if is_conversation(value) else value
     if WRAPPED.isdisjoint(value):

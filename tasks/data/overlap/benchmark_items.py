@@ -40,9 +40,7 @@ LEAK = {"row_id": pl.Int64, "file": pl.String, "item": pl.Int64, "share": pl.Flo
 def find_leaks(
     data: Path, benchmark: BenchmarkSources, cached: Cached, out: Path, reporter: Reporter
 ) -> LeakageArtifact:
-    """Compare the train rows of an opened DataArtifact with a benchmark's items, write leaks.parquet and leakage.json,
-    and report what was found.
-    """
+    """Compare an opened DataArtifact's train rows with a benchmark's items; write leaks.parquet and leakage.json."""
     texts, unread = benchmark_texts(benchmark, cached)
     every = leaks_of(frames_in(data / "train.parquet", "row_id", "history", "prompt", "completion"), texts)
     leaks, alike = every.filter(pl.col("kind") != "template"), every.filter(pl.col("kind") == "template")
@@ -51,11 +49,8 @@ def find_leaks(
     (out / "leakage.json").write_text(
         json.dumps(_matrix(every, texts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    rows, items, named = (
-        leaks["row_id"].unique().sort(),
-        leaks.select("file", "item").n_unique(),
-        ", ".join(benchmark.names),
-    )
+    rows, items = leaks["row_id"].unique().sort(), leaks.select("file", "item").n_unique()
+    named = ", ".join(benchmark.names)
     if rows.len():
         files = ", ".join(sorted(leaks["file"].unique()))
         reporter.say(
@@ -70,14 +65,8 @@ def find_leaks(
         )
     if unread:
         reporter.say(f"leakage: not examined: {', '.join(unread)}")
-    return LeakageArtifact(
-        texts=texts.height,
-        items=items,
-        rows=rows.len(),
-        templates=alike["row_id"].n_unique(),
-        twins=twins_left(data),
-        unread=unread,
-    )
+    counts = {"texts": texts.height, "items": items, "rows": rows.len(), "templates": alike["row_id"].n_unique()}
+    return LeakageArtifact(**counts, twins=twins_left(data), unread=unread)
 
 
 def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int]]:
@@ -93,9 +82,7 @@ def _matrix(found: pl.DataFrame, texts: pl.DataFrame) -> dict[str, dict[str, int
 
 
 def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the texts of every item (columns file, item, text), and what could not be read: uncached hub data, files
-    of other kinds.
-    """
+    """Return every item's texts (columns file, item, text), and what could not be read: uncached data, other kinds."""
     unread = [f"hub:{name}" for name in sorted(benchmark.hub) if name not in cached]
     frames = [pl.DataFrame(schema={"file": pl.String, "item": pl.Int64, "text": pl.String})]
     named = [*zip(benchmark.files, _names(benchmark.files), strict=True)]
@@ -103,11 +90,8 @@ def benchmark_texts(benchmark: BenchmarkSources, cached: Cached) -> tuple[pl.Dat
     for file, name in named:
         if file.suffix in READ:
             try:
-                frames.append(
-                    pl.DataFrame(
-                        list(_texts(Path(file.path), file.suffix, name)), schema=frames[0].schema, orient="row"
-                    )
-                )
+                found = list(_texts(Path(file.path), file.suffix, name))
+                frames.append(pl.DataFrame(found, schema=frames[0].schema, orient="row"))
             except DatasetRefused:
                 unread.append(name)
         elif file.suffix not in (".yaml", ".yml", ".py"):
@@ -167,11 +151,8 @@ def leaks_of(rows: Iterable[pl.DataFrame], texts: pl.DataFrame) -> pl.DataFrame:
     every = pl.concat(found).with_columns(
         rank=pl.col("kind").replace_strict({"exact": 0, "near": 1, "template": 2}, return_dtype=pl.Int8)
     )
-    return (
-        every.sort("row_id", "file", "item", "rank", -pl.col("share"))
-        .unique(["row_id", "file", "item"], keep="first", maintain_order=True)
-        .drop("rank")
-    )
+    nearest = every.sort("row_id", "file", "item", "rank", -pl.col("share"))
+    return nearest.unique(["row_id", "file", "item"], keep="first", maintain_order=True).drop("rank")
 
 
 def _index(texts: pl.Series) -> Index:
@@ -180,11 +161,8 @@ def _index(texts: pl.Series) -> Index:
 
 
 def _named(hits: pl.DataFrame, rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
-    row_ids, files, items = (
-        rows["row_id"].gather(hits["row"]),
-        texts["file"].gather(hits["text"]),
-        texts["item"].gather(hits["text"]),
-    )
+    row_ids = rows["row_id"].gather(hits["row"])
+    files, items = (texts[name].gather(hits["text"]) for name in ("file", "item"))
     return pl.DataFrame(
         {"row_id": row_ids, "file": files, "item": items, "share": hits["share"], "kind": hits["kind"]}, schema=LEAK
     )

@@ -24,28 +24,17 @@ class Index:
         self.hashes, self.texts = pairs[judged, 0], pairs[judged, 1].astype(np.int64)
 
     def held_by(self, said: pl.Series) -> pl.DataFrame:
-        """Return `row` (position of the containing text), `text` (position of the contained one) and `share` of the
-        text's shingles, where it is at least HELD.
-        """
+        """Return `row` (containing text), `text` (contained one) and `share` of the text's shingles, from HELD on."""
         runs = shingles_of(said)
         row = np.repeat(np.arange(len(said)), np.diff(runs.offsets))
         first, last = (np.searchsorted(self.hashes, runs.hashes, side=side) for side in ("left", "right"))
-        hits = (
-            pl.DataFrame({"row": row, "hash": runs.hashes, "first": first, "last": last})
-            .filter(pl.col("first") < pl.col("last"))
-            .unique(["row", "hash"])
-        )
+        hits = pl.DataFrame({"row": row, "hash": runs.hashes, "first": first, "last": last})
+        hits = hits.filter(pl.col("first") < pl.col("last")).unique(["row", "hash"])
         each = hits.with_columns(at=pl.int_ranges("first", "last")).explode("at")
-        held = (
-            each.with_columns(text=pl.Series(self.texts[each["at"].to_numpy()], dtype=pl.Int64))
-            .group_by("row", "text")
-            .len()
-        )
-        return (
-            held.with_columns(share=held["len"] / pl.Series(self.sizes[held["text"].to_numpy()]))
-            .filter(pl.col("share") >= HELD)
-            .drop("len")
-        )
+        named = each.with_columns(text=pl.Series(self.texts[each["at"].to_numpy()], dtype=pl.Int64))
+        held = named.group_by("row", "text").len()
+        share = held["len"] / pl.Series(self.sizes[held["text"].to_numpy()])
+        return held.with_columns(share=share).filter(pl.col("share") >= HELD).drop("len")
 
 
 class Documents:
@@ -57,19 +46,11 @@ class Documents:
         self.runs = np.unique(shingles_of(said).hashes)
 
     def held(self, said: pl.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which normalised texts are in a document word for word, and which others have nearly all shingles
-        somewhere in the corpus.
-        """
+        """Return which normalised texts are in a document word for word, and which others by nearly all shingles."""
         runs = shingles_of(said)
         place = np.minimum(np.searchsorted(self.runs, runs.hashes), max(self.runs.size - 1, 0))
-        ends = np.concatenate(
-            [
-                [0],
-                np.cumsum(
-                    self.runs[place] == runs.hashes if self.runs.size else np.zeros(runs.hashes.size, dtype=bool)
-                ),
-            ]
-        )
+        none = np.zeros(runs.hashes.size, dtype=bool)
+        ends = np.concatenate([[0], np.cumsum(self.runs[place] == runs.hashes if self.runs.size else none)])
         counts, sizes = ends[runs.offsets[1:]] - ends[runs.offsets[:-1]], np.diff(runs.offsets)
         # Only a text with all its shingles there can be there word for word; one shorter than a shingle is searched
         # for.

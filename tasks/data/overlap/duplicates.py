@@ -32,15 +32,10 @@ def fingerprint(answers: pl.Series) -> pl.Series:
 
 
 def exact_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return every row with the request (ignoring punctuation) and the answer of an earlier row: with the same answer
-    the punctuation cannot matter.
-    """
+    """Return the rows with an earlier one's request (ignoring punctuation) and answer."""
     first = pl.col("row_id").first().over("repeats")
-    found = (
-        rows_repeating(rows.select("row_id", "repeats"), "repeats")
-        .with_columns(other=first)
-        .filter(pl.col("row_id") != pl.col("other"))
-    )
+    found = rows_repeating(rows.select("row_id", "repeats"), "repeats")
+    found = found.with_columns(other=first).filter(pl.col("row_id") != pl.col("other"))
     return _pointing(found, "exact_duplicate", "repeats row {}")
 
 
@@ -79,20 +74,11 @@ def in_held_out(rows: pl.DataFrame) -> pl.DataFrame:
     found = again.filter(~pl.col("is_held_out")).join(asked, on="asked", how="inner", maintain_order="left")
     group = pl.col("grouped").filter("is_held_out")  # on both sides only where the rows themselves say their side
     both = rows.filter(~pl.col("is_held_out") & pl.col("grouped").is_in(rows.select(group)["grouped"].implode()))
-    tied = both.join(
-        rows.filter("is_held_out")
-        .select("grouped", other="row_id")
-        .unique("grouped", keep="first", maintain_order=True),
-        on="grouped",
-        how="inner",
-        maintain_order="left",
-    )
-    return pl.concat(
-        [
-            _pointing(found, "in_held_out", "has the request of held-out row {}"),
-            _pointing(tied, "in_held_out", "has the group of held-out row {}"),
-        ]
-    )
+    held_out = rows.filter("is_held_out").select("grouped", other="row_id")
+    firsts = held_out.unique("grouped", keep="first", maintain_order=True)
+    tied = both.join(firsts, on="grouped", how="inner", maintain_order="left")
+    asked = _pointing(found, "in_held_out", "has the request of held-out row {}")
+    return pl.concat([asked, _pointing(tied, "in_held_out", "has the group of held-out row {}")])
 
 
 def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
@@ -101,11 +87,8 @@ def repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(schema=FINDING)
     first = pl.col("row_id").first().over("id")
     named = rows_repeating(rows.select("row_id", "id").drop_nulls("id"), "id")
-    return _pointing(
-        named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other")),
-        "duplicate_id",
-        "has the same id as row {}",
-    )
+    twins = named.with_columns(other=first).filter(pl.col("row_id") != pl.col("other"))
+    return _pointing(twins, "duplicate_id", "has the same id as row {}")
 
 
 def extra_keys(rows: pl.DataFrame) -> pl.DataFrame:

@@ -67,10 +67,8 @@ def twins_left(data: Path) -> int:
 
 
 def _in_corpus(corpus: pl.DataFrame, out: Path) -> dict[str, int]:
-    documents, counts = (
-        Documents(corpus["text"]),
-        {"requests_word_for_word": 0, "requests_nearly": 0, "answers_word_for_word": 0},
-    )
+    counts = {"requests_word_for_word": 0, "requests_nearly": 0, "answers_word_for_word": 0}
+    documents = Documents(corpus["text"])
     for frame in frames_in(out / "held_out.parquet", "history", "prompt", "completion"):
         exact, near = documents.held(normalised(full_request(frame)))
         answers, _ = documents.held(normalised(frame["completion"]))

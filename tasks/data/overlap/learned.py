@@ -44,11 +44,8 @@ def learned_rows(
         split: from which the learned rows are derived if the data is lost.
         out: where the file goes.
     """
-    held_out = (
-        pl.read_parquet(today / "held_out.parquet", columns=["row_id", "history", "prompt", "group"])
-        .sort("row_id")
-        .head(limit or 2**31)
-    )
+    held_out = pl.read_parquet(today / "held_out.parquet", columns=["row_id", "history", "prompt", "group"])
+    held_out = held_out.sort("row_id").head(limit or 2**31)
     found, problem = pl.DataFrame(schema=FOUND), ""
     if learned is not None:
         train = pl.read_parquet(learned / "train.parquet", columns=["row_id", "history", "prompt", "group"])
@@ -80,9 +77,7 @@ def _names(data: Path, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_train(held_out: pl.DataFrame, train: pl.DataFrame, groups: pl.Series, threshold: float) -> pl.DataFrame:
-    """Return held-out rows that share a request, a group or nearly a request with a train row, each with the first of
-    these reasons; `groups` are those that were train groups then.
-    """
+    """Return held-out rows that share a request, a group or nearly a request with a train row, and the first reason."""
     said, taught = normalised(full_request(held_out)), normalised(full_request(train))
     # Train rows first: each of several similar texts is compared with the first one.
     near = near_pairs(pl.concat([taught.rename("normalised"), said.rename("normalised")]), threshold)

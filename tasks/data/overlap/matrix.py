@@ -8,9 +8,7 @@ from typing import Any
 
 
 def matrix_lines(data: Path, leakage: Path) -> list[str]:
-    """Return a line for each pair of an opened DataArtifact, and for each benchmark file of an opened LeakageArtifact
-    with an item in a train row.
-    """
+    """Return a line a pair of an opened DataArtifact, and a line a benchmark file with an item in a train row."""
     pairs = json.loads((data / "report.json").read_text(encoding="utf-8"))["leakage"]
     files = json.loads((leakage / "leakage.json").read_text(encoding="utf-8"))
     return [_line(_words(pair), counts) for pair, counts in pairs.items()] + [

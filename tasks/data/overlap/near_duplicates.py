@@ -69,9 +69,7 @@ def near_pairs(
 
 @dataclass(frozen=True)
 class Stretch:
-    """The texts from `start` to before `end`, which are compared with each other and all before them, without the
-    shingles of `template`.
-    """
+    """The texts from `start` to before `end`, compared with each other and all before, less `template`'s shingles."""
 
     start: int
     end: int
@@ -136,9 +134,7 @@ def _bands(shingles: Shingles, bands: int, rows: int) -> Bands:
 
 
 def _candidates(signed: Bands, has_any: NDArray[np.bool_]) -> Places:
-    """Return distinct pairs of positions that agree in a band: each with the one before it and with the first of its
-    bucket.
-    """
+    """Return distinct pairs that agree in a band: each position with the one before it and with its bucket's first."""
     found = np.empty(0, dtype=np.uint64)  # both positions in one number, so that pairs sort fast
     for values in signed:
         places = repeated(values)

@@ -85,9 +85,7 @@ def twins_on_both_sides(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame
 
 
 def _linked_twins(row_ids: pl.Series, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return each held-out row that is left with the first train row that it is linked to; bridges that have left link
-    nothing.
-    """
+    """Return each held-out row left with the first train row that it is linked to; bridges that left link nothing."""
     left = row_ids.implode()
     bridged = [pl.col(f"{row}_bridge") & ~pl.col(row).is_in(left) for row in ("one", "other")]
     rows = _in_clusters(pairs.filter(~pl.any_horizontal(bridged)), row_ids)

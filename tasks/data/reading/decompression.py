@@ -1,6 +1,4 @@
-"""Compressed files as streams: data is decompressed as it is read, and a damaged or truncated file is an error, never
-taken for the end.
-"""
+"""Compressed files as streams; a damaged or truncated file is an error, never taken for the end."""
 
 from __future__ import annotations
 

@@ -74,9 +74,7 @@ def _place(identity: str, store: ArtifactStore) -> Path:
 
 
 def kept_rows(lines: Iterable[bytes], identity: str, name: str, store: ArtifactStore) -> SourceFile:
-    """Write lines to the source's file in the store and return it; an unchanged file is left alone, so that its digest
-    need not be computed again.
-    """
+    """Write lines to the source's file in the store and return it; an unchanged file is not touched."""
     path, digest = _place(identity, store) / f"{name}.jsonl", hashlib.sha256()
     with store.writing(), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
         try:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from schemas.sources import SourceFile
 
 CHUNK = 50_000
+UNWANTED = "unwanted_answer"
 JUDGED = 1000  # records that a layout is detected from
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.Int64,
@@ -47,6 +48,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "held": pl.Boolean,
     "also": pl.List(pl.String),
     "tools": pl.String,
+    "weight": pl.Float64,
+    "rejected": pl.String,
 }
 
 
@@ -237,14 +240,17 @@ def _frame(chunk: list[Record], file: str, convert: Converter, data: DataConfig,
 def _row(record: dict[str, Any] | Breach, convert: Converter, data: DataConfig) -> tuple[Any, ...]:
     turns = record if isinstance(record, Breach) else convert(record)
     if isinstance(turns, Breach):
-        return None, None, None, None, None, None, turns.reason, turns.detail, *([None] * 6)
+        return None, None, None, None, None, None, turns.reason, turns.detail, *([None] * 8)
     named = _group(record.get(data.group)) if data.group and isinstance(record, dict) else None
     held = is_after(record.get(data.time), data.held_out_after) if data.time and isinstance(record, dict) else None
     broken: tuple[str | None, str | None] = (None, None)
     if data.time and held is None:
         broken = ("missing_time", f"{data.time!r} is no date or time, such as 2026-01-31")
+    if not turns.is_wanted:
+        broken = (UNWANTED, "its label says that the answer is not wanted")
+    more = None if turns.weight == 1 else turns.weight, turns.rejected
     texts = turns.history or None, turns.prompt, turns.completion, named, turns.given, turns.system
-    return *texts, *broken, None, None, None, held, turns.also or None, turns.tools
+    return *texts, *broken, None, None, None, held, turns.also or None, turns.tools, *more
 
 
 def is_after(value: object, limit: str | None) -> bool | None:

@@ -1,6 +1,4 @@
-"""Parquet, Arrow and Excel files as numbered records: bytes that are UTF-8 as text, numbers of classes by the names
-that the datasets library keeps beside them.
-"""
+"""Parquet, Arrow and Excel files as numbered records: bytes that are UTF-8 as text, class numbers as their names."""
 
 from __future__ import annotations
 

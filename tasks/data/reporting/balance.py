@@ -1,9 +1,6 @@
-"""The balance of labels between train and held out. The split is not adjusted for it: a group's side depends only on
-the seed and its name.
+"""The balance of labels between train and held out, reported in numbers, with a better seed where it is poor.
 
-A split cannot have both equal shares and sides that never change (tasks/data/splitting.py). The stable sides win; the
-imbalance is reported in numbers, and if it is large, a seed with less of it is suggested. Setting that seed once gives
-sides that are balanced for today's rows and never move afterwards.
+The split is not adjusted for it: no split has both equal shares and sides that never change (tasks/data/splitting.py).
 """
 
 from __future__ import annotations
@@ -25,43 +22,29 @@ NAMED = 5
 
 
 def label_counts(answered: pl.Series, labels: tuple[str, ...]) -> dict[str, int]:
-    """Return label -> rows, for every label of the task; `answered` are the answers' fingerprints
-    (tasks.data.overlap.duplicates).
-    """
+    """Return label -> rows for every label of the task; `answered` are the answers' fingerprints."""
     counts = dict(answered.alias("answer").to_frame().group_by("answer").len().iter_rows())
-    return {
-        label.strip(): int(counts.get(known, 0))
-        for label, known in zip(labels, fingerprint(pl.Series(labels)), strict=True)
-    }
+    known = zip(labels, fingerprint(pl.Series(labels)), strict=True)
+    return {label.strip(): int(counts.get(answer, 0)) for label, answer in known}
 
 
 def balance_of(train: dict[str, int], held_out: dict[str, int], asked: float) -> dict[str, Any]:
-    """Return the labels that are on one side only, the label whose shares of the two sides differ most, and the labels
-    with the smallest and largest held-out share.
-
-    Args:
-        train: label -> rows.
-        held_out: label -> rows.
-        asked: the requested held-out share.
+    """Return the labels on one side only, the label whose shares of the sides differ most, and those with the smallest
+    and largest held-out share; `train` and `held_out` are label -> rows, `asked` is the requested held-out share.
     """
-    shares = {
-        label: (train[label] / max(1, sum(train.values())), held_out[label] / max(1, sum(held_out.values())))
-        for label in train
-    }
+    sums = max(1, sum(train.values())), max(1, sum(held_out.values()))
+    shares = {label: (train[label] / sums[0], held_out[label] / sums[1]) for label in train}
     farthest = max(shares, key=lambda label: abs(shares[label][1] - shares[label][0]))
     both = [label for label in train if train[label] and held_out[label] and train[label] + held_out[label] >= FEWEST]
     held = {label: round(held_out[label] / (train[label] + held_out[label]), 4) for label in both}
     ends = (min(held, key=lambda label: held[label]), max(held, key=lambda label: held[label])) if held else ()
+    of_train, of_held_out = (round(share, 4) for share in shares[farthest])
     return {
         "asked": asked,
         "held_out_of": [{"label": label, "share": held[label]} for label in ends],
         "not_measured": [label for label in train if train[label] and not held_out[label]],
         "not_learned": [label for label in train if held_out[label] and not train[label]],
-        "farthest": {
-            "label": farthest,
-            "train": round(shares[farthest][0], 4),
-            "held_out": round(shares[farthest][1], 4),
-        },
+        "farthest": {"label": farthest, "train": of_train, "held_out": of_held_out},
     }
 
 
@@ -80,10 +63,8 @@ def evener_seed(rows: pl.DataFrame, share: float) -> dict[str, Any] | None:
     groups = rows["group"].unique(maintain_order=True)
     if groups.len() > TRIED:
         return None
-    labels, number = (
-        rows["label"].rank("dense").to_numpy() - 1,
-        rows["group"].replace_strict(groups, np.arange(groups.len())).to_numpy(),
-    )
+    labels = rows["label"].rank("dense").to_numpy() - 1
+    number = rows["group"].replace_strict(groups, np.arange(groups.len())).to_numpy()
     weights, names = rows["rows"].to_numpy(), groups.to_list()
     whole = np.bincount(labels, weights)
     tried = []
@@ -106,26 +87,19 @@ def unbalanced(balance: dict[str, Any]) -> list[str]:
     if balance["not_learned"]:
         lines.append(f"{_named(balance['not_learned'])} no train row, so it cannot be learned")
     if abs(farthest["train"] - farthest["held_out"]) > SHIFT:
-        lines.append(
-            f"{farthest['label']!r} is {farthest['train']:.1%} of the train rows and {farthest['held_out']:.1%} of "
-            "the held-out rows"
-        )
-    wide = [
-        end for end in balance["held_out_of"] if not balance["asked"] / WIDE <= end["share"] <= balance["asked"] * WIDE
-    ]
-    lines += [
-        f"{end['share']:.0%} of the rows of {end['label']!r} are held out, {balance['asked']:.0%} was requested"
-        for end in wide
-    ]
+        of_train = f"{farthest['label']!r} is {farthest['train']:.1%} of the train rows"
+        lines.append(f"{of_train} and {farthest['held_out']:.1%} of the held-out rows")
+    asked = balance["asked"]
+    for end in balance["held_out_of"]:
+        if not asked / WIDE <= end["share"] <= asked * WIDE:
+            held = f"{end['share']:.0%} of the rows of {end['label']!r} are held out"
+            lines.append(f"{held}, {asked:.0%} was requested")
     return [*lines, _advice(balance)] if lines else []
 
 
 def _named(labels: list[str]) -> str:
-    first = ", ".join(repr(label) for label in labels[:NAMED])
-    return (
-        f"{len(labels)} label{'s have' if len(labels) > 1 else ' has'} "
-        f"({first}{f', +{len(labels) - NAMED}' if len(labels) > NAMED else ''})"
-    )
+    first, rest = ", ".join(map(repr, labels[:NAMED])), len(labels) - NAMED
+    return f"{len(labels)} label{'s have' if len(labels) > 1 else ' has'} ({first}{f', +{rest}' if rest > 0 else ''})"
 
 
 def _advice(balance: dict[str, Any]) -> str:
@@ -134,9 +108,6 @@ def _advice(balance: dict[str, Any]) -> str:
     drawn = "a group's side depends only on the seed and its name, so that no row ever moves"
     if evener is None or (evener["one_sided"], evener["farthest"]) >= (lonely, off):
         return f"{drawn}; another seed or smaller groups give other shares"
-    left = (
-        f"{evener['one_sided']} of {lonely} labels on one side only"
-        if lonely
-        else f"no label's share differs by more than {evener['farthest']:.1%}"
-    )
+    left = f"no label's share differs by more than {evener['farthest']:.1%}"
+    left = f"{evener['one_sided']} of {lonely} labels on one side only" if lonely else left
     return f"{drawn}; of the seeds 0 to {SEEDS - 1}, seed: {evener['seed']} splits these rows most evenly ({left})"

@@ -1,6 +1,4 @@
-"""What changed since the last run: rows added, removed, changed, and moved to the other side. For display only; it is
-in no sealed file.
-"""
+"""What changed since the last run: rows added, removed, changed and moved. For display, in no sealed file."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ TEXTS = ["asked", "answered"]
 
 @dataclass(frozen=True)
 class Changes:
-    """Kept rows compared with those of the last run: a changed row has the same request and another answer, a moved row
-    is on the other side.
-    """
+    """Kept rows compared with the last run's: changed is another answer to a request, moved is on the other side."""
 
     added: int
     removed: int
@@ -35,16 +31,12 @@ class Changes:
         """Return it in words."""
         if not any(astuple(self)):
             return "no row added, removed or changed"
-        return (
-            f"{self.added} rows added, {self.removed} removed, {self.changed} with another answer, {self.moved} "
-            "moved to the other side"
-        )
+        came = f"{self.added} rows added, {self.removed} removed"
+        return f"{came}, {self.changed} with another answer, {self.moved} moved to the other side"
 
 
 def last_time(store: ArtifactStore) -> Path | None:
-    """Return the folder of the data that this run's last validation sealed, or None if there is none, it is not whole
-    or has other columns.
-    """
+    """Return the folder of the data that this run sealed last; None if there is none, or it is broken or older."""
     record = store.latest(STAGE, STAGE, current_run.get())
     if record is None or record["run"] != current_run.get() or not store.is_whole(record["artifact"]["digest"]):
         return None
@@ -58,9 +50,7 @@ def is_comparable(folder: Path) -> bool:
 
 
 def changes_between(before: Path, after: Path) -> Changes:
-    """Compare the kept rows of two opened DataArtifacts by their texts, not their numbers, so that an inserted row is
-    one change.
-    """
+    """Compare the kept rows of two opened DataArtifacts by texts, not numbers: an inserted row is one change."""
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
     counts = gone.group_by("asked").len("gone").join(came.group_by("asked").len("came"), on="asked")
@@ -71,9 +61,7 @@ def changes_between(before: Path, after: Path) -> Changes:
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """One row that differs: its request, and its answer before (None if it was added) and after (None if it was
-    removed). Texts are redacted.
-    """
+    """One row that differs: its request, and its redacted answers before (None: added) and after (None: removed)."""
 
     row_id: int
     prompt: str
@@ -82,9 +70,7 @@ class ChangedRow:
 
 
 def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
-    """Return up to `most` rows each that have another answer, were added and were removed, in the order of their
-    numbers.
-    """
+    """Return up to `most` rows each that changed, were added and were removed, in the order of their numbers."""
     old, new = _rows(before), _rows(after)
     gone, came = _only_in(old, new), _only_in(new, old)
     pairs = came.join(gone, on="asked", how="inner").unique("asked", keep="first", maintain_order=True).head(most)
@@ -92,12 +78,9 @@ def changed_rows(before: Path, after: Path, most: int) -> list[ChangedRow]:
     removed = gone.join(came, on="asked", how="anti", maintain_order="left").head(most)
     was = _texts_of(before, [*pairs["row_id_right"], *removed["row_id"]])
     now = _texts_of(after, [*pairs["row_id"], *added["row_id"]])
-    changed = [
-        ChangedRow(row, now[row][0], was[other][1], now[row][1])
-        for row, other in pairs.select("row_id", "row_id_right").iter_rows()
-    ]
+    both = pairs.select("row_id", "row_id_right").iter_rows()
     return [
-        *changed,
+        *(ChangedRow(row, now[row][0], was[other][1], now[row][1]) for row, other in both),
         *(ChangedRow(row, now[row][0], None, now[row][1]) for row in added["row_id"]),
         *(ChangedRow(row, was[row][0], was[row][1], None) for row in removed["row_id"]),
     ]
@@ -109,29 +92,19 @@ def _only_in(these: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
 
 def _rows(folder: Path) -> pl.DataFrame:
     """Return number, side and fingerprints of the texts of each row: 25 MB for a million rows."""
-    frames = ((side, frame) for side in SIDES for frame in frames_in(folder / f"{side}.parquet", *COLUMNS))
-    hashed = [
-        frame.select(
-            "row_id",
-            asked=full_request(frame).hash(5),
-            answered=pl.col("completion").hash(5),
-            is_train=pl.lit(side == "train"),
-        )
-        for side, frame in frames
-    ]
-    nothing = pl.DataFrame(
-        schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": pl.Boolean}
-    )
-    return pl.concat([nothing, *hashed]).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
+    answered = pl.col("completion").hash(5)
+    tables = [pl.DataFrame(schema={"row_id": pl.Int64, "asked": pl.UInt64, "answered": pl.UInt64, "is_train": bool})]
+    for side in SIDES:
+        is_train = pl.lit(side == "train")
+        for frame in frames_in(folder / f"{side}.parquet", *COLUMNS):
+            asked = full_request(frame).hash(5)
+            tables.append(frame.select("row_id", asked=asked, answered=answered, is_train=is_train))
+    return pl.concat(tables).sort("row_id").unique(TEXTS, keep="first", maintain_order=True)
 
 
 def _texts_of(folder: Path, row_ids: list[int]) -> dict[int, tuple[str, str]]:
     """Return row -> how its prompt and its answer begin, redacted."""
     sides = [pl.scan_parquet(folder / f"{side}.parquet").select("row_id", "prompt", "completion") for side in SIDES]
     found = pl.concat(sides).filter(pl.col("row_id").is_in(row_ids)).collect()
-    return {
-        row: (prompt, answer)
-        for row, prompt, answer in zip(
-            found["row_id"], excerpts(found["prompt"]), excerpts(found["completion"]), strict=True
-        )
-    }
+    texts = zip(excerpts(found["prompt"]), excerpts(found["completion"]), strict=True)
+    return dict(zip(found["row_id"], texts, strict=True))

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tasks.pages.plots import GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNTRAINED, canvas, svg
+from tasks.pages.plots import GRID, MUTED, PLOT_STYLE, TUNED, UNTRAINED, bound_line, canvas, svg
 
 BINS = 30
 NEAR = 1.6  # a limit is drawn if it is at most this many times the longest row
@@ -18,11 +18,7 @@ NEAR = 1.6  # a limit is drawn if it is at most this many times the longest row
 def lengths_chart(lengths: Mapping[str, Sequence[int]], limit: int | None, window: int | None) -> str:
     """Return the share of each side's rows by length; `limit` is None if lengths are in characters."""
     longest = max([1, *(max(side, default=1) for side in lengths.values())])
-    drawn = (
-        []
-        if limit is None or window is None
-        else sorted({(limit, "limit"), (window, "window")} if limit != window else {(window, "window")})
-    )
+    drawn = [] if limit is None or window is None else sorted({limit: "limit", window: "window"}.items())
     near = [(where, name) for where, name in drawn if where <= NEAR * longest]
     end = max([longest, *(where for where, _ in near)]) * 1.03
     edges = np.linspace(0, end, BINS + 1)
@@ -30,18 +26,10 @@ def lengths_chart(lengths: Mapping[str, Sequence[int]], limit: int | None, windo
         figure, axes = canvas(2.9)
         for side, color, is_filled in (("train", UNTRAINED, True), ("held_out", TUNED, False)):
             counts = np.histogram(lengths.get(side, ()), edges)[0]
-            shares = 100 * counts / max(1, counts.sum())
-            axes.stairs(
-                shares,
-                edges,
-                color=color,
-                fill=is_filled,
-                alpha=0.55 if is_filled else 1,
-                linewidth=1.8,
-                label=side.replace("_", " "),
-            )
+            shares, filled = 100 * counts / max(1, counts.sum()), {"fill": is_filled, "alpha": 0.55 if is_filled else 1}
+            axes.stairs(shares, edges, color=color, **filled, linewidth=1.8, label=side.replace("_", " "))
         for where, name in near:
-            _mark(axes, where, f"{name} {where:,}")
+            bound_line(axes, where, f"{name} {where:,}", (-4, -2), "right", "top")
         axes.set_xlabel(_unit(drawn, near))
         axes.set_ylabel("% of the side's rows")
         _finish(axes, end)
@@ -50,23 +38,8 @@ def lengths_chart(lengths: Mapping[str, Sequence[int]], limit: int | None, windo
 
 def _unit(drawn: Sequence[tuple[int, str]], near: Sequence[tuple[int, str]]) -> str:
     far = [f"{name} {where:,}" for where, name in drawn if (where, name) not in near]
-    return ("tokens per row, prompt and answer" if drawn else "characters per row, prompt and answer") + (
-        f"\nbeyond the plot: {', '.join(far)}" if far else ""
-    )
-
-
-def _mark(axes: Any, where: int, label: str) -> None:
-    axes.axvline(where, color=TARGET, linewidth=1.3, linestyle=(0, (4, 3)))
-    axes.annotate(
-        label,
-        (where, 1.0),
-        xytext=(-4, -2),
-        textcoords="offset points",
-        xycoords=("data", "axes fraction"),
-        ha="right",
-        va="top",
-        color=TARGET,
-    )
+    unit = f"{'tokens' if drawn else 'characters'} per row, prompt and answer"
+    return f"{unit}\nbeyond the plot: {', '.join(far)}" if far else unit
 
 
 def _finish(axes: Any, end: float) -> None:

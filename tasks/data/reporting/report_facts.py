@@ -29,6 +29,7 @@ SAMPLES = 10
 REPEATS = ("exact_duplicate", "near_duplicate")
 TWIN = re.compile(r"row (\d+)")  # how tasks/data/overlap/duplicates.py names a row's twin
 SIDES = ("train", "held_out")
+CHARACTERS = pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,8 @@ class Rows:
     def __init__(self, data: Path) -> None:
         self.refused, self.notes = (pl.read_parquet(data / f"{name}.parquet") for name in ("refused", "notes"))
         columns = ("row_id", "history", "prompt", "completion")
-        self.kept = pl.concat(
-            [pl.scan_parquet(data / f"{side}.parquet").select(*columns, side=pl.lit(side)) for side in SIDES]
-        )
+        sides = ((side, pl.scan_parquet(data / f"{side}.parquet")) for side in SIDES)
+        self.kept = pl.concat([frame.select(*columns, side=pl.lit(side)) for side, frame in sides])
 
     def shown(self, found: Iterable[tuple[int, str]]) -> dict[int, ShownRow]:
         """Return row -> ShownRow, for these rows with the detail of each."""
@@ -139,9 +139,8 @@ class Rows:
         kept = kept.with_columns(excerpts(kept["prompt"]), excerpts(kept["completion"]))
         places = pl.concat([self.refused, self.notes], how="diagonal").unique("row_id", keep="first")
         known = pl.concat([kept.drop("side", "history"), self.refused.select("row_id", "prompt", "completion")])
-        rows = known.filter(pl.col("row_id").is_in(list(details))).join(
-            places.select("row_id", "file", "line"), on="row_id", how="left"
-        )
+        rows = known.filter(pl.col("row_id").is_in(list(details)))
+        rows = rows.join(places.select("row_id", "file", "line"), on="row_id", how="left")
         return {row["row_id"]: _shown(row, details[row["row_id"]]) for row in rows.to_dicts()}
 
 
@@ -152,20 +151,16 @@ def _shown(row: dict[str, Any], detail: str) -> ShownRow:
 
 def reasons_of(rows: Rows) -> tuple[ShownReason, ...]:
     """Return every reason with its first rows."""
-    return tuple(
-        _reason(rows, table, name, count)
-        for table in (rows.refused, rows.notes)
-        for name, count in tally(table).items()
-    )
+    tables = rows.refused, rows.notes
+    return tuple(_reason(rows, table, name, count) for table in tables for name, count in tally(table).items())
 
 
 def _reason(rows: Rows, table: pl.DataFrame, name: str, count: int) -> ShownReason:
     found = table.filter(pl.col("reason") == name)
     first = list(found.head(EXAMPLES).select("row_id", "detail").iter_rows())
     shown = rows.shown(first)
-    return ShownReason(
-        name, found["action"][0], count, REASONS[name].mend, tuple(shown[row] for row, _ in first if row in shown)
-    )
+    examples = tuple(shown[row] for row, _ in first if row in shown)
+    return ShownReason(name, found["action"][0], count, REASONS[name].mend, examples)
 
 
 def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
@@ -174,22 +169,16 @@ def reasons_of_refused(refused: Path) -> tuple[ShownReason, ...]:
     shown = []
     for name, count in tally(table).items():
         first = table.filter(pl.col("reason") == name).head(REFUSED_EXAMPLES).to_dicts()
-        shown.append(
-            ShownReason(
-                name, first[0]["action"], count, first[0]["mend"], tuple(_shown(row, row["detail"]) for row in first)
-            )
-        )
+        examples = tuple(_shown(row, row["detail"]) for row in first)
+        shown.append(ShownReason(name, first[0]["action"], count, first[0]["mend"], examples))
     return tuple(sorted(shown, key=lambda reason: reason.action != "refuse"))
 
 
 def clusters_of(rows: Rows) -> tuple[tuple[Cluster, ...], int]:
     """Return the largest clusters of duplicate rows, and the number of all clusters."""
     found = pl.concat([rows.refused, rows.notes], how="diagonal").filter(pl.col("reason").is_in(REPEATS))
-    twins = [
-        (row, int(match.group(1)), detail)
-        for row, detail in found.select("row_id", "detail").iter_rows()
-        if (match := TWIN.search(detail))
-    ]
+    named = found.select("row_id", "detail").iter_rows()
+    twins = [(row, int(match.group(1)), detail) for row, detail in named if (match := TWIN.search(detail))]
     members: defaultdict[int, list[int]] = defaultdict(list)
     linked = [np.array([twin[at] for twin in twins], dtype=np.int64) for at in (0, 1)]
     for row, cluster in clustered(*linked).iter_rows():
@@ -206,56 +195,33 @@ def _cluster(rows: Rows, group: list[int], details: dict[int, str]) -> Cluster:
 
 def leaks_of_benchmark(rows: Rows, leakage: Path) -> tuple[Leak, ...]:
     """Return the first train rows that contain a benchmark's item."""
-    found = (
-        pl.read_parquet(leakage / "leaks.parquet")
-        .unique("row_id", keep="first", maintain_order=True)
-        .head(LEAKS)
-        .to_dicts()
-    )
+    table = pl.read_parquet(leakage / "leaks.parquet").unique("row_id", keep="first", maintain_order=True)
+    found = table.head(LEAKS).to_dicts()
     shown = rows.shown((leak["row_id"], "") for leak in found)
-    return tuple(
-        Leak(shown[leak["row_id"]], f"{leak['file']}, item {leak['item']}", leak["share"])
-        for leak in found
-        if leak["row_id"] in shown
-    )
+    known = (leak for leak in found if leak["row_id"] in shown)
+    return tuple(Leak(shown[leak["row_id"]], f"{leak['file']}, item {leak['item']}", leak["share"]) for leak in known)
 
 
 def sample_of(rows: Rows, rendering: Path | None) -> tuple[SampledRow, ...]:
-    """Return rows with context and supervised text: rendered, or their plain texts if the base's template is not
-    available.
-    """
+    """Return rows with context and supervised text: rendered, or as they are without the base's template."""
     if rendering is not None:
-        sample = read_json(rendering / "sample.json")
-        return tuple(
-            SampledRow(row["side"], row["row_id"], row["read"], row["supervised"], row["supervised_tokens"])
-            for row in sample
-        )
-    order = (
-        rows.kept.select("row_id", size=pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars())
-        .sort("size", "row_id")
-        .collect()
-    )
+        parts = ("side", "row_id", "read", "supervised", "supervised_tokens")
+        return tuple(SampledRow(*(row[part] for part in parts)) for row in read_json(rendering / "sample.json"))
+    order = rows.kept.select("row_id", size=CHARACTERS).sort("size", "row_id").collect()
     places = sorted({round(step * (order.height - 1) / max(1, SAMPLES - 1)) for step in range(SAMPLES)})
     picked = order[places].lazy().join(rows.kept, on="row_id", how="left", maintain_order="left").collect()
-    return tuple(
-        SampledRow(
-            row["side"],
-            row["row_id"],
-            redacted("\n".join([*row["history"], row["prompt"]])),
-            redacted(row["completion"]),
-            None,
-        )
-        for row in picked.to_dicts()
-    )
+    return tuple(_sampled(**row) for row in picked.drop("size").to_dicts())
+
+
+def _sampled(row_id: int, history: list[str], prompt: str, completion: str, side: str) -> SampledRow:
+    return SampledRow(side, row_id, redacted("\n".join([*history, prompt])), redacted(completion), None)
 
 
 def lengths_of(rows: Rows, rendering: Path | None) -> dict[str, list[int]]:
     """Return each side's row lengths: tokens if the rows were rendered, otherwise characters."""
     if rendering is None:
-        size = pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()
-        table = rows.kept.select("side", size=size.cast(pl.Int64)).collect()
+        table = rows.kept.select("side", size=CHARACTERS.cast(pl.Int64)).collect()
     else:
-        table = pl.read_parquet(rendering / "lengths.parquet").select(
-            "side", size=pl.col("prompt_tokens") + pl.col("answer_tokens")
-        )
+        tokens = pl.col("prompt_tokens") + pl.col("answer_tokens")
+        table = pl.read_parquet(rendering / "lengths.parquet").select("side", size=tokens)
     return {side: table.filter(pl.col("side") == side)["size"].to_list() for side in SIDES}

@@ -35,13 +35,9 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
     """
     train, held_out = (sieve.rows.filter(side) for side in (~pl.col("is_held_out"), pl.col("is_held_out")))
     sides = {"train": train, "held_out": held_out}
+    counts = {"read": sieve.read, "train": train.height, "held_out": held_out.height, "refused": sieve.refused.height}
     return {
-        "rows": {
-            "read": sieve.read,
-            "train": train.height,
-            "held_out": held_out.height,
-            "refused": sieve.refused.height,
-        },
+        "rows": counts,
         "groups": {side: rows["grouped"].n_unique() for side, rows in sides.items()},
         "tied": _tied(sieve.rows, out),
         "taken_out": _reasons(sieve.refused),
@@ -56,9 +52,7 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
 
 
 def _tied(rows: pl.DataFrame, out: Path) -> dict[str, int]:
-    """Return how many rows near-duplicates gave another group than their own, the number of their own groups, and the
-    rows of the largest group that came about so.
-    """
+    """Return how many rows and groups near-duplicates gave another group, and the rows of the largest such group."""
     own = pl.read_parquet(out / "tied.parquet", columns=["group"])["group"]
     tied = rows.drop_nulls("leader")["grouped"].unique().implode()
     sizes = rows.filter(pl.col("grouped").is_in(tied)).group_by("grouped").len()["len"].to_list()
@@ -69,12 +63,8 @@ def _reasons(table: pl.DataFrame) -> dict[str, Any]:
     found = {}
     for reason, count in tally(table).items():
         rows = table.filter(pl.col("reason") == reason)
-        found[reason] = {
-            "rows": count,
-            "action": rows["action"][0],
-            "mend": REASONS[reason].mend,
-            "first": rows["row_id"].head(FIRST).to_list(),
-        }
+        done = {"rows": count, "action": rows["action"][0], "mend": REASONS[reason].mend}
+        found[reason] = done | {"first": rows["row_id"].head(FIRST).to_list()}
     return found
 
 
@@ -91,18 +81,13 @@ def _labels(
     train: pl.DataFrame, held_out: pl.DataFrame, labels: tuple[str, ...], share: float, out: Path
 ) -> dict[str, Any]:
     counts = {"train": label_counts(train["answered"], labels), "held_out": label_counts(held_out["answered"], labels)}
-    return {
-        **counts,
-        "balance": {**balance_of(**counts, asked=share), "evener_seed": evener_seed(_labelled(out), share)},
-    }
+    balance = balance_of(**counts, asked=share) | {"evener_seed": evener_seed(_labelled(out), share)}
+    return counts | {"balance": balance}
 
 
 def _labelled(out: Path) -> pl.DataFrame:
     """Return how many rows each group has of each label."""
     label = pl.col("completion").str.strip_chars().alias("label")
-    counts = [
-        frame.group_by("group", label).len("rows")
-        for side in SIDES
-        for frame in frames_in(out / f"{side}.parquet", "group", "completion")
-    ]
-    return pl.concat(counts).group_by("group", "label").agg(pl.col("rows").sum()).sort("group", "label")
+    frames = (frame for side in SIDES for frame in frames_in(out / f"{side}.parquet", "group", "completion"))
+    counts = pl.concat([frame.group_by("group", label).len("rows") for frame in frames])
+    return counts.group_by("group", "label").agg(pl.col("rows").sum()).sort("group", "label")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,12 @@ import polars as pl
 from schemas.artifacts import DataArtifact, LeakageArtifact, RenderingArtifact
 from tasks.data.checking.refusing import first_rows
 from tasks.data.layouts.converting import UNREAD
+from tasks.data.reporting import report_facts as content
 from tasks.data.reporting.balance import unbalanced
 from tasks.data.reporting.changes import changed_rows, changes_between, is_comparable
 from tasks.data.reporting.page_template import DATA_STYLE, REFUSED_TEMPLATE, TEMPLATE
 from tasks.data.reporting.report_chart import lengths_chart
-from tasks.data.reporting.report_facts import (
-    DataFacts,
-    Rows,
-    clusters_of,
-    leaks_of_benchmark,
-    lengths_of,
-    read_json,
-    reasons_of,
-    reasons_of_refused,
-    sample_of,
-)
+from tasks.data.reporting.report_facts import DataFacts, Rows, read_json, reasons_of, reasons_of_refused
 from tasks.pages.page import own, rendered
 
 ADVISED = 500  # train rows
@@ -40,10 +32,8 @@ def write_data_pages(facts: DataFacts, data: Path, out: Path) -> str:
     """Write report.html, summary.md and refused.json into `out` and return the headline."""
     (out / "report.html").write_text(render_data_report(facts), encoding="utf-8")
     (out / "summary.md").write_text(summary(facts), encoding="utf-8")
-    (out / "refused.json").write_text(
-        json.dumps(first_rows(pl.read_parquet(data / "refused.parquet")), ensure_ascii=False, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    refused = json.dumps(first_rows(pl.read_parquet(data / "refused.parquet")), ensure_ascii=False, indent=1)
+    (out / "refused.json").write_text(f"{refused}\n", encoding="utf-8")
     return headline(facts)
 
 
@@ -58,7 +48,7 @@ def gather(
     artifact, folder = data
     before = earlier if earlier and is_comparable(earlier) else None
     rows, lines = Rows(folder), rendering[1] if rendering else None
-    clusters, repeats = clusters_of(rows)
+    clusters, repeats = content.clusters_of(rows)
     parts = {"data": artifact, "rendering": rendering and rendering[0], "leakage": leakage and leakage[0]}
     return DataFacts(
         name=name,
@@ -67,13 +57,13 @@ def gather(
         reasons=reasons_of(rows),
         clusters=clusters,
         repeats=repeats,
-        lengths=lengths_of(rows, lines),
-        sample=sample_of(rows, lines),
+        lengths=content.lengths_of(rows, lines),
+        sample=content.sample_of(rows, lines),
         rendering=read_json(lines / "rendering.json") if lines else None,
         tokens=rendering[0] if rendering else None,
         leakage=leakage[0] if leakage else None,
         benchmark=read_json(leakage[1] / "leakage.json") if leakage else {},
-        leaks=leaks_of_benchmark(rows, leakage[1]) if leakage else (),
+        leaks=content.leaks_of_benchmark(rows, leakage[1]) if leakage else (),
         changes=changes_between(before, folder) if before else None,
         changed=tuple(changed_rows(before, folder, CHANGED)) if before else (),
         digests={part: found.digest for part, found in parts.items() if found is not None},
@@ -96,94 +86,70 @@ def render_data_report(facts: DataFacts) -> str:
         "matrix": _matrix(facts),
         "roles": _roles(facts),
     }
-    return rendered(
-        TEMPLATE, {"number": _number, "percent": "{:.1%}".format}, facts=facts, report=facts.report, **words
-    )
+    filters = {"number": _number, "percent": "{:.1%}".format}
+    return rendered(TEMPLATE, filters, facts=facts, report=facts.report, **words)
 
 
 def write_refused_page(name: str, refused: Path, headline: str) -> Path:
     """Write the page on a refused dataset beside its refused.parquet, and return the page's path."""
     page = refused.with_name("refused.html")
-    words = {
-        "title": f"{name}: data report",
-        "headline": headline,
-        "reasons": reasons_of_refused(refused),
-        "table": refused.name,
-    }
-    page.write_text(
-        rendered(REFUSED_TEMPLATE, {"number": _number}, data_style=own(DATA_STYLE), **words), encoding="utf-8"
-    )
+    words = {"title": f"{name}: data report", "headline": headline, "table": refused.name}
+    shown = {"reasons": reasons_of_refused(refused), "data_style": own(DATA_STYLE)}
+    page.write_text(rendered(REFUSED_TEMPLATE, {"number": _number}, **words, **shown), encoding="utf-8")
     return page
 
 
 def headline(facts: DataFacts) -> str:
     """Return the report's headline."""
-    rows = facts.report["rows"]
-    return (
-        f"{_number(rows['train'])} train rows, {_number(rows['held_out'])} held out, "
-        f"{_number(rows['refused'])} of {_number(rows['read'])} taken out"
-    )
+    rows = {name: _number(count) for name, count in facts.report["rows"].items()}
+    kept = f"{rows['train']} train rows, {rows['held_out']} held out"
+    return f"{kept}, {rows['refused']} of {rows['read']} taken out"
 
 
 def advice(facts: DataFacts) -> list[tuple[str, str]]:
     """Return (mood, sentence) of everything that needs attention, the most serious first."""
-    report, found = facts.report, []
-    rows = report["rows"]
+    found = [("bad", line) for line in _leaks(facts)] + [("unsure", line) for line in _doubts(facts)]
     if facts.leakage and facts.leakage.rows:
+        contain = f"{_count(facts.leakage.rows, 'train row')} contain{'s' * (facts.leakage.rows == 1)}"
         mood = "bad" if facts.leakage.items >= LEAKED_SHARE * facts.leakage.texts else "unsure"
-        rows_and_items = (
-            f"{_count(facts.leakage.rows, 'train row')} contain{'s' * (facts.leakage.rows == 1)} "
-            f"{_count(facts.leakage.items, 'benchmark item')}"
-        )
-        found.append((mood, f"{rows_and_items}, which would measure memorisation."))
-    shared = report["leakage"].get("train x held_out", {}).get("shared_groups", 0)
-    if shared:
-        found.append(("bad", f"Groups on both sides of the split: {shared}."))
-    found += _twin_lines(report)
-    if not report.get("personal_data", {}).get("is_looked_for", True):
-        found.append(
-            (
-                "unsure",
-                "Rows were not searched for personal data and secrets, because these libraries are not installed: "
-                f"{', '.join(report['personal_data']['missing'])}.",
-            )
-        )
-    if rows["refused"] > REFUSED_SHARE * rows["read"]:
-        most = next(reason for reason in facts.reasons if reason.action in ("refuse", "drop"))
-        found.append(
-            ("unsure", f"{rows['refused'] / rows['read']:.1%} of the rows were taken out, most often for {most.name}.")
-        )
-    if rows["train"] < ADVISED:
-        found.append(
-            ("unsure", f"With fewer than {ADVISED} train rows a tuned model often learns only the form of the answers.")
-        )
-    unread = [column["column"] for column in report["columns"] if column["became"] == UNREAD and column["filled"]]
-    if unread:
-        found.append(("unsure", f"Not read: {', '.join(unread[:LABELS])}; data.ignore says that it is on purpose."))
-    found += [
-        ("unsure", f"Labels: {line}.")
-        for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else [])
-    ]
-    found += [
-        ("unsure", f"Not searched for benchmark items: {name}.")
-        for name in (facts.leakage.unread if facts.leakage else ())
-    ]
+        items = _count(facts.leakage.items, "benchmark item")
+        found.insert(0, (mood, f"{contain} {items}, which would measure memorisation."))
     return sorted(found, key=lambda line: line[0] != "bad")
 
 
-def _twin_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what needs attention about near-duplicates: those on both sides, and a tied group of many rows."""
-    rows, lines = report["rows"], []
-    twins = report["leakage"].get("few_shot_pool x held_out", {}).get("held_out_rows_with_a_twin", 0)
+def _leaks(facts: DataFacts) -> Iterator[str]:
+    leakage = facts.report["leakage"]
+    shared = leakage.get("train x held_out", {}).get("shared_groups", 0)
+    if shared:
+        yield f"Groups on both sides of the split: {shared}."
+    twins = leakage.get("few_shot_pool x held_out", {}).get("held_out_rows_with_a_twin", 0)
     if twins:
-        lines.append(("bad", f"{_count(twins, 'held-out row')} with the request of a train row, or nearly."))
+        yield f"{_count(twins, 'held-out row')} with the request of a train row, or nearly."
+
+
+def _doubts(facts: DataFacts) -> Iterator[str]:
+    report, rows = facts.report, facts.report["rows"]
     largest = report.get("tied", {}).get("largest", 0)
     if largest > LARGE_SHARE * (rows["train"] + rows["held_out"]):
         remedy = "raise data.near_duplicate, or set data.tie_near_duplicates to false"
-        lines.append(
-            ("unsure", f"Near-duplicates tie {_number(largest)} rows into one group; if that is too many, {remedy}.")
-        )
-    return lines
+        yield f"Near-duplicates tie {_number(largest)} rows into one group; if that is too many, {remedy}."
+    if not report.get("personal_data", {}).get("is_looked_for", True):
+        missing = f"these libraries are not installed: {', '.join(report['personal_data']['missing'])}"
+        yield f"Rows were not searched for personal data and secrets, because {missing}."
+    if rows["refused"] > REFUSED_SHARE * rows["read"]:
+        most = next(reason for reason in facts.reasons if reason.action in ("refuse", "drop"))
+        yield f"{rows['refused'] / rows['read']:.1%} of the rows were taken out, most often for {most.name}."
+    if rows["train"] < ADVISED:
+        yield f"With fewer than {ADVISED} train rows a tuned model often learns only the form of the answers."
+    unread = [column["column"] for column in report["columns"] if column["became"] == UNREAD and column["filled"]]
+    if unread:
+        yield f"Not read: {', '.join(unread[:LABELS])}; data.ignore says that it is on purpose."
+    yield from (
+        f"Labels: {line}." for line in (unbalanced(report["labels"]["balance"]) if report.get("labels") else ())
+    )
+    yield from (
+        f"Not searched for benchmark items: {name}." for name in (facts.leakage.unread if facts.leakage else ())
+    )
 
 
 def _mood(facts: DataFacts) -> str:
@@ -192,21 +158,14 @@ def _mood(facts: DataFacts) -> str:
 
 
 def _tiles(facts: DataFacts) -> list[tuple[str, str]]:
-    rows = facts.report["rows"]
-    tiles = [
-        (_number(rows["train"]), "train rows"),
-        (_number(rows["held_out"]), "held-out rows"),
-        (_number(rows["refused"]), "rows taken out"),
-    ]
-    tiles.append((_number(sum(reason["rows"] for reason in facts.report["noted"].values())), "notes on kept rows"))
-    tiles.append((_number(facts.repeats), "clusters of duplicates"))
+    rows, notes = facts.report["rows"], sum(reason["rows"] for reason in facts.report["noted"].values())
+    sides = (rows["train"], "train rows"), (rows["held_out"], "held-out rows"), (rows["refused"], "rows taken out")
+    found = (notes, "notes on kept rows"), (facts.repeats, "clusters of duplicates")
+    tiles = [(_number(count), what) for count, what in (*sides, *found)]
     if facts.tokens:
-        tiles.append(
-            (_number(facts.tokens.median_tokens), f"median tokens per row, limit {_number(facts.tokens.limit)}")
-        )
-        tiles.append(
-            (f"{facts.tokens.supervised_tokens / max(1, facts.tokens.train_tokens):.0%}", "of train tokens supervised")
-        )
+        share = facts.tokens.supervised_tokens / max(1, facts.tokens.train_tokens)
+        limit = f"median tokens per row, limit {_number(facts.tokens.limit)}"
+        tiles += [(_number(facts.tokens.median_tokens), limit), (f"{share:.0%}", "of train tokens supervised")]
     return tiles
 
 
@@ -244,22 +203,14 @@ def _roles(facts: DataFacts) -> list[tuple[str, int, int, float]]:
     """Return (role, tokens, supervised tokens, share of all tokens in percent)."""
     roles = (facts.rendering or {}).get("roles", {})
     whole = max(1, sum(role["tokens"] for role in roles.values()))
-    return [
-        (name, role["tokens"], role["supervised"], round(100 * role["tokens"] / whole, 1))
-        for name, role in roles.items()
-    ]
+    counts = ((name, role["tokens"], role["supervised"]) for name, role in roles.items())
+    return [(name, tokens, learned, round(100 * tokens / whole, 1)) for name, tokens, learned in counts]
 
 
 def summary(facts: DataFacts) -> str:
     """Return the report as markdown for the flow run's page; it contains no text of any row."""
-    lines = [
-        f"# {facts.name}: data report",
-        "",
-        f"**{headline(facts)}**",
-        "",
-        *(f"- {sentence}" for _, sentence in advice(facts)),
-        "",
-    ]
+    lines = [f"# {facts.name}: data report", "", f"**{headline(facts)}**", ""]
+    lines += [*(f"- {sentence}" for _, sentence in advice(facts)), ""]
     if facts.changes is not None:
         lines += [f"Since the last run: {facts.changes}.", ""]
     if facts.tokens:

@@ -35,9 +35,7 @@ Change = Callable[[pl.Series], pl.Series]
 
 
 def normalised(texts: pl.Series) -> pl.Series:
-    """Return each text in lower case with single spaces and without punctuation that ends, frames or joins words; if
-    nothing would be left, the punctuation stays.
-    """
+    """Return texts in lower case with single spaces and no punctuation around words; one of marks alone keeps them."""
     return _in_chunks(texts, _spoken)
 
 

@@ -63,9 +63,7 @@ def redacted(text: str) -> str:
 
 
 def _is_short(run: str) -> bool:
-    """Tell whether a run of digits, spaces and dashes has fewer digits than any card number, such as a date with a
-    time.
-    """
+    """Tell whether a run of digits, spaces and dashes is too short for a card number, such as a date with a time."""
     return not run.strip("0123456789 -") and sum(sign.isdigit() for sign in run) < FEWEST_DIGITS
 
 

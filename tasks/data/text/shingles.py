@@ -45,9 +45,7 @@ class Shingles:
 
 
 def shingles_of(texts: pl.Series) -> Shingles:
-    """Return the shingles of normalised texts (tasks.data.text.normalisation.normalised); a text with fewer words than
-    WORDS is one shingle.
-    """
+    """Return the shingles of normalised texts; a text with fewer words than WORDS is one shingle."""
     if texts.str.contains(UNSPACED).any():
         texts = texts.str.replace_all(f"({UNSPACED})", " $1 ").str.replace_all(" +", " ").str.strip_chars()
     lists = texts.str.split(" ")

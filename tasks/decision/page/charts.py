@@ -11,10 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from schemas.findings.endpoints import EndpointReport
 from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
-from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, canvas, svg
+from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, bound_line, canvas, svg
 
 TRAINED = ("tuned", "tuned_retrieval")
 LOSSES = {"kept": TUNED, "inconclusive": UNSURE, "lost": BAD}
+HOLLOW = {"marker": "o", "markerfacecolor": "none"}
 
 
 def arms_chart(verdict: Verdict) -> str:
@@ -70,25 +71,8 @@ def before_after_chart(gate: GateReport) -> str:
         figure, axes = canvas(0.42 * len(tasks) + 0.95)
         for place, task in enumerate(tasks):
             color = LOSSES[task.standing]
-            axes.plot(
-                [task.base, task.tuned],
-                [place, place],
-                color=color,
-                linewidth=3.2,
-                alpha=0.45,
-                solid_capstyle="round",
-                zorder=2,
-            )
-            axes.plot(
-                [task.base],
-                [place],
-                color=UNTRAINED,
-                marker="o",
-                markersize=8,
-                markerfacecolor="none",
-                markeredgewidth=1.8,
-                zorder=3,
-            )
+            _bar(axes, place, task.base, task.tuned, color)
+            axes.plot([task.base], [place], color=UNTRAINED, **HOLLOW, markersize=8, markeredgewidth=1.8, zorder=3)
             axes.plot([task.tuned], [place], marker="o", markersize=8, color=color, markeredgewidth=0, zorder=4)
             _beside(axes, place, f"{task.base:.3f} → {task.tuned:.3f}")
         _rows(axes, [task.task for task in tasks])
@@ -121,41 +105,15 @@ def loss_chart(log: Sequence[Mapping[str, Any]]) -> str:
     with matplotlib.rc_context(PLOT_STYLE):
         figure, axes = canvas(2.9)
         if train:
-            axes.plot(
-                *zip(*train, strict=True),
-                color=UNTRAINED,
-                linewidth=1.2,
-                marker="." if len(train) == 1 else "",
-                label="train",
-            )
+            marker = "." if len(train) == 1 else ""
+            axes.plot(*zip(*train, strict=True), color=UNTRAINED, linewidth=1.2, marker=marker, label="train")
         if validation:
-            axes.plot(
-                *zip(*validation, strict=True),
-                color=TUNED,
-                linewidth=1.6,
-                marker="o",
-                markersize=4.5,
-                label="validation",
-            )
+            dots = {"linewidth": 1.6, "marker": "o", "markersize": 4.5}
+            axes.plot(*zip(*validation, strict=True), color=TUNED, **dots, label="validation")
             step, lowest = min(validation, key=lambda point: point[1])
-            axes.plot(
-                [step],
-                [lowest],
-                color=TARGET,
-                marker="o",
-                markersize=10,
-                markerfacecolor="none",
-                markeredgecolor=TARGET,
-                markeredgewidth=1.4,
-            )
-            axes.annotate(
-                f"best {lowest:.3f}",
-                (step, lowest),
-                xytext=(0, 10),
-                textcoords="offset points",
-                ha="center",
-                color=TARGET,
-            )
+            axes.plot([step], [lowest], color=TARGET, **HOLLOW, markersize=10, markeredgewidth=1.4)
+            above = {"xytext": (0, 10), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(f"best {lowest:.3f}", (step, lowest), **above, color=TARGET)
         axes.grid(axis="y", color=GRID, linewidth=0.7)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_ylim(0, 1.12 * max(loss for _, loss in [*train, *validation]))
@@ -171,30 +129,23 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
+def _bar(axes: Any, place: int, start: float, end: float, color: str) -> None:
+    axes.plot([start, end], [place, place], color=color, linewidth=3.2, alpha=0.45, solid_capstyle="round", zorder=2)
+
+
 def _interval(axes: Any, place: int, bounds: tuple[float, float, float], color: str) -> None:
     low, middle, high = bounds
-    axes.plot([low, high], [place, place], color=color, linewidth=3.2, alpha=0.45, solid_capstyle="round", zorder=2)
+    _bar(axes, place, low, high, color)
     axes.plot([middle], [place], marker="o", markersize=8, color=color, markeredgewidth=0, zorder=3)
 
 
 def _beside(axes: Any, place: int, label: str) -> None:
-    axes.annotate(
-        label, (1.0, place), xytext=(8, 0), textcoords="offset points", xycoords=("axes fraction", "data"), va="center"
-    )
+    right = {"xytext": (8, 0), "textcoords": "offset points", "xycoords": ("axes fraction", "data")}
+    axes.annotate(label, (1.0, place), **right, va="center")
 
 
 def _target_line(axes: Any, where: float, label: str) -> None:
-    axes.axvline(where, color=TARGET, linewidth=1.3, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(
-        label,
-        (where, 1.0),
-        xytext=(0, 4),
-        textcoords="offset points",
-        xycoords=("data", "axes fraction"),
-        ha="center",
-        va="bottom",
-        color=TARGET,
-    )
+    bound_line(axes, where, label, (0, 4), "center", "bottom")
 
 
 def _rows(axes: Any, names: Sequence[str]) -> None:

@@ -16,8 +16,9 @@ from schemas.artifacts import (
     VerdictArtifact,
 )
 from schemas.champion import ComparisonArtifact
+from schemas.findings.endpoints import EndpointReport
 from schemas.findings.loss import BenchmarkTask, NeutralLoss
-from schemas.reports import ChampionReport, Verdict
+from schemas.reports import ArmReport, ChampionReport, Verdict
 from tasks.decision.page.details import both_readings, detail_tables, other_metrics
 from tasks.decision.page.flips import browsed, flips_of, read_rows
 from tasks.decision.page.report_page import ReportPage, render_report
@@ -90,15 +91,8 @@ def _training_facts(adapter: AdapterArtifact) -> tuple[str, ...]:
 
 
 def _digests(found: Measurements) -> dict[str, str]:
-    parts = {
-        "verdict": found.verdict,
-        "data": found.data,
-        "base": found.base,
-        "adapter": found.adapter,
-        "benchmark": found.benchmark,
-        "comparison": found.comparison,
-    }
-    named = {name: part.digest for name, part in parts.items() if part is not None}
+    parts = ("verdict", "data", "base", "adapter", "benchmark", "comparison")
+    named = {name: part.digest for name in parts if (part := getattr(found, name)) is not None}
     return named | {f"arm {arm.arm}": arm.digest for arm in found.arms} | {"chat template": found.base.template_digest}
 
 
@@ -107,18 +101,13 @@ def _champion_lines(verdict: Verdict) -> list[str]:
     champion = verdict.champion
     if champion is None:
         return ["", f"Champion: {verdict.champion_note}.", ""] if verdict.champion_note else []
-    numbers = (f"{champion.score:.3f}", f"{champion.low:.3f} to {champion.high:.3f}", f"{champion.valid_rate:.0%}")
-    cells = (
-        f"champion, version {champion.version}",
-        str(champion.rows),
-        str(champion.groups),
-        *numbers,
-        f"{champion.prompt_tokens:.0f}",
-        f"{champion.output_tokens:.0f}",
-        f"{champion.lead:+.3f}",
-        "",
-    )
+    cells = (f"champion, version {champion.version}", *_measured(champion), f"{champion.lead:+.3f}", "")
     return [f"| {' | '.join(cells)} |", "", *(f"- {reason}" for reason in champion.reasons), ""]
+
+
+def _measured(arm: ArmReport | ChampionReport | EndpointReport) -> tuple[str, ...]:
+    score = f"{arm.score:.3f}", f"{arm.low:.3f} to {arm.high:.3f}", f"{arm.valid_rate:.0%}"
+    return str(arm.rows), str(arm.groups), *score, f"{arm.prompt_tokens:.0f}", f"{arm.output_tokens:.0f}"
 
 
 def summary(name: str, verdict: Verdict) -> str:
@@ -132,23 +121,11 @@ def summary(name: str, verdict: Verdict) -> str:
     ]
     for arm in verdict.arms:
         gain = "" if arm.gain is None else f"{arm.gain:+.3f}"
-        cells = (
-            arm.arm,
-            str(arm.rows),
-            str(arm.groups),
-            f"{arm.score:.3f}",
-            f"{arm.low:.3f} to {arm.high:.3f}",
-            f"{arm.valid_rate:.0%}",
-            f"{arm.prompt_tokens:.0f}",
-            f"{arm.output_tokens:.0f}",
-            gain,
-            "; ".join(filter(None, (both_readings(arm), other_metrics(arm)))),
-        )
+        readings = "; ".join(filter(None, (both_readings(arm), other_metrics(arm))))
+        cells = (arm.arm, *_measured(arm), gain, readings)
         lines.append(f"| {' | '.join(cells)} |")
     for one in verdict.endpoints:
-        numbers = (str(one.rows), str(one.groups), f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}")
-        tokens = (f"{one.valid_rate:.0%}", f"{one.prompt_tokens:.0f}", f"{one.output_tokens:.0f}")
-        texts = ["", "", "failed"] if one.problem else [*numbers, *tokens]
+        texts = ["", "", "failed"] if one.problem else _measured(one)
         lines.append(f"| {' | '.join((one.name, *texts))} |")
     lines += _champion_lines(verdict)
     lines += [text for one in (verdict.winnable, verdict.retrieval_in_words) if one for text in ("", one)]

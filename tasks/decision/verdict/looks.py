@@ -13,9 +13,7 @@ from tasks.statistics.power import spread_of_interval
 
 
 def with_looks(verdict: Verdict, looks: Mapping[str, int]) -> Verdict:
-    """Return the verdict with the number of looks of each arm, and a caveat where the arm that it names is one of
-    several.
-    """
+    """Return the verdict with each arm's number of looks, and a caveat where the arm it names had several."""
     arms = tuple(arm.model_copy(update={"looks": looks.get(arm.arm, 1)}) for arm in verdict.arms)
     named = next(arm for arm in arms if arm.arm == verdict.arm)
     told = (_sentence(named, verdict.confidence),) if named.looks > 1 else ()

@@ -58,9 +58,7 @@ def sample(rows: int, groups: int) -> str:
 
 
 def against_target(standing: Standing | None, decision: DecisionConfig) -> str:
-    """Return how an arm stands against the target, such as "misses the target of 0.8 at 95% confidence"; "" where there
-    is no target.
-    """
+    """Return how an arm stands, such as "misses the target of 0.8 at 95% confidence"; "" without a target."""
     if decision.target is None or standing is None:
         return ""
     if standing == "unclear":

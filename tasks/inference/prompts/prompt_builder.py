@@ -18,6 +18,8 @@ from tasks.inference.prompts.passages import Passage
 from tasks.inference.prompts.rendering import Messages, example_messages, row_messages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.inference.prompts.search import Search
 
 PASSAGES = "Use these passages where they help:"
@@ -25,9 +27,7 @@ PASSAGES = "Use these passages where they help:"
 
 @dataclass(frozen=True)
 class Request:
-    """A request, the turns before it (requests and answers, oldest first), and the JSON list of its tools, if it has
-    any.
-    """
+    """A request, the turns before it (requests and answers, oldest first), and the JSON list of its tools, if any."""
 
     prompt: str
     history: tuple[str, ...] = ()
@@ -50,8 +50,8 @@ class Example:
 @dataclass(frozen=True)
 class PromptContext:
     """What prompts are built from beside the request: `shots` come before every request, and for each request the
-    `top_k` nearest of `passages`, or of `examples` where there are no passages, searched as `language` requires
-    (tasks.inference.prompts.search.Search).
+    `top_k` nearest of `passages`, or of `examples` where there are no passages, searched as `language` and
+    `search` say, with the vectors in the folder `index` (tasks.inference.prompts.search.Search).
     """
 
     shots: tuple[Example, ...] = ()
@@ -59,6 +59,8 @@ class PromptContext:
     examples: tuple[Example, ...] = ()
     top_k: int = 0
     language: str = "en"
+    search: str = "bm25"
+    index: Path | None = None
 
 
 class PromptBuilder:
@@ -74,9 +76,7 @@ class PromptBuilder:
         return self.show(request, self.nearest(request))
 
     def nearest(self, request: Request, left_out: Sequence[int] = ()) -> list[int]:
-        """Return the places in the context's passages, or examples, of what is shown with a request, the nearest last;
-        those in `left_out` are never shown.
-        """
+        """Return the places of the passages or examples shown with a request, nearest last, without `left_out`."""
         return self.search.nearest(request.text, self.context.top_k, left_out) if self.search else []
 
     def show(self, request: Request, found: Sequence[int]) -> Messages:
@@ -86,9 +86,7 @@ class PromptBuilder:
         return [system, *(message for shot in self._shots for message in shot), *turns]
 
     def asked(self, request: Request, found: Sequence[int]) -> Request:
-        """Return a request with what was found for it: passages above its prompt, the nearest one right above it, or
-        examples as turns before its own history.
-        """
+        """Return a request with what was found: passages above it, nearest last, or examples before its history."""
         if self.context.passages:
             passages = [self.context.passages[place].text for place in found]
             return replace(request, prompt="\n\n".join([*([PASSAGES] if passages else []), *passages, request.prompt]))
@@ -105,4 +103,5 @@ def _search(context: PromptContext) -> Search:
     from tasks.inference.prompts.search import Search  # a version that does not retrieve needs none of its libraries
 
     texts = [passage.text for passage in context.passages]
-    return Search(texts or [example.request.text for example in context.examples], context.language)
+    texts = texts or [example.request.text for example in context.examples]
+    return Search(texts, context.language, context.search, context.index)

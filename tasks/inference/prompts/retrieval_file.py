@@ -1,6 +1,4 @@
-"""What a registered version retrieves from: one JSON Lines file beside the adapter, so that the version also answers
-where the rows are not available.
-"""
+"""What a registered version retrieves from: one JSON Lines file beside the adapter, as it may answer without rows."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import ArtifactBroken
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.passages import Passage
 from tasks.inference.prompts.prompt_builder import Example, PromptContext, Request
 
@@ -23,14 +22,18 @@ MEBIBYTE = 2**20
 def serialised(context: PromptContext) -> bytes:
     """Return the passages or train rows as JSON Lines; a row's number and group are left out.
 
-    Another language than English stands in the first line: files of before there was a choice have none.
+    Another language than English stands in the first line, and where vectors are searched the artifact that has them
+    with their encoder: files of before there was a choice have no such line.
     """
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in _lines(context))
 
 
 def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
-    if context.language != "en":
-        yield {"language": context.language}
+    how: dict[str, object] = {"language": context.language} if context.language != "en" else {}
+    if context.index is not None and context.search != "bm25":
+        how |= {"search": context.search, "index": context.index.parent.name}
+    if how:
+        yield how
     for passage in context.passages:
         yield {"document": passage.document, "text": passage.text}
     for example in context.examples:
@@ -44,7 +47,8 @@ def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
 
 
 def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
-    """Return what a version in `folder` retrieves from; `digest` is the sha256 of its file.
+    """Return what a version in `folder` retrieves from; `digest` is the sha256 of its file. The folder of an index is
+    named by its artifact only; the caller has to find it.
 
     Raises:
         ArtifactBroken: the file is missing, or is not the one that was registered.
@@ -65,8 +69,10 @@ def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
         for line in lines
         if "prompt" in line
     )
-    language = next((line["language"] for line in lines[:1] if "language" in line), "en")
-    return PromptContext(passages=passages, examples=examples, top_k=top_k, language=language)
+    how = lines[0] if lines and not {"text", "prompt"} & lines[0].keys() else {}
+    index = Path(how["index"]) / INDEX if "index" in how else None
+    searched = how.get("language", "en"), how.get("search", "bm25"), index
+    return PromptContext((), passages, examples, top_k, *searched)
 
 
 def in_words(context: PromptContext) -> str:

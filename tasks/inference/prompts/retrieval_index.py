@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars
 
 from schemas.rows import with_optional
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.passages import Passage, cut
 from tasks.inference.prompts.prompt_builder import Example, PromptBuilder, PromptContext, Request
 
@@ -58,10 +59,14 @@ def with_retrieved(rows: polars.DataFrame, context: PromptContext) -> polars.Dat
     )
 
 
-def retrieved_from(data: Path, top_k: int, passage_words: int | None, language: str = "en") -> PromptContext:
+def retrieved_from(
+    data: Path, top_k: int, passage_words: int | None, language: str = "en", search: str = "bm25"
+) -> PromptContext:
     """Return what a retrieval arm searches: passages of `passage_words` words, or train rows where that is None (a task
-    without documents). `language` is that of the index, such as "de" (tasks.inference.prompts.search.Search).
+    without documents). `language` and `search` are as in tasks.inference.prompts.search.Search; vectors are read from
+    the data.
     """
+    how = PromptContext(top_k=top_k, language=language, search=search, index=data / INDEX)
     if passage_words is not None:
-        return PromptContext(passages=tuple(read_passages(data, passage_words)), top_k=top_k, language=language)
-    return PromptContext(examples=tuple(read_train(data)), top_k=top_k, language=language)
+        return replace(how, passages=tuple(read_passages(data, passage_words)))
+    return replace(how, examples=tuple(read_train(data)))

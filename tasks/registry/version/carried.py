@@ -64,7 +64,8 @@ def carried_by(retrieval: RetrievalConfig, data: Path, facts: DataArtifact) -> C
     from tasks.inference.prompts.retrieval_index import retrieved_from
 
     words = retrieval.passage_words if facts.documents else None
-    shown = retrieved_from(data, retrieval.top_k, words, retrieval.index_language(facts.language))
+    how = retrieval.index_language(facts.language), retrieval.search
+    shown = retrieved_from(data, retrieval.top_k, words, *how)
     if (problem := why_too_large(shown)) is not None:
         raise ConfigRefused(
             f"The verdict is sealed, but its adapter was not registered: {problem}. Register the adapter without "

@@ -1,6 +1,4 @@
-"""An MLflow model folder of a few megabytes: the adapter, the code that answers with it, and no path of this
-machine.
-"""
+"""An MLflow model folder of a few megabytes: the adapter, the code that answers, and no path of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from tasks.inference.prompts.retrieval_file import FILE
 from tasks.registry.version.served_facts import ServedFacts
 
 ENTRY = "tasks.registry.version.served"
-RETRIEVING = ("bm25s", "PyStemmer")
+RETRIEVING = ("bm25s", "PyStemmer", "model2vec")
 LIBRARIES = ("mlflow", "torch", "transformers", "peft", "tokenizers", "safetensors", "pydantic")
 _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)((?:tasks|schemas)(?:\.\w+)+)", re.MULTILINE)
 

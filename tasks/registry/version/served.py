@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import ArtifactBroken, ConfigRefused, ModelMissing
 from tasks.inference.decoding import generate
 from tasks.inference.loading import AdapterFolder, load_model
+from tasks.inference.prompts.encoding import INDEX
 from tasks.inference.prompts.golden import golden_tools, verify_golden
 from tasks.inference.prompts.prompt_builder import PromptBuilder, PromptContext, Request
 from tasks.inference.prompts.rendering import render_prompt
@@ -36,10 +38,7 @@ class AdaptedModel:
                 retrieve from was altered.
         """
         self.facts = facts
-        self.prompts = PromptBuilder(
-            facts.instruction,
-            deserialised(adapter, facts.top_k, facts.carried_digest) if facts.top_k else PromptContext(),
-        )
+        self.prompts = PromptBuilder(facts.instruction, _retrieved_from(adapter, facts))
         self.loaded = load_model(find_base(facts), adapter=AdapterFolder(adapter, facts.method))
         verify_golden(adapter, self.loaded.tokenizer)
         self.tools = golden_tools(adapter)
@@ -85,6 +84,16 @@ def _requests(given: Any) -> Iterable[str]:
     return [str(request) for request in (given.iloc[:, 0] if hasattr(given, "iloc") and given.ndim == 2 else given)]
 
 
+def _retrieved_from(adapter: Path, facts: ServedFacts) -> PromptContext:
+    if not facts.top_k:
+        return PromptContext()
+    context = deserialised(adapter, facts.top_k, facts.carried_digest)
+    if context.index is None:
+        return context
+    made = "the config of the run that registered it: its stage index_texts makes the index"
+    return replace(context, index=_find(context.index.parent.name, "searches an index", made) / INDEX)
+
+
 def find_base(served: ServedFacts) -> Path:
     """Return the checked folder of the base in the store that TUNEWORTHY_STORE names, or in .tuneworthy in the working
     folder.
@@ -92,12 +101,15 @@ def find_base(served: ServedFacts) -> Path:
     Raises:
         ModelMissing: it is not there; the message says how to bring it there.
     """
+    wanted = f"a config whose base.model is {served.base_name}: its first stage brings the base into the store"
+    return _find(served.base_digest, f"needs base {served.base_name}", wanted)
+
+
+def _find(digest: str, needs: str, config: str) -> Path:
     store = current_store()
-    if not store.is_whole(served.base_digest):
+    if not store.is_whole(digest):
         raise ModelMissing(
-            f"This adapter needs base {served.base_name} with digest {served.base_digest[:12]}, which is not in "
-            f"{store.address}. Set TUNEWORTHY_STORE to the store of the run that registered it, or run `tuneworthy "
-            f"run` once on this machine with a config whose base.model is {served.base_name}: its first stage brings "
-            "the base into the store."
+            f"This adapter {needs} with digest {digest[:12]}, which is not in {store.address}. Set TUNEWORTHY_STORE to "
+            f"the store of the run that registered it, or run `tuneworthy run` once on this machine with {config}."
         )
-    return store.open(served.base_digest)
+    return store.open(digest)

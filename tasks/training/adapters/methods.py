@@ -88,9 +88,7 @@ def load_model(
 
 
 def _copy_out_of_file(model: Any) -> None:
-    """Copy what was not quantised out of the memory-mapped file: one tensor left there would keep all 16-bit weights
-    resident.
-    """
+    """Copy what was not quantised out of the mapped file: one tensor left there keeps all 16-bit weights resident."""
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.device.type == "cpu" and getattr(tensor, "quant_state", None) is None:
             tensor.data = tensor.data.clone()

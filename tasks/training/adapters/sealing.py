@@ -95,9 +95,7 @@ def _facts(log: list[dict[str, Any]], dataset: TrainingDataset, parameters: int)
 
 
 def seal_weights(saved: Path, target: Path, base: Path, name: str, revision: str | None) -> None:
-    """Copy saved weights into `target`: an adapter with its config, or a whole model in the base's own number format
-    with the base's config.
-    """
+    """Copy saved weights into `target`: an adapter, or a whole model in the base's number format, with its config."""
     target.mkdir(parents=True)
     if not (saved / ADAPTER_WEIGHTS).exists():
         _seal_full(saved, target, base)

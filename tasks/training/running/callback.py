@@ -19,9 +19,7 @@ STEPS_IN_A_RATE = 20
 
 
 class StepCallback(TrainerCallback):
-    """Decides after each step what is due, and reports progress; `roofline` is the highest row tokens a second that
-    matrix products allow, 0 if unknown.
-    """
+    """Decides after each step what is due, and reports; `roofline` is the most row tokens a second, 0 if unknown."""
 
     def __init__(
         self, dataset: TrainingDataset, minutes: float, reporter: Reporter, stop: Stop, roofline: float
@@ -38,9 +36,7 @@ class StepCallback(TrainerCallback):
             self.ticks = [(time.monotonic(), state.global_step, 0)]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for validation at the end of an epoch, for a checkpoint then or when its time has come, and for the end
-        if it was asked for in any process.
-        """
+        """Ask for validation after an epoch, for a checkpoint then or in time, for the end if any process was asked."""
         if state.global_step % STEPS_BETWEEN_TRIMS == 0:
             trim()
         now = time.monotonic()

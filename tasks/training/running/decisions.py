@@ -76,10 +76,8 @@ def decide(
     room = room_for_packs(estimate(shape, training, chosen.name, chosen.device, usual).held, chosen.device)
     longest = dataset.longest_row
     checkpointing, why = choose_checkpointing(training, shape, chosen, usual.row, longest, room)
-    per_token = int(
-        holes(training.method, chosen.name, chosen.device)
-        * token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing)
-    )
+    each = token_bytes(shape, training, chosen.name, usual.row, is_checkpointed=checkpointing)
+    per_token = int(holes(training.method, chosen.name, chosen.device) * each)
     limit = known_limit(workdir.store, size_key(base, training, longest, chosen.device))
     longest_step = max(map(dataset.tokens_of, range(len(dataset.steps))))
     capacity = pack_capacity(chosen.device, per_token, room, longest, longest_step)
@@ -105,11 +103,8 @@ def choose_checkpointing(
     """Return whether layers are computed again instead of being kept, and why."""
     if training.gradient_checkpointing != "auto":
         return training.gradient_checkpointing == "always", f"{training.gradient_checkpointing}, as configured"
-    needed = int(
-        holes(training.method, precision.name, precision.device)
-        * longest
-        * token_bytes(shape, training, precision.name, row)
-    )
+    wasted = holes(training.method, precision.name, precision.device)
+    needed = int(wasted * longest * token_bytes(shape, training, precision.name, row))
     compared = f"the longest row needs {in_gigabytes(needed)} for a pass, of {in_gigabytes(room)} available"
     return (True, f"on: {compared}") if needed > room else (False, f"off: {compared}")
 
@@ -162,8 +157,6 @@ def _packing_line(dataset: TrainingDataset, capacity: int, expected: Estimate, r
         computed += sum(sizes)
         row_tokens += sum(row.tokens for row in dataset.rows_of(position))
     needed = f"{in_gigabytes(expected.total - expected.held)} of {in_gigabytes(room)} available"
-    return (
-        f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / steps:.1f} a step; packing: "
-        f"{computed:,} tokens computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%}), the shared prefix "
-        f"of {dataset.prefix} tokens once a pack"
-    )
+    size = f"micro-batch: packs of at most {capacity:,} tokens ({needed}), {packs / steps:.1f} a step"
+    done = f"{computed:,} tokens computed for {row_tokens:,} row tokens ({computed / row_tokens:.0%})"
+    return f"{size}; packing: {done}, the shared prefix of {dataset.prefix} tokens once a pack"

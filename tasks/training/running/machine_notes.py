@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def size_key(base: Path, training: TrainingConfig, longest: int, device: str) -> str:
-    """Return what a pack size depends on: the base (a sealed folder is named by its digest), the method, the longest
-    row and the device.
-    """
+    """Return what a pack size depends on: base (a sealed one by digest), method, longest row and device."""
     return (
         f"{base.name[:16]} {training.method} {training.adapter_kind} r{training.rank} rows to {longest} {_card(device)}"
     )

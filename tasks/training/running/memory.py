@@ -47,9 +47,7 @@ def trained_parameters(shape: Shape, training: TrainingConfig) -> int:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a fit takes up at its peak, beyond what the process takes up already; `fragmentation` is what the
-    allocator wastes.
-    """
+    """Bytes that a fit takes up at its peak beyond the process's own; `fragmentation` is wasted by the allocator."""
 
     weights: int
     adapter: int
@@ -81,6 +79,8 @@ def estimate(
         block_bytes(shape, training, dtype, pack) if is_checkpointed else 0
     )
     weights = weight_bytes(shape, training.method, dtype)
+    loading = weights + (shape.stored if device == "cpu" else 0)
+    loading += product_bytes(shape) if training.adapter_kind == "qera" else 0
     return Estimate(
         weights=weights,
         adapter=0 if is_full else 4 * trained,
@@ -89,9 +89,7 @@ def estimate(
         activations=activations,
         logits=logits,
         fragmentation=int((holes(training.method, dtype, device) - 1) * (activations + logits)),
-        loading=weights
-        + (shape.stored if device == "cpu" else 0)
-        + (product_bytes(shape) if training.adapter_kind == "qera" else 0),
+        loading=loading,
     )
 
 
@@ -110,9 +108,7 @@ def holes(method: str, dtype: str, device: str) -> float:
 
 @dataclass(frozen=True)
 class Pack:
-    """The size of one pass: its input tokens, those that are answers, and the tokens of its usual row (prefix
-    included).
-    """
+    """The size of one pass: its input tokens, the answers among them, and its usual row's tokens (prefix included)."""
 
     tokens: int
     answers: int
@@ -133,9 +129,7 @@ def weight_bytes(shape: Shape, method: str, dtype: str) -> int:
 
 
 def token_bytes(shape: Shape, training: TrainingConfig, dtype: str, row: int, *, is_checkpointed: bool = False) -> int:
-    """Return what one token of a pack keeps for the backward pass: all of each layer, or only its input if
-    checkpointed.
-    """
+    """Return what a token of a pack keeps for the backward pass: of each layer all or, checkpointed, its input."""
     return shape.layers * (
         WIDTHS[dtype] * shape.hidden if is_checkpointed else _layer_bytes(shape, training, dtype, row)
     )
@@ -196,16 +190,12 @@ def available_bytes(device: str) -> int:
 
 
 def room_for_packs(held: int, device: str) -> int:
-    """Return the bytes that packs may take up: a share of what is free beyond `held` (weights, gradients, optimiser
-    states).
-    """
+    """Return the bytes that packs may take up: a share of what is free beyond `held` (weights, gradients, states)."""
     return max(0, int((available_bytes(device) - held) * SHARE))
 
 
 def pack_capacity(device: str, per_token: int, room: int, longest: int, longest_step: int) -> int:
-    """Return how many input tokens a pack may hold: what fits and is faster, at least the longest row, at most the
-    longest step.
-    """
+    """Return how many input tokens a pack may hold: what fits and is faster, between the longest row and step."""
     return max(longest, min(room // per_token, ENOUGH[device], longest_step))
 
 

@@ -25,9 +25,7 @@ ORIGIN = "origin.json"
 def origin_of(
     training: TrainingConfig, instruction: str, base: Path, rows: Path, seed: int, replay: Path | None = None
 ) -> dict[str, Any]:
-    """Return all that a fit's numbers depend on, as a flat table: digests of data and base, the instruction, the seed,
-    and each setting that is part of a key.
-    """
+    """Return all that a fit's numbers depend on, flat: digests, the instruction, the seed, settings in a key."""
     weights = {path.name: _digest(path) for path in sorted([*base.glob("*.safetensors"), base / "config.json"])}
     table = {"data": _digest(rows), "base": digest_of(weights), "task.instruction": instruction, "seed": seed}
     table |= {"replay": _digest(replay)} if replay else {}
@@ -45,11 +43,8 @@ def refuse_other_origin(workdir: WorkDirectory, origin: dict[str, Any]) -> None:
         write_atomically(path, json.dumps(origin, indent=1, sort_keys=True), workdir.store)
         return
     noted = json.loads(path.read_text(encoding="utf-8"))
-    moved = [
-        f"{name} {noted.get(name)!r} there, {origin.get(name)!r} now"
-        for name in sorted({*noted, *origin})
-        if noted.get(name) != origin.get(name)
-    ]
+    names = (name for name in sorted({*noted, *origin}) if noted.get(name) != origin.get(name))
+    moved = [f"{name} {noted.get(name)!r} there, {origin.get(name)!r} now" for name in names]
     if moved:
         raise TrainingStopped(
             f"The checkpoints in {workdir.folder} belong to another fit; {len(moved)} of {len(origin)} inputs differ: "

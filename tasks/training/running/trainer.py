@@ -1,6 +1,4 @@
-"""transformers' Trainer on packed rows: one item is one optimiser step, made of packs whose losses add up token by
-token.
-"""
+"""transformers' Trainer on packed rows: an item is a step, made of packs whose losses add up token by token."""
 
 from __future__ import annotations
 
@@ -22,6 +20,7 @@ from tasks.training.running.callback import StepCallback
 from tasks.training.running.checkpoints import keep_newest, newest_whole, read_state, step_folder, write_whole
 from tasks.training.running.decisions import Decisions, remember_capacity
 from tasks.training.running.out_of_memory import StartAgain, halved, is_out_of_memory
+from tasks.training.running.preferences import Preferences
 from tasks.training.running.stopping import Stop, is_out_of_patience
 from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import Pack, TrainingDataset, pack_rows, share_rows
@@ -37,9 +36,7 @@ CLIP = 1.0
 
 
 def arguments(folder: Path, training: TrainingConfig, decisions: Decisions, steps: int, seed: int) -> TrainingArguments:
-    """Return the Trainer's settings: AdamW, cosine with a short warm-up, clipped gradients; saving, logging and
-    evaluating are done here.
-    """
+    """Return the Trainer's settings: AdamW, cosine, short warm-up, clipped gradients; the rest is done here."""
     return TrainingArguments(
         output_dir=str(folder),
         seed=seed,
@@ -88,9 +85,7 @@ class PackedSteps:
 
 
 class PackedTrainer(Trainer):
-    """Trains on packs, validates on held-out train groups, and saves so that nothing is lost; stops when `stop` is
-    set.
-    """
+    """Trains on packs, validates on held-out train groups, saves so that nothing is lost; stops on `stop`."""
 
     def __init__(
         self, model: Any, head: AnswerHead, dataset: TrainingDataset, training: TrainingConfig, decisions: Decisions,
@@ -106,6 +101,7 @@ class PackedTrainer(Trainer):
         super().__init__(model=model, args=args, train_dataset=steps, callbacks=[callback])
         self.held_out = steps.packs_of(dataset.validation)
         self.batch: Sequence[TokenRow] = []
+        self.preferences = Preferences.of(training, workdir.folder)
 
     def resume(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint where there is one."""
@@ -123,6 +119,8 @@ class PackedTrainer(Trainer):
     def training_step(self, model: Any, inputs: list[Pack], num_items_in_batch: Any = None) -> torch.Tensor:
         """Compute the gradients of one optimiser step; when memory runs out, with smaller packs of the same rows."""
         model.train()
+        if self.preferences is not None:
+            self.preferences.start(model, self, [*self.dataset.rows, *self.dataset.validation])
         rows = self.dataset.rows_of(self.state.global_step)
         loss = self._within_memory(lambda packs: self._add_up(model, packs, rows), inputs, rows)
         self._note_step(loss, rows)
@@ -131,7 +129,9 @@ class PackedTrainer(Trainer):
     def _add_up(self, model: Any, packs: list[Pack], rows: Sequence[TokenRow]) -> torch.Tensor:
         """Add up the gradients of a step's packs; each answer token counts the same, whatever its pack and process."""
         self.batch = rows
-        answers = sum(len(row.answer_ids) for row in rows)
+        if self.preferences is not None:
+            return self.preferences.step(model, self, packs, rows)
+        answers = sum(len(row.answer_ids) * row.weight for row in rows)
         total = torch.zeros((), device=self.args.device)
         for number, pack in enumerate(packs, start=1):
             with contextlib.nullcontext() if number == len(packs) else self.accelerator.no_sync(model):
@@ -195,27 +195,26 @@ class PackedTrainer(Trainer):
             return
         rows = ", ".join(map(str, row_ids))
         checkpoint = newest_whole(self.folder)
-        last = (
-            f"The last good checkpoint is {checkpoint.name}, and it is kept"
-            if checkpoint
-            else "There is no checkpoint yet"
-        )
+        kept = f"The last good checkpoint is {checkpoint.name}, and it is kept" if checkpoint else ""
+        last = kept or "There is no checkpoint yet"
         raise TrainingStopped(
             f"The {what} of step {self.state.global_step + 1} is not a finite number ({value.item()}), at rows "
             f"{rows}. {last}. Lower training.learning_rate (now {self.args.learning_rate:g}), or check these rows."
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure the mean loss of held-out answer tokens, keep the weights if they are the best so far, stop when
-        patience has run out.
-        """
+        """Measure the mean held-out loss, keep the weights if they are the best, stop when patience has run out."""
         model = self.model
         model.eval()
         with torch.no_grad():
             total = self._within_memory(
                 lambda packs: self._measure(model, packs), self.held_out, self.dataset.validation
             )
-        loss = total / sum(len(row.answer_ids) for row in self.dataset.validation)
+        loss = (
+            total
+            if self.preferences
+            else total / sum(len(row.answer_ids) * row.weight for row in self.dataset.validation)
+        )
         step = self.state.global_step
         self.state.log_history.append(
             {"step": step, "epoch": self.dataset.steps[step - 1].done, "validation_loss": round(loss, 6)}
@@ -228,6 +227,8 @@ class PackedTrainer(Trainer):
         return {"eval_loss": loss}
 
     def _measure(self, model: Any, packs: Sequence[Pack]) -> float:
+        if self.preferences is not None:
+            return self.preferences.validate(model, self, packs, self.dataset.validation)
         own = sum(self.pack_loss(model, pack).item() * pack.weight for pack in packs)
         return float(self.accelerator.reduce(torch.tensor(own, dtype=torch.float64, device=self.args.device), "sum"))
 

@@ -72,9 +72,7 @@ def _refuse_unknown(longest: int, options: dict[str, Any]) -> None:
 
 
 def _queries(tokens: torch.Tensor, bucket: Bucket, heads: int) -> torch.Tensor:
-    """Reshape tokens (n, H, D) to (rows, heads, shares * length, D): queries that share a key head are concatenated, so
-    no key is copied for them.
-    """
+    """Reshape tokens (n, H, D) to (rows, heads, shares * length, D): a key head's queries in a row, no key copied."""
     places = tokens.index_select(0, bucket.padded).unflatten(0, (bucket.rows, bucket.length)).unflatten(2, (heads, -1))
     return places.permute(0, 2, 3, 1, 4).flatten(2, 3)
 

@@ -18,9 +18,7 @@ def has_liger(device: str) -> bool:
 
 
 def fuse_norms_and_gates(model: Any, device: str) -> None:
-    """Compute each norm (and with Liger each gate) as one operation; names and weights stay. A base that Liger does not
-    know stays as it is.
-    """
+    """Compute each norm (and with Liger each gate) as one operation; a base that Liger does not know stays."""
     if has_liger(device):
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
 

@@ -35,9 +35,7 @@ class RootMeanSquare(torch.autograd.Function):
 
 
 def fuse_norms(model: Any) -> int:
-    """Compute every frozen norm that equals RootMeanSquare to the last bit as one operation; return how many there
-    are.
-    """
+    """Compute every frozen norm that equals RootMeanSquare to the last bit as one operation; return how many."""
     named = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     alike = [module for module in named if _is_alike(module)]
     for module in alike:
@@ -50,9 +48,7 @@ def _normed(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _is_alike(module: Any) -> bool:
-    """Return whether a norm gives the same bits on random states; some bases add one to the weight, or round
-    differently.
-    """
+    """Return whether a norm gives the same bits on random states; some bases add one, or round differently."""
     weight, eps = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
     if weight is None or eps is None or weight.requires_grad:
         return False

@@ -31,8 +31,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Pack:
-    """One forward pass: input_ids and position_ids (1, T), the positions that predict an answer token (A,), and those
-    tokens (A,).
+    """One pass: input_ids and position_ids (1, T), the positions that predict answer tokens and those tokens (A,), and
+    its rows, in the order of these.
     """
 
     input_ids: Any
@@ -40,15 +40,22 @@ class Pack:
     answer_positions: Any
     labels: Any
     layout: Layout
-    row_ids: tuple[int, ...]
-    row_tokens: int
+    rows: tuple[TokenRow, ...]
     weight: float = 1.0  # 0 makes a pass whose loss does not count
+
+    @property
+    def row_ids(self) -> tuple[int, ...]:
+        """The numbers of its rows."""
+        return tuple(row.row_id for row in self.rows)
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens of its rows, each with the shared prefix."""
+        return sum(row.tokens for row in self.rows)
 
 
 def plan_steps(tokens: Sequence[int], tokens_per_step: int, epochs: float, seed: int) -> list[Step]:
-    """Return the optimiser steps of all epochs; `tokens` are the rows' lengths, and each epoch has its own order, drawn
-    by the seed.
-    """
+    """Return the steps of all epochs; `tokens` are the rows' lengths, and the seed draws each epoch's order."""
     steps: list[Step] = []
     for epoch in range(math.ceil(epochs)):
         groups = _filled(_shuffled(len(tokens), seed, epoch), tokens, tokens_per_step)
@@ -79,9 +86,7 @@ def _filled(order: Sequence[int], tokens: Sequence[int], tokens_per_step: int) -
 
 
 def fit_best(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Pack items by best-fit decreasing and return their indices per pack; an item longer than the capacity is
-    alone.
-    """
+    """Pack by best-fit decreasing; return the indices per pack, an item longer than the capacity alone."""
     packs: list[list[int]] = []
     room: list[tuple[int, int]] = []
     for item in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
@@ -136,9 +141,7 @@ def own_length(row: TokenRow, prefix: int) -> int:
 
 
 def pack_rows(rows: Sequence[TokenRow], prefix: int, capacity: int) -> list[Pack]:
-    """Return packs of at most `capacity` input tokens, the shared prefix of `prefix` tokens included, that hold every
-    row once.
-    """
+    """Return packs of at most `capacity` input tokens, the prefix of `prefix` tokens included, with every row once."""
     lengths = [own_length(row, prefix) for row in rows]
     return [_collate_at(rows, pack, prefix) for pack in fit_best(lengths, max(1, capacity - prefix))]
 
@@ -169,9 +172,7 @@ def _collate_at(rows: Sequence[TokenRow], items: Sequence[int], prefix: int) -> 
 
 
 def spread(lengths: Sequence[int], count: int) -> list[list[int]]:
-    """Return the positions of items spread over `count` parts: the longest first, each to the part that is shortest so
-    far.
-    """
+    """Return the positions of items over `count` parts: the longest first, each to the shortest part so far."""
     parts: list[list[int]] = [[] for _ in range(count)]
     sums = [0] * count
     for item in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
@@ -202,6 +203,5 @@ def collate(rows: Sequence[TokenRow], prefix: int) -> Pack:
         torch.tensor(predicting),
         torch.tensor(labels),
         lay_out(prefix, [own_length(row, prefix) for row in ordered]),
-        tuple(row.row_id for row in ordered),
-        sum(row.tokens for row in ordered),
+        tuple(ordered),
     )

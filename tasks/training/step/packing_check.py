@@ -1,6 +1,4 @@
-"""A check before the first step: does this base, whatever its architecture, give packed rows the loss that they have
-alone?
-"""
+"""Before the first step: does this base, whatever its architecture, give packed rows the loss they have alone?"""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ def check_packing(model: Any, head: AnswerHead, rows: Sequence[TokenRow]) -> Non
     model.eval()
     with torch.no_grad():
         packed = pack_loss(model, head, collate(two, common_prefix(two)), model.device).item()
-        plain = sum(plain_loss(model, row) for row in two)
+        plain = sum(plain_loss(model, row) * row.weight for row in two)
     model.train(was_training)
     if not abs(packed - plain) <= TOLERANCE[model.dtype] * abs(plain):
         raise ConfigRefused(

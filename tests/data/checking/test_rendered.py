@@ -237,6 +237,7 @@ def test_the_sealed_files_are_the_same_each_time(check: Check, workdir: WorkDire
     assert files() == files()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(st.text(max_size=20), st.text(min_size=1, max_size=20)), min_size=1, max_size=6))
 def test_any_text_is_rendered_or_refused_by_name(check: Check, workdir: WorkDirectory, rows: list[Any]) -> None:

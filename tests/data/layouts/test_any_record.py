@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ SETTINGS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(st.lists(RECORDS, min_size=1, max_size=3), SETTINGS)
 def test_any_record_becomes_texts_or_a_reason(records: list[dict[str, Any]], given_settings: dict[str, Any]) -> None:

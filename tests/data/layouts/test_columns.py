@@ -33,7 +33,7 @@ LOST: dict[str, Any] = {
     "chosen": "yes",
     "rejected": "no",
     "label": False,
-    "weight": 0.5,
+    "weight": -1,
     "reasoning_content": "because",
     "images": ["a.png"],
     "videos": ["a.mp4"],

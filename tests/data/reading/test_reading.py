@@ -190,6 +190,7 @@ def test_a_row_that_cannot_be_read_is_listed_and_the_next_is_read(
     }
 
 
+@pytest.mark.slow
 def test_a_line_of_ten_megabytes_is_a_row(room: Room) -> None:
     room.write([*sound_rows(60), {"prompt": "x" * 10_000_000, "completion": "long"}])
     assert room.validate().refused_rows == 0

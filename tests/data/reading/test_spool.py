@@ -148,6 +148,7 @@ def test_nothing_of_the_spool_is_left_when_the_rows_are_refused(room: Room) -> N
     assert sorted(path.name for path in room.workdir.folder.iterdir()) == ["out", "refused.html", "refused.parquet"]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
 def test_texts_come_back_from_any_places_in_any_order(

@@ -81,6 +81,7 @@ def test_as_many_rows_are_shown_as_are_counted(tmp_path_factory: pytest.TempPath
     assert Changes(*kinds, 0) == changes_between(before, after)
 
 
+@pytest.mark.slow
 def test_the_data_before_is_the_same_runs_and_stays_the_same_when_nothing_is_new(room: Room) -> None:
     def validated(run: str, count: int) -> DataArtifact:
         room.write(sound_rows(count))

@@ -124,6 +124,7 @@ def test_the_page_keeps_the_lost_rows_of_a_large_set_and_cuts_long_texts(tmp_pat
     assert flips_of(rows, a_verdict(before, after))["before_output"].str.len_chars().min() == 2000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine")
 def test_a_browser_shows_texts_of_rows_and_models_as_text_and_never_runs_them(
     four: tuple[pl.DataFrame, Verdict], tmp_path: Path

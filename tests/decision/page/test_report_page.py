@@ -210,6 +210,7 @@ def test_two_processes_write_the_same_bytes() -> None:
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_the_champion_is_a_line_beside_the_arms_with_its_version_and_a_missing_one_is_explained() -> None:
     beside = ChampionReport(
         version="12",

@@ -99,6 +99,7 @@ def test_an_untrained_arm_has_to_keep_up_with_a_tuned_one_that_is_not_worth_it()
     assert (verdict.verdict, verdict.arm) == ("not_worth_tuning", "retrieval")
 
 
+@pytest.mark.slow
 def test_an_arm_that_is_worse_by_worth_is_hardly_ever_named_without_a_target() -> None:
     """The best of three by chance is not shown to be as good as the others."""
     chance, free, false, runs = np.random.default_rng(5), DecisionConfig(worth=0.05), 0, 200

@@ -15,7 +15,7 @@ from tasks.inference.prompts.retrieval_file import FILE, deserialised, in_words,
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 PASSAGES = st.lists(st.builds(Passage, TEXT, TEXT), min_size=1, max_size=4).map(
-    lambda found: PromptContext(passages=tuple(found), top_k=3, language="de")
+    lambda found: PromptContext((), tuple(found), (), 3, "de", "fused", Path("digest") / "index")
 )
 REQUESTS = st.builds(Request, TEXT, st.lists(TEXT, max_size=2).map(tuple))
 ROWS = st.lists(st.builds(Example, REQUESTS, TEXT), min_size=1, max_size=4).map(

@@ -20,6 +20,7 @@ from tests.tampered_base import tampered
 from tests.training.examples import RecordingReporter, fit, padded, sealed_digest, write_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_two_fits_seal_equal_bytes_and_no_path(tiny_model: Path, tmp_path: Path, method: str) -> None:
     for name in ("one", "two"):
@@ -42,6 +43,7 @@ def test_the_adapter_config_names_the_base_and_its_revision(tiny_model: Path, tm
         assert config["target_modules"] == sorted(config["target_modules"])
 
 
+@pytest.mark.slow
 def test_the_log_has_every_step_and_validation_and_no_clock(tiny_model: Path, tmp_path: Path) -> None:
     fitted = fit(tiny_model, tmp_path / "workdir", epochs=2, patience=9)
     log = [json.loads(line) for line in (tmp_path / "workdir" / "out" / "log.jsonl").read_text().splitlines()]
@@ -125,6 +127,7 @@ def test_decisions_are_said_with_their_reasons(tiny_model: Path, tmp_path: Path)
         assert expected in said
 
 
+@pytest.mark.slow
 def test_the_stage_seals_an_adapter_with_its_facts(tiny_model: Path, workdir: WorkDirectory) -> None:
     from tasks.training.task import train_adapter
 

@@ -35,6 +35,7 @@ class MeasurementReporter(RecordingReporter):
         self.numbers.append((step, numbers))
 
 
+@pytest.mark.slow
 def test_each_step_reports_loss_speed_share_of_the_roofline_and_time_left(tiny_model: Path, tmp_path: Path) -> None:
     recorded = MeasurementReporter()
     fitted = fit(tiny_model, tmp_path / "workdir", recorded, epochs=2)

@@ -87,6 +87,7 @@ def test_going_on_with_other_rows_another_base_or_other_settings_is_refused_and_
     assert sealed_digest(tmp_path / "workdir") == before
 
 
+@pytest.mark.slow
 def test_a_spoiled_checkpoint_is_passed_over(tiny_model: Path, tmp_path: Path) -> None:
     fit(tiny_model, tmp_path / "workdir", epochs=2)
     before = sealed_digest(tmp_path / "workdir")

@@ -33,6 +33,7 @@ def test_the_decisions_report_memory_by_its_parts_and_the_probe(tiny_model: Path
     assert (known_floor(ArtifactStore(tmp_path / "store")) or 0) > 50e6
 
 
+@pytest.mark.slow
 def test_checkpointing_is_on_by_itself_only_where_the_longest_row_would_not_fit(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +52,7 @@ def test_checkpointing_is_on_by_itself_only_where_the_longest_row_would_not_fit(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"method": "lora", "dropout": 0.1}, {"method": "qlora"}, {"method": "full"}],
@@ -64,6 +66,7 @@ def test_checkpointing_changes_no_bit(tiny_model: Path, tmp_path: Path, settings
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_a_probe_that_runs_out_of_memory_halves_the_packs_before_the_first_step_and_later_fits_start_there(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
