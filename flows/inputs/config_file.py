@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -39,6 +40,12 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         _apply(tree, override)
     tree.setdefault("folder", str(path.absolute().parent))
     _take_scorer(tree)
+    try:
+        json.dumps(tree, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, ValueError, TypeError) as fault:
+        raise ConfigRefused(
+            f"{path}: a text or key cannot be written as UTF-8 JSON ({fault}). Write it anew."
+        ) from None
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:

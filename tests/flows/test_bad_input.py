@@ -88,6 +88,7 @@ CASES: dict[str, tuple[Break, int, str]] = {
     "missing rows file": (override("data.source=nowhere.jsonl"), 2, "nowhere.jsonl"),
     "rows behind a web address": (override("data.source=https://h/rows.jsonl"), 2, "rows are not read from https://"),
     "rows in a bucket": (override("data.source=s3://b/rows.jsonl"), 2, "rows are not read from s3://"),
+    "half a character": (override('task.instruction="a \\ud800"'), 2, "surrogates not allowed"),
     "several sources": (override("data.source=[rows.jsonl]"), 2, "several files are named by a glob"),
     "rows of the hub without its scheme": (override("data.source=acme/rows"), 2, "it would be hub://acme/rows"),
     "one task instead of a list": (override("benchmark.tasks=general_mni"), 2, "Did you mean general_mini"),
