@@ -29,7 +29,7 @@ test: install ## run every test but the long ones (ARGS="-k name" chooses)
 test-all: install ## run every test
 	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) --durations=10 $(ARGS)
 
-quick: install ## run the tests that take less than about a second each and need no real model
+quick: install ## run the tests that take less than about 0.4 s each and need no real model
 	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) -q -m "not slow and not long and not model and not real" $(ARGS)
 
 check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md, docs/rows.md

@@ -238,9 +238,7 @@ def main_path(folder: Path) -> Subject:
 
 
 def training_alone(folder: Path) -> Subject:
-    """Return the training stage as a subject; the stages before it have run in its template, in a fork, as no fork
-    outlives polars' threads.
-    """
+    """Return the training stage as a subject; what precedes it ran in a fork, as no fork outlives polars' threads."""
     config, template = prepared(folder, **LONGER, **CHECKPOINTS)
 
     def fit() -> Callable[[], AdapterArtifact]:

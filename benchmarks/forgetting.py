@@ -38,9 +38,7 @@ def at_the_margin(setting: Setting, runs: int, seed: int) -> dict[str, float]:
 
 
 def at_the_gate(setting: Setting, runs: int, seed: int) -> dict[str, float]:
-    """Return what becomes of adapters that differ from the base by noise, and of those that also lost 10 points on one
-    of five tasks.
-    """
+    """Return what becomes of adapters that differ by noise, and of those that also lost 10 points on one of five."""
     found: dict[str, float] = {}
     for name, losses in (("noise", [0.0] * 5), ("one task -.10", [2 * MARGIN, 0.0, 0.0, 0.0, 0.0])):
         parts = in_blocks(setting, runs, seed)
@@ -81,9 +79,7 @@ def gates(losses: list[float], setting: Setting, runs: int, chance: np.random.Ge
 def _changed(
     loss: float, setting: Setting, runs: int, chance: np.random.Generator
 ) -> tuple[Floats, np.ndarray[Any, Any]]:
-    """Return a task's differences, its items in a random order, and their clusters; NOISE of the answers change both
-    ways beside the loss.
-    """
+    """Return a task's differences in a random order with their clusters; NOISE of the answers change both ways too."""
     sizes = setting.sizes(chance)
     (before,) = draw_arms(setting, sizes, [0.8], runs, chance)
     after = repaired(setting, sizes, before, NOISE, 0.8, chance)
@@ -103,18 +99,22 @@ def _asked(tasks: list[tuple[Floats, np.ndarray[Any, Any]]], portion: float) -> 
     return parts | {POOLED: sample_of(*whole, -1.0)}
 
 
-def _lost(parts: dict[str, Clusters], level: float) -> dict[str, list[float]]:
+def _lost(parts: dict[str, Clusters], level: float) -> dict[str, Floats]:
     return {name: _chances(sample.mirrored, MARGIN, level, len(parts)) for name, sample in parts.items()}
 
 
-def _kept(parts: dict[str, Clusters], level: float) -> dict[str, list[float]]:
-    return {name: _chances(sample, -MARGIN, level, 1) for name, sample in parts.items()}
+def _kept(parts: dict[str, Clusters], level: float) -> dict[str, Floats]:
+    """Return the p-values of "kept"; of single tasks only where the pooled result is kept, as only then they matter."""
+    found = {name: np.ones(len(sample.means)) for name, sample in parts.items()}
+    found[POOLED] = _chances(parts[POOLED], -MARGIN, level, 1)
+    runs = np.flatnonzero(found[POOLED] <= level)
+    for name in found.keys() - {POOLED}:
+        found[name][runs] = _chances(parts[name].only(runs), -MARGIN, level, 1)
+    return found
 
 
-def _chances(sample: Clusters, bound: float, level: float, family: int) -> list[float]:
-    if sample.groups < FEWEST_GROUPS:
-        return [1.0] * len(sample.means)
-    return [float(p) for p in claimed(sample, bound, level, family)]
+def _chances(sample: Clusters, bound: float, level: float, family: int) -> Floats:
+    return claimed(sample, bound, level, family) if sample.groups >= FEWEST_GROUPS else np.ones(len(sample.means))
 
 
 def _task(name: str, sample: Clusters, run: int, standing: LossStanding, may_hide: bool) -> BenchmarkTask:

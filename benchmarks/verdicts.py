@@ -40,7 +40,7 @@ from simulated import CONFIDENCE, LEVEL, Floats, Setting, claimed, draw_arms, in
 from schemas.artifacts import ArmArtifact  # noqa: E402
 from schemas.sections.decision import DecisionConfig  # noqa: E402
 from tasks.decision.verdict.comparison import GAINS, TRAINED, arm_report, claimed_of, standing, targets_met  # noqa: E402
-from tasks.decision.verdict.rules import judge  # noqa: E402
+from tasks.decision.verdict.rules import Found, asked, find  # noqa: E402
 from tasks.intervals import Interval  # noqa: E402
 from tasks.statistics.clusters import Clusters, bounds_of  # noqa: E402
 from tasks.statistics.power import groups_needed, spread_of_interval  # noqa: E402
@@ -63,9 +63,9 @@ def at_the_target(setting: Setting, runs: int, seed: int) -> dict[str, float]:
         names = np.repeat(np.arange(setting.groups), sizes)
         arms = draw_arms(setting, sizes, [TARGET] * len(ARMS), part, chance)
         for verdict in _verdicts(arms, names, setting.groups):
-            counts["untrained"] += verdict.verdict in UNTRAINED
-            counts["finetune"] += verdict.verdict.startswith("finetune")
-            counts["champion"] += verdict.tuned_arm is not None
+            counts["untrained"] += verdict.name in UNTRAINED
+            counts["finetune"] += verdict.name.startswith("finetune")
+            counts["champion"] += verdict.tuned is not None
         difference = sample_of(arms[-1] - arms[0], names, -1.0)
         misses.setdefault("gain", []).append(_missed(difference, 0.0))
         for mean in MEANS:
@@ -84,27 +84,32 @@ def _missed(sample: Clusters, truth: float) -> Floats:
     return np.stack((above <= LEVEL, below <= LEVEL)).astype(np.float64)
 
 
-def _verdicts(arms: list[Floats], names: np.ndarray[Any, Any], groups: int) -> list[Any]:
+def _verdicts(arms: list[Floats], names: np.ndarray[Any, Any], groups: int) -> list[Found]:
+    """Return the verdicts of the runs in which anything is claimed of an arm: all others name none."""
     decision = DecisionConfig(target=TARGET, worth=WORTH, confidence=CONFIDENCE)
     samples = {name: sample_of(scores, names) for name, scores in zip(ARMS, arms, strict=True)}
     untrained = np.stack([samples[name].means for name in UNTRAINED])
     best = np.stack(arms[: len(UNTRAINED)])[untrained.argmax(axis=0), np.arange(len(arms[0]))]
     gains = {name: sample_of(arms[ARMS.index(name)] - best, names, -1.0) for name in TRAINED}
-    ends = {name: _intervals(sample, groups) for name, sample in samples.items()}
-    lifts = {name: _intervals(sample, groups) for name, sample in gains.items()}
     chances = {name: claimed(sample, TARGET, LEVEL, len(UNTRAINED)) for name, sample in samples.items()}
     worth = {name: claimed(sample, WORTH, LEVEL, len(TRAINED)) for name, sample in gains.items()}
+    runs = np.flatnonzero(np.min([*chances.values(), *worth.values()], axis=0) <= LEVEL)
+    ends = {name: _intervals(sample.only(runs), groups) for name, sample in samples.items()}
+    lifts = {name: _intervals(sample.only(runs), groups) for name, sample in gains.items()}
     facts = {name: _artifact(name, arms[0].shape[1]) for name in ARMS}
     verdicts = []
-    for run in range(len(arms[0])):
+    for place, run in enumerate(runs):
         met = targets_met({name: float(chances[name][run]) for name in ARMS}, decision)
         earned = claimed_of({name: float(worth[name][run]) for name in TRAINED}, CONFIDENCE)
-        gained = {name: (lift[run], GAINS[standing(lift[run], WORTH, name in earned)]) for name, lift in lifts.items()}
+        gained = {
+            name: (lift[place], GAINS[standing(lift[place], WORTH, name in earned)]) for name, lift in lifts.items()
+        }
+        own = {name: found[place] for name, found in ends.items()}
         reports = [
-            arm_report(facts[name], ends[name][run], standing(ends[name][run], TARGET, name in met), gained.get(name))
+            arm_report(facts[name], own[name], standing(own[name], TARGET, name in met), gained.get(name))
             for name in ARMS
         ]
-        verdicts.append(judge(reports, None, decision, None))
+        verdicts.append(find(tuple(asked(report, decision, is_shut=False) for report in reports), decision))
     return verdicts
 
 

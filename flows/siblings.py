@@ -47,8 +47,5 @@ def score_siblings(
 ) -> tuple[ArmArtifact, ...]:
     """Measure the first tuned arm with each of the other adapters."""
     arm = config.arms.trained[:1]
-    return tuple(
-        scored
-        for other in others
-        for scored in score_arms(config.task, config.arms, config.seed, arm, base, data, other, searched)
-    )
+    asked = config.task, config.arms, config.seed, arm, base, data
+    return tuple(scored for other in others for scored in score_arms(*asked, other, searched))

@@ -2,7 +2,9 @@
 validation groups of the train side.
 
 Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): every combination is fitted for a third of the
-epochs, and the better half for all of them. A fit is the same stage as in `finetune`, so every trial is in the store.
+epochs, and the better half for all of them. Beyond a grid, each trial is proposed from those before it by Optuna's TPE
+(Bergstra et al. 2011), seeded, so that the same search asks again for the same trials. A fit is the same stage as in
+`finetune`, so every trial is in the store.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tasks.reuse.prefect_tasks import publish_table
 from tasks.training.task import gather_replay, train_adapter
 
 Point = dict[str, Any]
+Space = dict[str, list[Any] | tuple[float, float]]  # of each setting its values, or the two ends of a range
 FEW = 3  # trials that are all fitted to their end
 SHARE = 3  # of the epochs, in the first round
 MOST = 500
@@ -107,6 +110,56 @@ def with_settings(config: RunConfig, point: Point) -> RunConfig:
     values = {name.removeprefix("training."): value for name, value in point.items()}
     training = TrainingConfig.model_validate({**config.training.model_dump(), **values})
     return config.model_copy(update={"training": training})
+
+
+def checked(config: RunConfig, space: Space) -> Space:
+    """Return a space of which every corner can be fitted.
+
+    Raises:
+        ConfigRefused: as in grid_points, for the ends of ranges and for every value.
+    """
+    grid_points(config, {name: list(values) for name, values in space.items()})
+    return space
+
+
+@flow(name="search", flow_run_name="{config.name}", persist_result=False)
+@retry_when_broken
+def search(config: RunConfig, space: Space, trials: int) -> list[Trial]:
+    """Fit so many trials, each proposed from those before it, and return them, the best first; in a plan, those that
+    are in the store.
+    """
+    import optuna
+
+    enter_run(config.name, config.stages)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    blind = max(3, trials // 4)  # drawn at random before anything is proposed
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=blind))
+    axes = {name: _axis(values) for name, values in space.items()}
+    found: list[Trial] = []
+    for _ in range(trials):
+        asked = study.ask(axes)
+        point = {name: float(f"{at:.3g}") if isinstance(at, float) else at for name, at in asked.params.items()}
+        fitted = _fitted(config, [point], 1)
+        if not fitted:
+            break  # a plan: what would be asked next depends on this one
+        study.tell(asked, fitted[0].validation_loss)
+        found += fitted
+    found.sort(key=lambda trial: trial.validation_loss)
+    publish_table("trials", [trial.as_row() for trial in found], "Trials by their loss on the validation groups")
+    return found
+
+
+def _axis(values: list[Any] | tuple[float, float]) -> Any:
+    """Return a setting's values as Optuna takes them: a range is searched by its logarithm from a factor of 10 on."""
+    from optuna import distributions
+
+    if isinstance(values, list):
+        return distributions.CategoricalDistribution(values)
+    low, high = values
+    is_wide = low > 0 and high >= 10 * low
+    if isinstance(low, int) and isinstance(high, int):
+        return distributions.IntDistribution(low, high, log=is_wide)
+    return distributions.FloatDistribution(low, high, log=is_wide)
 
 
 @flow(name="sweep", flow_run_name="{config.name}", persist_result=False)

@@ -41,7 +41,8 @@ class DataArtifact(Artifact):
     tied.parquet has row_id and the own group of each row that has another's. twins.parquet has pairs of a held-out and
     a train row that are near-duplicates all the same: held_out, train (row ids), similarity (0 to 1, null where other
     rows link the two). Columns of
-    corpus.parquet: document, text (str). Columns of refused.parquet (rows taken out, one line each) and notes.parquet
+    corpus.parquet: document, text, metadata (str, a JSON object). Columns
+    of refused.parquet (rows taken out, one line each) and notes.parquet
     (rows kept): row_id, file, line, reason, detail, action; of refused.parquet also mend (what the row's owner can do)
     and the beginning of prompt and completion, with personal data and secrets masked.
     """
@@ -191,9 +192,7 @@ class TimingArtifact(Artifact):
 
 
 class BenchmarkFilesArtifact(Artifact):
-    """Task files, the code beside them and their data, in their original layout: files/, and sources.json (a
-    BenchmarkSources, paths below files/).
-    """
+    """Task files, the code beside them and their data as they lay: files/, and sources.json (a BenchmarkSources)."""
 
     kind: ClassVar[str] = "benchmark_files"
     names: tuple[str, ...]
@@ -251,7 +250,7 @@ class ReportArtifact(Artifact):
 
 
 class AdviceArtifact(Artifact):
-    """What to do next: advice.json holds a `schemas.findings.advice.Advice`."""
+    """What to do next: advice.json holds a `schemas.findings.advice.Advice`, report.html the report with it."""
 
     kind: ClassVar[str] = "advice"
     next_step: str

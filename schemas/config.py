@@ -147,9 +147,7 @@ class RunConfig(Section):
 
     @property
     def rendered(self) -> tuple[int | None, RetrievalConfig | None, int, float]:
-        """What rows are rendered and refused by: the longest train row, what it learns below, the longest answer, and
-        the share of answers that may be longer.
-        """
+        """What rows are rendered and refused by: longest train row, what it learns, longest answer, share beyond it."""
         return self.longest, self.learned_context, self.arms.max_new_tokens, self.arms.longer_answers
 
     @model_validator(mode="after")

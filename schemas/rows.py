@@ -29,10 +29,6 @@ def _has_text(data: PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select(pl.col(data.key).str.contains(VISIBLE).fill_null(False))
 
 
-def _has_no_control_characters(data: PolarsData) -> pl.LazyFrame:
-    return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
-
-
 # Columns of train.parquet and held_out.parquet that are there where a row fills them.
 OPTIONAL: dict[str, pl.DataType | type[pl.DataType]] = {
     "tools": pl.String,
@@ -71,31 +67,24 @@ class ReadRows(pa.DataFrameModel):
     @pa.check("history", name="empty_turn")
     def turns_have_text(cls, data: PolarsData) -> pl.LazyFrame:
         """Every earlier turn has at least one visible character."""
-        return data.lazyframe.select(
-            pl.col(data.key).list.eval(pl.element().str.contains(VISIBLE).fill_null(False)).list.all()
-        )
+        seen = pl.element().str.contains(VISIBLE).fill_null(False)
+        return data.lazyframe.select(pl.col(data.key).list.eval(seen).list.all())
 
     @pa.check("group", name="missing_group")
     def group_has_text(cls, data: PolarsData) -> pl.LazyFrame:
         """A row without a group could be on either side of the split."""
         return _has_text(data)
 
-    @pa.check("prompt", name="control_characters")
-    def prompt_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """A request contains no NUL byte and no other control character."""
-        return _has_no_control_characters(data)
-
-    @pa.check("completion", name="control_characters")
-    def completion_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
-        """An answer contains no NUL byte and no other control character."""
-        return _has_no_control_characters(data)
+    @pa.check("prompt", "completion", name="control_characters")
+    def texts_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
+        """Neither a request nor an answer contains a NUL byte or another control character."""
+        return data.lazyframe.select((~pl.col(data.key).str.contains(CONTROL_CHARACTERS)).fill_null(True))
 
     @pa.check("history", name="control_characters")
     def turns_can_be_shown(cls, data: PolarsData) -> pl.LazyFrame:
         """No earlier turn contains a NUL byte or another control character."""
-        return data.lazyframe.select(
-            ~pl.col(data.key).list.eval(pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)).list.any()
-        )
+        faulty = pl.element().str.contains(CONTROL_CHARACTERS).fill_null(False)
+        return data.lazyframe.select(~pl.col(data.key).list.eval(faulty).list.any())
 
 
 class KeptRows(pa.DataFrameModel):

@@ -30,6 +30,7 @@ def advise_command(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     for line in advice_lines(advice):
         console.print(line, markup=False)
+    console.print(f"report with the learning curve: {folder / 'report.html'}", markup=False)
     console.print(advice.advice, style="bold", markup=False)
     return 0
 
@@ -37,22 +38,17 @@ def advise_command(arguments: argparse.Namespace) -> int:
 def advice_lines(advice: Advice) -> list[str]:
     """Return the evidence: the learning curve, the kinds of wrong answers, and what the next step costs."""
     lines = ["learning curve on the held-out rows:"] if advice.curve else []
-    lines += [
-        f"  {point.train_rows:>7,} train rows ({point.share:.0%})  "
-        f"{point.score:.3f} ({point.low:.3f} to {point.high:.3f})"
-        for point in advice.curve
-    ]
+    for point in advice.curve:
+        scored = f"{point.score:.3f} ({point.low:.3f} to {point.high:.3f})"
+        lines.append(f"  {point.train_rows:>7,} train rows ({point.share:.0%})  {scored}")
     if advice.trend:
-        said = {"rising": "still rising", "flat": "flat", "unclear": "rising or flat cannot be told"}
-        lines.append(f"  from half of the train groups to all of them: {said[advice.trend]}")
+        lines.append(f"  from half of the train groups to all of them: {advice.trend_in_words}")
     lines.append(
         f"answers of {advice.arm} that are not wholly right:" if advice.errors else f"{advice.arm} is always right"
     )
-    lines += [
-        f"  {found.share:.0%} ({found.low:.0%} to {found.high:.0%}) {found.kind}, such as rows "
-        f"{', '.join(map(str, found.rows[:5]))}"
-        for found in advice.errors
-    ]
+    for found in advice.errors:
+        rows = ", ".join(map(str, found.rows[:5]))
+        lines.append(f"  {found.share:.0%} ({found.low:.0%} to {found.high:.0%}) {found.kind}, such as rows {rows}")
     if advice.seconds_needed is not None:
         lines.append(f"the next training takes about {seconds_in_words(advice.seconds_needed)}, as it did here")
     return lines

@@ -25,16 +25,9 @@ def init(arguments: argparse.Namespace) -> int:
         ConfigRefused: a file is there already, or something only the user knows is open.
         DatasetRefused: the rows cannot be read.
     """
-    wishes = Wishes(
-        arguments.task,
-        arguments.instruction or None,
-        arguments.prompt or None,
-        arguments.completion or None,
-        arguments.group,
-        arguments.answer,
-        arguments.database,
-        arguments.base,
-    )
+    told = {name: getattr(arguments, name) for name in ("group", "answer", "database", "base")}
+    told |= {name: getattr(arguments, name) or None for name in ("instruction", "prompt", "completion")}
+    wishes = Wishes(arguments.task, **told)
     draft = draft_config(arguments.rows, arguments.out, _command(arguments), wishes)
     _write(draft.files, arguments.force)
     config = next(iter(draft.files))
@@ -81,10 +74,8 @@ def _write(files: dict[Path, str], is_forced: bool) -> None:
 
 
 def _as_json(draft: Draft) -> dict[str, object]:
-    guesses = [
-        {"setting": guess.setting, "value": guess.value, "why": guess.why, "question": guess.question}
-        for guess in draft.guesses
-    ]
+    told = ("setting", "value", "why", "question")
+    guesses = [{name: getattr(guess, name) for name in told} for guess in draft.guesses]
     return {"files": [str(path) for path in draft.files], "guesses": guesses, "remarks": draft.remarks}
 
 

@@ -135,24 +135,9 @@ def init(
     is_json: AsJson = False,
 ) -> Call:
     """Write a config for your rows, with a reason for each guess."""
-    return Call(
-        "init",
-        "init",
-        Namespace(
-            rows=rows,
-            out=out,
-            task=task,
-            instruction=instruction,
-            prompt=prompt,
-            completion=completion,
-            group=group,
-            answer=answer,
-            database=database,
-            base=base,
-            force=force,
-            json=is_json,
-        ),
-    )
+    told = {"task": task, "instruction": instruction, "prompt": prompt, "completion": completion, "group": group}
+    told |= {"answer": answer, "database": database, "base": base}
+    return Call("init", "init", Namespace(rows=rows, out=out, **told, force=force, json=is_json))
 
 
 @app.command()
@@ -198,13 +183,20 @@ def validate(
 def sweep(
     config: Config,
     grid: Annotated[
-        list[str], typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again.")
-    ],
+        list[str] | None,
+        typer.Option("--grid", metavar="A.B=V,V", help="Values of one training setting; may be given again."),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option("--search", metavar="A.B=LOW..HIGH", help="A range instead, or values; may be given again."),
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=2, max=500, help="Fits of a search.")] = 20,
     settings: Settings = None,
     is_json: AsJson = False,
 ) -> Call:
     """Search training settings, then `run` with the best."""
-    return Call("sweeping", "sweep_command", Namespace(config=config, grid=grid, set=settings or [], json=is_json))
+    asked = {"grid": grid, "search": search, "trials": trials}
+    return Call("sweeping", "sweep_command", Namespace(config=config, **asked, set=settings or [], json=is_json))
 
 
 @app.command()

@@ -21,10 +21,8 @@ def upkeep(arguments: argparse.Namespace) -> int:
 def _verify(store: ArtifactStore) -> int:
     found = verify(store)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{store.address}: {len(found.whole)} artifacts whole ({bytes_in_words(found.bytes) or '0 MB'}), "
-        f"{len(found.broken)} broken"
-    )
+    whole = f"{len(found.whole)} artifacts whole ({bytes_in_words(found.bytes) or '0 MB'})"
+    console.print(f"{store.address}: {whole}, {len(found.broken)} broken")
     for digest in found.broken:
         console.print(f"[red]✗[/] {digest} was set aside; the next run that needs it makes it again")
     return 1 if found.broken else 0
@@ -33,9 +31,7 @@ def _verify(store: ArtifactStore) -> int:
 def _collect(store: ArtifactStore, arguments: argparse.Namespace) -> int:
     found = collect(store, arguments.keep_days, arguments.keep_verdicts, is_dry=arguments.dry_run)
     verb = "would remove" if arguments.dry_run else "removed"
-    what = (
-        f"{len(found.artifacts)} artifacts ({bytes_in_words(found.bytes) or '0 MB'}), {found.records} records, "
-        f"{found.workdirs} abandoned work directories"
-    )
+    what = f"{len(found.artifacts)} artifacts ({bytes_in_words(found.bytes) or '0 MB'})"
+    what += f", {found.records} records, {found.workdirs} abandoned work directories"
     Console(highlight=False, soft_wrap=True).print(f"{store.address}: {verb} {what}; kept {found.kept} artifacts")
     return 0

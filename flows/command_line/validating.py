@@ -92,10 +92,8 @@ def _show_data(
     gain: Foresight | None,
 ) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{data.train_rows} rows to train on, {data.held_out_rows} held out, {data.refused_rows} refused, "
-        f"{data.documents} documents."
-    )
+    kept = f"{data.train_rows} rows to train on, {data.held_out_rows} held out"
+    console.print(f"{kept}, {data.refused_rows} refused, {data.documents} documents.")
     for reason, count in sorted(data.reasons.items()):
         console.print(f"  {reason:<28} {count}")
     console.print(f"{leakage.items} of {leakage.texts} benchmark texts occur in {leakage.rows} train rows.")

@@ -64,9 +64,7 @@ def locate(config: RunConfig) -> RunSources:
 
 
 def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:
-    """Locate the base; refuse it for what its files tell while it was never converted, and where training cannot use
-    it.
-    """
+    """Locate the base; refuse it for what its files tell before conversion, and where training cannot use it."""
     source = locate_base(config.base, folder, store)
     known = fetch_base.call(source).recorded()
     if known is None:

@@ -78,3 +78,10 @@ class Advice(Report):
     errors: tuple[Errors, ...] = ()
     arm: str = Field(description="The arm whose wrong answers are counted.")
     seconds_needed: float | None = Field(None, description="Training time of the next step, from this run's own.")
+
+    @property
+    def trend_in_words(self) -> str:
+        """Whether more train rows would help; nothing without a curve."""
+        return {"rising": "still rising", "flat": "flat", "unclear": "rising or flat cannot be told", None: ""}[
+            self.trend
+        ]

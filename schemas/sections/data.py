@@ -208,8 +208,9 @@ class DataConfig(Section):
     )
     corpus: str | None = Field(
         None,
-        description="Glob of documents (md, txt, jsonl) for the retrieval arm; without one it retrieves training "
-        "examples.",
+        description="Documents for the retrieval arms: a folder with all below it, a file or a glob (md, txt, html, "
+        "pdf, docx, jsonl). Those that cannot be read are named, and refused above the share `refuse_above`. Without "
+        "documents the arms retrieve training examples.",
         json_schema_extra=NOT_IN_KEY,
     )
 

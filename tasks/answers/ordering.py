@@ -73,9 +73,7 @@ def is_legal_order(rows: Sequence[Row], ties: list[Counter[Row]]) -> bool:
 
 
 def _with_keys(query: str, names: list[str]) -> tuple[str, list[int], int] | None:
-    """Return a query without its LIMIT that has its ordering keys among its columns, which columns these are, and how
-    many columns the query had.
-    """
+    """Return a query without LIMIT but with its ordering keys among its columns, which those are, and its own count."""
     marks = list(marks_in(query))
     order = next(mark for mark in reversed(marks) if mark.kind == "order")
     limit = next((mark for mark in marks if mark.kind == "limit" and mark.start > order.end), None)

@@ -43,9 +43,7 @@ def score_endpoint(
     *,
     workdir: WorkDirectory,
 ) -> EndpointArtifact:
-    """Ask an endpoint for an answer to every held-out row, and score the answers; those that came are kept in the store
-    and never asked for again.
-    """
+    """Ask an endpoint for every held-out row and score the answers; those that came are kept and never asked again."""
     from tasks.arms.endpoints import measure_endpoint
 
     return measure_endpoint(name, endpoint, task, workdir.open(data), max_new_tokens, limit, workdir)

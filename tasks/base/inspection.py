@@ -1,6 +1,4 @@
-"""What a base model's files tell before any of it is loaded: plan and validate say it without torch, and fetch_base
-looks again at what it has converted.
-"""
+"""What a base model's files tell before any is loaded: plan and validate say it, and fetch_base once it converted."""
 
 from __future__ import annotations
 

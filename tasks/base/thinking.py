@@ -16,9 +16,7 @@ CLOSED = "{% if add_generation_prompt %}{{ '\\n</think>\\n\\n' }}{% endif %}"
 
 
 def settled(tokenizer: Any, thinking: str) -> str:
-    """Return the tokenizer's chat template with base.thinking settled: "off" also closes a trace that the template
-    always opens (DeepSeek's do).
-    """
+    """Return the chat template with base.thinking settled: "off" also closes a trace that it always opens."""
     template = str(tokenizer.get_chat_template())
     asked = [{"role": "user", "content": "u"}]
     text = str(tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **PINNED))

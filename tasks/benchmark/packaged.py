@@ -1,6 +1,4 @@
-"""The task library that lm-eval carries: lm-eval's own index of it, built once a version and kept on disk, and the
-hub data that its tasks read.
-"""
+"""The tasks that lm-eval carries: its own index of them, built once a version and kept, and their hub data."""
 
 from __future__ import annotations
 
@@ -86,9 +84,7 @@ def hub_version(name: str) -> str:
 
 
 def cached_files(name: str) -> list[Path]:
-    """Return the files (arrow) of a hub data set that are in this machine's cache, of every part of it:
-    CACHE/OWNER___NAME/PART/VERSION/HASH/FILE.
-    """
+    """Return the cached files (arrow) of a hub data set, every part: CACHE/OWNER___NAME/PART/VERSION/HASH/FILE."""
     return sorted(path for folder in _cached_folders(name) for path in folder.glob("*.arrow"))
 
 

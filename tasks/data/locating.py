@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What tasks.data.reading.records reads; repeated here, because that module imports what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ROWS = (*LINES, ".parquet", ".arrow", ".xlsx", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
-DOCUMENTS = (".md", ".txt", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
+DOCUMENTS = (".md", ".txt", ".html", ".htm", ".pdf", ".docx", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
 
 
 STEPS = {
@@ -83,7 +83,7 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
     """
     search = Search(Path(config.folder), store)
     rows = _rows(config.data, search, password)
-    corpus = search.files("data.corpus", config.data.corpus, DOCUMENTS) if config.data.corpus is not None else ()
+    corpus = _documents(config.data.corpus, search) if config.data.corpus is not None else ()
     answer = _contract_file(config.task, search)
     held_out = (
         search.files("data.held_out_source", config.data.held_out_source, ROWS) if config.data.held_out_source else ()
@@ -102,6 +102,17 @@ def locate_data(config: RunConfig, store: ArtifactStore, password: str | None = 
         raise ConfigRefused("\n".join(search.problems))
     require_libraries(config.data.checks)
     return Sources(rows=rows, held_out=held_out, completions=completions, corpus=corpus, answer=answer, checks=checks)
+
+
+def _documents(corpus: str, search: Search) -> tuple[SourceFile, ...]:
+    """Return the files of a glob, or those of a folder that are of a kind that is read."""
+    if not (search.folder / Path(corpus).expanduser()).is_dir():
+        return search.files("data.corpus", corpus, DOCUMENTS)
+    found = search.files("data.corpus", f"{corpus}/**/*")
+    known = tuple(file for file in found if file.suffix in DOCUMENTS and not Path(file.path).name.startswith("."))
+    if found and not known:
+        search.problems.append(f"data.corpus: {corpus} has no document; read are {', '.join(DOCUMENTS)}.")
+    return known
 
 
 def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[SourceFile, ...]:

@@ -61,7 +61,7 @@ def prepare_data(
     _check_unchanged(sources, workdir)
     if sources.answer is not None:
         shutil.copyfile(sources.answer.path, workdir.out / FILES[task.answer.format])
-    corpus = read_corpus(sources.corpus) if sources.corpus else None
+    corpus, unread = read_corpus(sources.corpus, data.refuse_above) if sources.corpus else (None, [])
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
         sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective))
@@ -80,7 +80,7 @@ def prepare_data(
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
-    report |= ledger.as_json
+    report |= ledger.as_json | {"unread_documents": unread}
     _write_json(report, workdir.out / "report.json")
     _report(sieve, report, data, workdir)
     return DataArtifact(
@@ -266,6 +266,8 @@ def _report(sieve: Sieve, report: dict[str, Any], data: DataConfig, workdir: Wor
         workdir.reporter.say(
             f"data: {report['tied']['rows']} rows nearly repeat rows of an earlier group and now belong to it"
         )
+    if unread := report["unread_documents"]:
+        workdir.reporter.say(f"data: {len(unread)} documents cannot be read: {'; '.join(unread[:5])}")
     for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
         if table.height:
             workdir.reporter.say(f"data: {what}: {by_reason(table)}")

@@ -190,9 +190,7 @@ def write_data_report(
 
 
 def write_fixed_copy(sources: Sources, out: Path) -> FixedCopy:
-    """Write a fixed copy of the rows to `out`, never in place, and return what was done to how many rows; not a stage,
-    because nothing depends on it.
-    """
+    """Write a fixed copy of the rows to `out`, never in place, and return what was done; no stage, as none needs it."""
     from tasks.data.checking.fixing import fix_rows
 
     return fix_rows(sources.rows, out)

@@ -146,7 +146,7 @@ def write_report(
     return ReportArtifact(headline=write_pages(name, found, folders, workdir.out))
 
 
-@stage(libraries=("numpy", "scipy", "polars"))
+@stage(libraries=("numpy", "scipy", "polars", "jinja2"))
 def write_advice(
     decision: DecisionConfig,
     page: ReportArtifact,
@@ -156,19 +156,23 @@ def write_advice(
     *,
     workdir: WorkDirectory,
 ) -> AdviceArtifact:
-    """Say what to do next.
+    """Say what to do next, as advice.json and as a box in a copy of the report.
 
     `curve` holds the tuned arm after learning from each of `shares` (share of the train groups -> rows), in their
     order.
     """
     from schemas.reports import Verdict
     from tasks.decision.advising import Learned, advise_on
+    from tasks.decision.page.advice_box import with_advice
 
-    verdict = Verdict.model_validate_json((workdir.open(page) / "verdict.json").read_text(encoding="utf-8"))
+    report = workdir.open(page)
+    verdict = Verdict.model_validate_json((report / "verdict.json").read_text(encoding="utf-8"))
     learned = [
         Learned(float(share), rows.train_rows, workdir.open(arm) / "answers.parquet")
         for (share, rows), arm in zip(shares.items(), curve, strict=True)
     ]
     advice = advise_on(verdict, learned, decision, adapter.seconds if adapter else None)
     (workdir.out / "advice.json").write_text(advice.model_dump_json(indent=1), encoding="utf-8")
+    whole = (report / "report.html").read_text(encoding="utf-8")
+    (workdir.out / "report.html").write_text(with_advice(whole, advice), encoding="utf-8")
     return AdviceArtifact(next_step=advice.next_step)

@@ -215,9 +215,7 @@ def reading(model: Any, memory: SharedMemory) -> Iterator[None]:
 
 
 class PrefixReader:
-    """Reads a prefix, then batches of rows that go on from it, then one token of every row at a time. Use within
-    `reading`.
-    """
+    """Reads a prefix, then batches of rows that go on from it, then one token of every row. Use within `reading`."""
 
     def __init__(self, model: Any, device: Any, memory: SharedMemory) -> None:
         self.model, self.device, self.memory = model, device, memory

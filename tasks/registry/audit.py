@@ -36,9 +36,7 @@ class Move(BaseModel):
 
 @dataclass(frozen=True)
 class Placed:
-    """A registered model as it stands: numbers of its champion and challenger ("": none), and of the champion what it
-    scored, and since when it serves.
-    """
+    """A registered model as it stands: its champion and challenger ("": none), the champion's score, and since when."""
 
     model: str
     champion: str = ""

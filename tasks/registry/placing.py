@@ -99,9 +99,7 @@ def _alias(rival: str, comparison: ChampionReport | None, why_uncompared: str, w
 def moving_aliases(
     store: ArtifactStore, destination: str, model: str, waiting: Callable[[str], None]
 ) -> Iterator[None]:
-    """Be the only process on this store that moves a model's aliases: MLflow has no lock between reading which version
-    is champion and moving the alias.
-    """
+    """Be the only process on this store that moves a model's aliases: MLflow has no lock between reading and moving."""
     with store.holding(f"aliases-{digest_of([destination, model])[:40]}", waiting):
         yield
 

@@ -56,9 +56,7 @@ def prepare_dataset(
 
 
 def with_mismatched(rows: Sequence[TokenRow], longest: int) -> list[TokenRow]:
-    """Return rows each followed by its request with the answer of another row, where both fit into `longest` tokens:
-    what kto compares with.
-    """
+    """Return rows, each followed by its request with another row's answer if both fit `longest`: kto compares them."""
     made = list[TokenRow]()
     for place, row in enumerate(rows):
         made.append(row)

@@ -172,6 +172,7 @@ def test_the_config_names_the_reading_that_the_score_and_the_contract_are_about(
     assert scorer(tmp_path, "exact", answer, "lenient").score("in Lisbon", "LIS") == WRONG
 
 
+@pytest.mark.slow
 @given(st.text(), st.text(), st.sampled_from(["exact", "token_f1"]))
 def test_the_lenient_score_is_never_below_the_strict_one(output: str, gold: str, metric: str) -> None:
     found = scorer(Path(), metric, {"format": "text"}).score(output, gold)

@@ -206,6 +206,7 @@ def test_weights_that_the_architecture_looks_for_in_vain_are_found_before_an_arm
         fetch_base(locate_base(BaseConfig(model=str(model)), model, store))
 
 
+@pytest.mark.slow
 def test_a_base_is_inspected_without_torch(model: Folder) -> None:
     program = (
         "import sys; from pathlib import Path; from tasks.base.inspection import inspect_files; "

@@ -85,6 +85,13 @@ def test_a_row_without_a_pair_is_refused_where_answers_are_compared(room: Room, 
     assert room.table("refused")["reason"].to_list() == ["preference"]
 
 
+def test_an_answer_may_be_preferred_to_several(room: Room) -> None:
+    rows = [LAYOUTS["explicit"](*texts) for texts in TEXTS]
+    room.write([*rows, {**rows[3], "rejected": "No idea."}, rows[4]])
+    assert prepared(room, "dpo").height == 25
+    assert room.table("refused")["reason"].to_list() == ["exact_duplicate"]
+
+
 def labelled(n: int, label: Any) -> Row:
     ask, good, bad = TEXTS[n]
     return {"prompt": ask, "completion": good if label else bad, "label": label}

@@ -16,7 +16,7 @@ from tests.data.conftest import Room, sound_rows
 
 
 def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:
-    room.write("x", "docs/a.pdf")
+    room.write("x", "docs/a.pptx")
     config = room.config(
         {"answer": {"format": "sql", "database": "none.sqlite"}, "metric": "sql_execution"},
         source="none.jsonl",
@@ -26,7 +26,7 @@ def test_every_missing_or_unreadable_file_is_named_at_once(room: Room) -> None:
         locate_data(config, room.workdir.store)
     for part in (
         "data.source: no file matches 'none.jsonl'",
-        "data.corpus: a.pdf is not a supported kind",
+        "data.corpus: a.pptx is not a supported kind",
         "task.answer.database: no file matches 'none.sqlite'",
     ):
         assert part in str(refused.value)

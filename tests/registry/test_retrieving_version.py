@@ -142,6 +142,7 @@ def test_a_version_says_what_it_carries_and_who_can_read_it(
     assert held in file.read_text() and "row_id" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_version_searches_by_meaning_with_the_index_that_it_was_measured_with(
     made: Made, documents: DataArtifact, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_what_cannot_be_gone_back_to_is_told_with_what_there_is(made: Made) -> N
         roll_back("http://127.0.0.1:9", MODEL, None, made.store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "error", "told"),
     [

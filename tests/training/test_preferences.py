@@ -50,6 +50,7 @@ def margin(base: Path, rows: Path, adapter: Path | None = None) -> float:
     return (total["wanted"] - total["rejected"]) / len(STATES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
 def test_a_model_learns_to_prefer_the_wanted_answer(tiny_model: Path, tmp_path: Path, objective: str) -> None:
     rows = pairs(tmp_path)
@@ -61,6 +62,7 @@ def test_a_model_learns_to_prefer_the_wanted_answer(tiny_model: Path, tmp_path: 
     assert margin(tiny_model, rows, tmp_path / "fit" / "out" / "best") > before + 1
 
 
+@pytest.mark.slow
 def test_unwanted_answers_become_less_likely_with_kto(tiny_model: Path, tmp_path: Path) -> None:
     rows = pairs(tmp_path)
     before = margin(tiny_model, rows)

@@ -23,11 +23,8 @@ def rollback(arguments: argparse.Namespace) -> int:
 def _in_words(found: RolledBack) -> str:
     if found.version == found.before:
         return f"{found.model}: version {found.version} is the champion already; nothing was changed."
-    was = (
-        f"version {found.before} is kept as previous, and the same command goes back to it"
-        if found.before
-        else "there was none before"
-    )
+    kept = f"version {found.before} is kept as previous, and the same command goes back to it"
+    was = kept if found.before else "there was none before"
     return (
         f"{found.model}: version {found.version} is the champion now (its base, tokenizer, template and files were "
         f"checked); {was}."

@@ -1,6 +1,4 @@
-"""What of a row's answers is learned: reasoning traces as base.thinking says, rejected and unwanted answers as
-training.objective says.
-"""
+"""What is learned of answers: traces as base.thinking says, rejected and unwanted ones as training.objective says."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ NO_PAIR = "the row has no rejected answer to compare its own with"
 
 
 def sift_traces(sieve: Sieve, thinking: str) -> None:
-    """Take out or note the rows whose trace is not learned, or has no end, and leave the others' as base.thinking
-    says.
-    """
+    """Take out or note rows whose trace is not learned or has no end; leave the others' as base.thinking says."""
     sieve.rows = with_traces(sieve.rows, thinking)
     sieve.sift(unlearned_traces(sieve.rows, thinking))
     if thinking == "off":

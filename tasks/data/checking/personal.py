@@ -57,9 +57,7 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal data: its name in words, its mask, its pattern, and the function that returns the confirmed
-    part of a match ("" for none).
-    """
+    """One kind of personal data: name, mask, pattern, and what returns the confirmed part of a match ("": none)."""
 
     words: str
     mask: str
@@ -164,9 +162,7 @@ def _replaced(found: str, kind: Kind) -> str:
 
 
 def personal_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return a finding for each row and kind; none if a library is missing. Needs row_id, history, prompt and
-    completion; the last two may be null.
-    """
+    """Return a finding for each row and kind, none without the libraries; prompt and completion may be null."""
     found: list[tuple[int, str, str]] = []
     texts = [column for column in TEXTS if column in rows.columns]
     for name, column in product([] if missing_libraries() else KINDS, texts):

@@ -195,9 +195,7 @@ def _distribution(lengths: pl.DataFrame, limit: int) -> dict[str, Any]:
 
 
 def _roles(train: pl.DataFrame, instruction_tokens: int) -> dict[str, dict[str, int]]:
-    """Return role -> its tokens in all train rows, and the supervised ones; apart the template's own, and answers of
-    each weight.
-    """
+    """Return role -> its tokens in train rows, and the supervised ones; apart: the template's, and those by weight."""
     asked, earlier = int(train["prompt_tokens"].sum()), int(train["earlier_tokens"].sum())
     tokens = {"system": instruction_tokens * train.height, "user": int(train["request_tokens"].sum())}
     tokens |= {"assistant, context only": earlier} if earlier else {}

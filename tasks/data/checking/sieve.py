@@ -87,9 +87,7 @@ class Sieve:
 
     @property
     def refused(self) -> pl.DataFrame:
-        """Every row that was taken out, once, in the order of the source, with how to fix it and the beginning of its
-        redacted texts (OUT's columns).
-        """
+        """Every row taken out, once, in the source's order, with its mend and its redacted texts' beginning (OUT)."""
         return self._table(~pl.col("action").is_in(KEPT)).select(OUT)
 
     @property

@@ -14,16 +14,18 @@ from tasks.data.text.normalisation import single_spaced, without_punctuation
 
 def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
     """Add fingerprints: `asked` of the request (column `normalised`), `answered` of the answer, and `repeats` of both,
-    the request without punctuation.
+    the request without punctuation, with the rejected answer and the tools.
     """
     keyed = rows.with_columns(
         asked=rows["normalised"].hash(seed=1),
         answered=fingerprint(rows["completion"]),
         without_punctuation=without_punctuation(rows["normalised"]).hash(seed=1),
     )
-    return keyed.with_columns(repeats=pl.struct("without_punctuation", "answered").hash(seed=3)).drop(
-        "without_punctuation"
-    )
+    repeats = pl.struct("without_punctuation", "answered").hash(seed=3)
+    for column in ("rejected", "tools"):  # the same answer may be preferred to several, or belong to other tools
+        if column in rows.columns:
+            repeats ^= pl.when(pl.col(column).is_not_null()).then(pl.col(column).hash(seed=5)).otherwise(0)
+    return keyed.with_columns(repeats=repeats).drop("without_punctuation")
 
 
 def fingerprint(answers: pl.Series) -> pl.Series:

@@ -19,9 +19,7 @@ HOLLOW = {"marker": "o", "markerfacecolor": "none"}
 
 
 def arms_chart(verdict: Verdict) -> str:
-    """Return every arm's mean score with its interval, and the champion's and those of endpoints below them, against
-    the target.
-    """
+    """Return the mean score and interval of every arm, the champion and endpoints, against the target."""
     shown: list[tuple[str, ArmReport | ChampionReport | EndpointReport, str]] = [
         (arm.arm, arm, TUNED if arm.arm in TRAINED else UNTRAINED) for arm in verdict.arms
     ]

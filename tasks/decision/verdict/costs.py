@@ -33,9 +33,7 @@ def costs_of(
 
 
 def within_limits(arms: Sequence[ArmReport], costs: Mapping[str, ArmCost], decision: DecisionConfig) -> list[ArmReport]:
-    """Return the arms with what each is beyond, from the cheapest to the dearest where they have a price: money breaks
-    ties between arms that are as good.
-    """
+    """Return the arms with what each is beyond, the cheapest first: money breaks ties between equal arms."""
     marked = [arm.model_copy(update={"beyond": _beyond(costs.get(arm.arm), decision)}) for arm in arms]
     return sorted(marked, key=lambda arm: _price(costs.get(arm.arm)))
 

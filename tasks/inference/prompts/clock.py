@@ -1,6 +1,4 @@
-"""Chat templates that ask for the time (strftime_now): the sealed base's copy has a clock that stands still, or
-tomorrow's rows would differ from today's.
-"""
+"""Templates that ask for the time (strftime_now): the sealed base's clock stands still, or rows would differ daily."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from schemas.errors import ArtifactBroken
@@ -35,7 +36,7 @@ def _lines(context: PromptContext) -> Iterator[dict[str, object]]:
     if how:
         yield how
     for passage in context.passages:
-        yield {"document": passage.document, "text": passage.text}
+        yield {name: value for name, value in asdict(passage).items() if value or name in ("document", "text")}
     for example in context.examples:
         tools = {} if example.request.tools is None else {"tools": example.request.tools}
         yield {
@@ -63,7 +64,7 @@ def deserialised(folder: Path, top_k: int, digest: str) -> PromptContext:
             "Register the adapter again."
         )
     lines = [json.loads(line) for line in content.splitlines()]
-    passages = tuple(Passage(line["document"], line["text"]) for line in lines if "text" in line)
+    passages = tuple(Passage(**line) for line in lines if "text" in line)
     examples = tuple(
         Example(Request(line["prompt"], tuple(line["history"]), line.get("tools")), line["completion"])
         for line in lines

@@ -13,9 +13,7 @@ Load = Callable[[str], ServingVersion]
 
 
 class Followed:
-    """Holds the version that answers. Where its alias moves, the next one is loaded beside it and takes over; requests
-    under way end where they began.
-    """
+    """Holds the version that answers; when its alias moves, the next one takes over; requests end where they began."""
 
     def __init__(self, find: Callable[[], str], load: Load, say: Callable[[str], None], seconds: float) -> None:
         """Load the version of now.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -117,7 +117,8 @@ class ServingVersion:
         self.engine = Engine(self.model.loaded, self.prefix, places, self.window - len(self.prefix))
 
     def rendered(self, request: Request) -> list[int]:
-        """Return the ids of a request's prompt, with what the version retrieves for it."""
+        """Return the ids of a request's prompt, with the version's tools and what it retrieves for it."""
+        request = replace(request, tools=request.tools or self.model.tools)
         return render_prompt(self.tokenizer, self.model.prompts.build(request))
 
     def text(self, ids: list[int]) -> str:

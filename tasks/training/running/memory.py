@@ -160,9 +160,7 @@ def _adapter_bytes(shape: Shape, training: TrainingConfig, width: int) -> int:
 
 
 def logit_bytes(shape: Shape, training: TrainingConfig, dtype: str, answers: int) -> int:
-    """Return what the loss takes up: the logits of a chunk, some rows of them twice in fp32, and in full fine-tuning
-    the gradients of the output layer.
-    """
+    """Return what the loss takes up: a chunk's logits, in part twice in fp32, and with `full` the output layer's."""
     chunk = (min(answers, CHUNK) * WIDTHS[dtype] + min(answers, ROWS) * 8) * shape.vocabulary
     return chunk + (shape.head * 8 if training.method == "full" else 0)
 

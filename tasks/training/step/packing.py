@@ -31,9 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Pack:
-    """One pass: input_ids and position_ids (1, T), the positions that predict answer tokens and those tokens (A,), and
-    its rows, in the order of these.
-    """
+    """One pass: input_ids and position_ids (1, T), positions and tokens (A,) of answers, and its rows in order."""
 
     input_ids: Any
     position_ids: Any

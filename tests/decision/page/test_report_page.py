@@ -12,7 +12,9 @@ import pytest
 
 from flows.command_line.terminal import gate_table
 from schemas.artifacts import DataArtifact
+from schemas.findings.advice import Advice, CurvePoint
 from schemas.reports import ArmReport, ChampionReport, Verdict
+from tasks.decision.page.advice_box import with_advice
 from tasks.decision.page.report_page import ReportPage, render_report
 from tasks.decision.page.reporting import summary
 from tasks.decision.verdict.gate import judge_forgetting
@@ -108,6 +110,20 @@ def test_the_page_fetches_nothing_and_every_reference_in_it_leads_somewhere() ->
     assert outline.open == []
     assert len(outline.ids) == len(set(outline.ids))
     assert outline.references <= set(outline.ids)
+
+
+def test_the_learning_curve_stands_before_the_arms_and_only_where_there_is_one() -> None:
+    points = tuple(CurvePoint(share=s, train_rows=int(80 * s), score=s / 2, low=0.0, high=1.0) for s in (0.25, 0.5, 1))
+    advice = Advice(advice="Collect <more>.", next_step="more_rows", trend="rising", curve=points, arm="tuned")
+    text = with_advice(render_report(a_page()), advice)
+    places = [
+        text.index(part)
+        for part in ("<h2>Why</h2>", "Collect &lt;more&gt;.", "0.125<small>0.000 to", "<h2>The arms</h2>")
+    ]
+    assert places == sorted(places) and "all of them: still rising." in text
+    assert Outline(text).open == []
+    bare = with_advice(render_report(a_page()), advice.model_copy(update={"curve": (), "trend": None}))
+    assert "Collect" in bare and "share of the groups" not in bare
 
 
 def test_what_reasons_say_is_shown_as_text_not_run() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line.sweeping import read_grid
+from flows.command_line.sweeping import read_grid, read_space
 from flows.inputs.config_file import read_config
-from flows.sweep import grid_points, sweep
+from flows.sweep import checked, grid_points, search, sweep
 from schemas.errors import ConfigRefused
 from tasks.reuse.current_store import current_store
 from tests.flows.conftest import tuneworthy
@@ -69,3 +69,38 @@ def test_only_the_winner_meets_the_held_out_rows_and_the_second_time_all_is_know
     assert "best of 2 by validation loss, held-out rows not seen: training.rank=" in first.stderr
     second = tuneworthy(*command, store=tmp_path / "store")
     assert json.loads(second.stdout)["is_all_hits"]
+
+
+@pytest.mark.slow
+def test_a_search_asks_the_same_trials_again_and_answers_them_from_the_store(small: Path) -> None:
+    config = read_config(small, ["training.epochs=1"])
+    space = checked(config, read_space(["training.learning_rate=1e-5..2e-2", "training.rank=2,4"]))
+    trials = search.fn(config, space, 4)
+    rates = [trial.settings["training.learning_rate"] for trial in trials]
+    assert len(set(rates)) == 4 and all(1e-5 <= rate <= 2e-2 for rate in rates)
+    assert {trial.settings["training.rank"] for trial in trials} <= {2, 4}
+    assert [trial.validation_loss for trial in trials] == sorted(trial.validation_loss for trial in trials)
+    assert search.fn(config, space, 4) == trials
+    assert len(list(current_store().records("train_adapter"))) == 4
+    assert not list(current_store().records("score_arm"))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("training.learning_rate=1e-3..1e-5", "ends as numbers that rise"),
+        ("training.rank=low..8", "ends as numbers that rise"),
+        ("training.rank=0..8", "greater than or equal to 1"),
+        ("training.rank=8", "at least two values"),
+        ("data.held_out=0.1..0.2", "no fit depends on it"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused_in_words(small: Path, line: str, told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        checked(read_config(small), read_space([line]))
+
+
+@pytest.mark.parametrize("more", [[], ["--grid", "training.rank=2,4", "--search", "training.rank=2..4"]])
+def test_a_sweep_takes_either_a_grid_or_a_search(small: Path, tmp_path: Path, more: list[str]) -> None:
+    refused = tuneworthy("sweep", small, *more, store=tmp_path / "store")
+    assert refused.returncode == 2 and "either --grid" in refused.stderr

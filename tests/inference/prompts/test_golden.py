@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ArtifactBroken, TuneworthyError
-from tasks.inference.prompts.golden import GoldenRow, copy_golden, seal_golden, verify_golden
+from tasks.inference.prompts.golden import GoldenRow, copy_golden, golden_tools, seal_golden, verify_golden
 from tests.random_adapter import tokenizer_of
 from tests.tampered_base import tampered
 
@@ -57,3 +57,10 @@ def test_without_golden_rows_nobody_says_that_all_is_well(tmp_path: Path, tiny_m
     ):
         with pytest.raises(ArtifactBroken, match=r"contains no golden\.json"):
             check()
+
+
+def test_a_version_offers_the_tools_that_all_its_golden_rows_have(tmp_path: Path) -> None:
+    for tools, offered in ((["[1]", "[1]"], "[1]"), (["[1]", "[2]"], None), ([None, None], None)):
+        rows = [{"tools": one} for one in tools]
+        (tmp_path / "golden.json").write_text(json.dumps({"instruction": "x", "rows": rows}))
+        assert golden_tools(tmp_path) == offered
