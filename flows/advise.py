@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.arms import score_arms, with_index
 from flows.finetune import finetune
+from flows.inputs.rows import checked_rows
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
@@ -24,7 +25,7 @@ from schemas.config import RunConfig
 from schemas.errors import ConfigRefused
 from schemas.sources import BaseSource
 from tasks.base.task import fetch_base
-from tasks.data.task import check_rendering, take_share, validate_data
+from tasks.data.task import check_rendering, take_share
 from tasks.decision.task import write_advice
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import enter_run
@@ -44,7 +45,7 @@ def advise(config: RunConfig) -> AdviceArtifact:
     page = finetune.fn(config)
     enter_run(config.name, config.stages)
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
+    data = checked_rows(config, sources)
     base = fetch_base(sources.base)
     decision = config.decision.for_answers(config.task.answer)
     curved = "tuned_retrieval" if config.learned_context else "tuned"

@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.arms import refuse_more_than_rows, score_arms, score_endpoints, time_arms, with_index
 from flows.champion import look_for_champion
+from flows.inputs.rows import checked_rows
 from flows.inputs.sources import locate
 from flows.live import live_in_mlflow
 from flows.mending import retry_when_broken
@@ -21,7 +22,7 @@ from schemas.artifacts import ReportArtifact
 from schemas.config import RunConfig
 from tasks.base.task import fetch_base
 from tasks.benchmark.task import benchmark_adapter, gather_benchmark
-from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data
+from tasks.data.task import check_leakage, check_rendering, read_slices
 from tasks.decision.measured_before import looks_at
 from tasks.decision.task import decide
 from tasks.reuse.planning import enter_run
@@ -35,7 +36,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     enter_run(config.name, config.stages)
     sources = locate(config)
     champion = look_for_champion(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
+    data = checked_rows(config, sources)
     refuse_more_than_rows(config.arms, data)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)

@@ -19,6 +19,7 @@ from prefect import flow
 from pydantic import ValidationError
 
 from flows.arms import with_index
+from flows.inputs.rows import checked_rows
 from flows.inputs.sources import locate
 from flows.mending import retry_when_broken
 from schemas.artifacts import AdapterArtifact
@@ -27,7 +28,7 @@ from schemas.errors import ConfigRefused
 from schemas.sections.section import NOT_IN_KEY
 from schemas.sections.training import TrainingConfig
 from tasks.base.task import fetch_base
-from tasks.data.task import check_rendering, read_slices, validate_data
+from tasks.data.task import check_rendering, read_slices
 from tasks.reuse.planning import enter_run
 from tasks.reuse.prefect_tasks import publish_table
 from tasks.training.task import gather_replay, train_adapter
@@ -181,7 +182,7 @@ def sweep(config: RunConfig, points: list[Point]) -> list[Trial]:
 def _fitted(config: RunConfig, points: list[Point], share: int) -> list[Trial]:
     """Fit each combination for its epochs divided by `share`, and return those with a loss, the lowest first."""
     sources = locate(config)
-    data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
+    data = checked_rows(config, sources)
     if config.decision.slices:
         read_slices(config.decision.slices, data, sources.data.every_row)  # refused before a trial is paid for
     base = fetch_base(sources.base)

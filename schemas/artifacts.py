@@ -53,11 +53,27 @@ class DataArtifact(Artifact):
     refused_rows: int
     reasons: dict[str, int]
     documents: int
+    teacher: str = Field("", description="Endpoint that answered rows without an answer; empty: nobody did.")
+    taught_rows: int = Field(0, description="Train rows whose answer is the teacher's (taught.parquet has row_id).")
+    taught_held_out: int = Field(0, description="Held-out rows whose answer is the teacher's.")
     language: str = Field(
         "en",
         description="What a search index over the documents, or over the requests where there are none, is built for: "
         'a language with a stemmer, "characters" or "none" (tasks.inference.prompts.search).',
     )
+
+
+class LabelsArtifact(Artifact):
+    """A teacher's answers to the rows without one: labels.parquet (row_id, answer, null where it is not kept, and why
+    not) and labels.jsonl for people.
+    """
+
+    kind: ClassVar[str] = "labels"
+    teacher: str
+    model: str
+    asked: int = Field(description="Rows with a request only.")
+    kept: int = Field(description="Those whose answer meets the contract and agrees with the other samples.")
+    left_out: dict[str, int] = Field(description="Why the others were not kept -> rows.")
 
 
 class SlicesArtifact(Artifact):

@@ -55,6 +55,7 @@ class RegistryConfig(Section):
 
 
 StageName = Literal[
+    "label_rows",
     "validate_data",
     "read_slices",
     "index_texts",
@@ -188,6 +189,14 @@ class RunConfig(Section):
         """Refuse decision.max_cost without prices."""
         if self.decision.max_cost is not None and self.costs is None:
             raise ValueError("decision.max_cost: nothing has a price; give prices in `costs`, or leave the limit out")
+        return self
+
+    @model_validator(mode="after")
+    def teacher_is_an_endpoint(self) -> RunConfig:
+        """Refuse a teacher that nobody can ask."""
+        if self.data.teacher is not None and self.data.teacher not in self.arms.endpoints:
+            known = ", ".join(self.arms.endpoints) or "there are none"
+            raise ValueError(f"data.teacher: {self.data.teacher} is none of arms.endpoints ({known}); add it there")
         return self
 
     @model_validator(mode="after")

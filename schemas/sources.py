@@ -35,6 +35,11 @@ class Sources(BaseModel):
         """The files of all rows, in the order in which they are read and numbered."""
         return (*self.rows, *self.held_out)
 
+    @property
+    def every_file(self) -> tuple[SourceFile, ...]:
+        """All files, which have to stay as they are while a run reads them."""
+        return (*self.every_row, *self.completions, *self.corpus, *filter(None, (self.answer, self.checks)))
+
 
 class BaseSource(BaseModel):
     """A base model outside the store: its files by content, the name that adapters refer to, and base.thinking."""

@@ -180,6 +180,17 @@ def validate(
 
 
 @app.command()
+def label(
+    config: Config,
+    settings: Settings = None,
+    is_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the answers go (jsonl).")] = None,
+) -> Call:
+    """Write the teacher's answers, for a person to look over."""
+    return Call("validating", "label", Namespace(config=config, set=settings or [], json=is_json, out=out))
+
+
+@app.command()
 def sweep(
     config: Config,
     grid: Annotated[

@@ -1,9 +1,12 @@
-"""The command `validate`: rows checked and split, and what they can show, before a model is loaded."""
+"""The commands `validate`, rows checked and split, and what they can show, before a model is loaded, and `label`, a
+teacher's answers as a file for a person to look over.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +16,15 @@ from rich.console import Console
 from flows.arms import refuse_more_than_rows, with_index
 from flows.command_line.terminal import TerminalReporter, mended_lines
 from flows.inputs.config_file import read_config
+from flows.inputs.rows import checked_rows, labels_of
 from flows.inputs.sources import RunSources, locate
 from flows.reporting import report_data
 from schemas.artifacts import Artifact, DataArtifact, DataReportArtifact, LeakageArtifact, RenderingArtifact
 from schemas.config import RunConfig
+from schemas.errors import ConfigRefused
 from tasks.base.task import fetch_base
 from tasks.data.overlap.matrix import matrix_lines
-from tasks.data.task import check_leakage, check_rendering, read_slices, validate_data, write_fixed_copy
+from tasks.data.task import check_leakage, check_rendering, read_slices, write_fixed_copy
 from tasks.decision.foresight import Foresight, foresee
 from tasks.reuse.current_store import current_store
 from tasks.reuse.planning import current_run
@@ -36,7 +41,7 @@ def validate(arguments: argparse.Namespace) -> int:
         print("\n".join(mended_lines(mended, arguments.fix)))
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
-        data = validate_data(config.task, config.data, config.seed, sources.data, *config.learned)
+        data = checked_rows(config, sources)
         refuse_more_than_rows(config.arms, data)
         if config.decision.slices:
             read_slices(config.decision.slices, data, sources.data.every_row)
@@ -108,3 +113,28 @@ def _show_data(
 
 def _opened(artifact: Artifact) -> Path:
     return current_store().open(artifact.digest)
+
+
+def label(arguments: argparse.Namespace) -> int:
+    """Write the teacher's answers to a file; never over one that is there, as a person may have worked on it."""
+    config = read_config(arguments.config, arguments.set)
+    out = arguments.out or Path(config.folder) / f"{config.name}.labels.jsonl"
+    if config.data.teacher is None:
+        raise ConfigRefused("data.teacher: there is none to ask; name one of arms.endpoints.")
+    if out.exists():
+        raise ConfigRefused(f"{out} is there already. Move it, or name another file with --out.")
+    current_run.set(config.name)
+    token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
+    try:
+        found = labels_of(config, locate(config))
+    finally:
+        current_reporter.reset(token)
+    shutil.copyfile(current_store().open(found.digest) / "labels.jsonl", out)
+    if arguments.json:
+        print(json.dumps(found.model_dump(mode="json") | {"file": str(out)}))
+        return 0
+    print(f"{out}: {found.asked} rows with a request only, {found.kept} answers of {found.teacher} kept")
+    for reason, count in found.left_out.items():
+        print(f"  {count} not kept: {reason}")
+    print("Look them over, mend or remove lines, and name the file in data.source in place of the requests.")
+    return 0

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from schemas.addresses import BELONG, faults_of, kind_of
-from schemas.sections.section import NOT_IN_KEY, Section
+from schemas.sections.section import NOT_IN_KEY
+from schemas.sections.teaching import Teaching
 
 Action = Literal["refuse", "drop", "note", "mask"]
 Personal = Literal["secret", "card_number", "iban", "email_address", "phone_number"]
@@ -32,6 +33,7 @@ Unreadable = Literal[
     "unread_context",
     "weighted",
     "not_learned",
+    "not_labelled",
     "unwanted_answer",
 ]
 Doubtful = Literal[
@@ -66,10 +68,11 @@ Doubtful = Literal[
     "null_answer",
     "constant_answer",
     "unlearnable_label",
+    "teacher_held_out",
 ]
 
 
-class DataConfig(Section):
+class DataConfig(Teaching):
     """Where the rows are, and what is required of them."""
 
     source: str = Field(
@@ -267,6 +270,8 @@ class DataConfig(Section):
             raise ValueError("held_out_source and held_out_after both say what is held out; leave one out")
         if self.completion_source and (self.held_out_source or kind_of(self.source) != "files"):
             raise ValueError("completion_source goes with one file of rows and no held_out_source; leave one out")
+        if self.teacher and (self.completion_source or self.messages):
+            raise ValueError("teacher answers rows of two columns, so completion_source and messages do not go with it")
         if self.messages and (self.prompt or self.completion):
             raise ValueError(
                 "messages names a column of conversations, so prompt and completion name none; leave them out"

@@ -127,7 +127,7 @@ def _rows(data: DataConfig, search: Search, password: str | None) -> tuple[Sourc
         return (fetch_dataset(data, search.store),)
     saved = search.folder / Path(data.source).expanduser()
     pattern = f"{data.source}/*.arrow" if (saved / "state.json").is_file() else data.source  # datasets' save_to_disk
-    return search.files("data.source", pattern, () if data.completion_source else ROWS)
+    return search.files("data.source", pattern, () if data.completion_source or data.teacher else ROWS)
 
 
 def _completions(data: DataConfig, search: Search) -> tuple[SourceFile, ...]:

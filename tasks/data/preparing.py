@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from schemas.artifacts import DataArtifact
+from schemas.artifacts import DataArtifact, LabelsArtifact
 from schemas.errors import DatasetRefused, TuneworthyError
 from tasks.answers.contract import FILES, Check, contract_of
 from tasks.answers.scoring import Scorer
@@ -30,9 +30,10 @@ from tasks.data.reading.corpus import read_corpus
 from tasks.data.reading.fetching import as_line
 from tasks.data.reading.frames import Reading, read_rows
 from tasks.data.reading.spool import NormalisedRequests, Spool, spooling, tied_groups, write_sides
-from tasks.data.reporting.balance import unbalanced
+from tasks.data.reading.teaching import taught, taught_held_out
 from tasks.data.reporting.changes import changes_between, last_time
 from tasks.data.reporting.report_json import report_of
+from tasks.data.reporting.report_lines import report_lines
 from tasks.data.splitting import held_out_of, own_group, refuse_one_sided
 from tasks.data.text.normalisation import normalised
 from tasks.data.text.turns import full_request, opening
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
     from tasks.reuse.stage import WorkDirectory
 
 TRIED = 20  # held-out rows on which a scorer of the user's own is tried
-ADVISED = 500  # train rows; fewer often teach only the form of answers: a warning, not a reason to refuse
+
+
+Learned = tuple[str, str | None, pl.DataFrame | None]  # thinking, objective, a teacher's answers
 
 
 def prepare_data(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, workdir: WorkDirectory, thinking: str = "off",
-    objective: str | None = None,
+    objective: str | None = None, labels: LabelsArtifact | None = None,
 ) -> DataArtifact:  # fmt: skip
     """Check and split the rows, write everything to be sealed into `workdir.out`, and return the artifact's facts.
 
@@ -64,7 +67,8 @@ def prepare_data(
     corpus, unread = read_corpus(sources.corpus, data.refuse_above) if sources.corpus else (None, [])
     ledger = Ledger(data, as_line)
     with spooling(workdir.folder / "spool") as spool:
-        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective))
+        answers = pl.read_parquet(workdir.open(labels) / "labels.parquet") if labels else None
+        sieve = _sifted(task, data, seed, sources, spool, ledger, workdir, (thinking, objective, answers))
         tied = tied_groups(spool, sieve.rows)
         write_sides(spool, sieve.rows, tied, workdir.out)
     write_unwanted(sieve.unwanted, pl.read_parquet(workdir.out / "held_out.parquet"), workdir.out, objective)
@@ -77,30 +81,32 @@ def prepare_data(
     also = pl.concat(sieve.also).join(held, on="row_id", how="semi", maintain_order="left")
     if also.height:
         _write(also, workdir.out / "also_right.parquet")
+    if labels is not None:
+        _write(sieve.rows.filter("is_taught").select("row_id"), workdir.out / "taught.parquet")
     if corpus is not None:
         _write(corpus, workdir.out / "corpus.parquet")
     report = report_of(sieve, corpus, task, data.held_out, workdir.out)
     report |= ledger.as_json | {"unread_documents": unread}
     _write_json(report, workdir.out / "report.json")
-    _report(sieve, report, data, workdir)
+    before = last_time(workdir.store)
+    since = changes_between(before, workdir.out) if before is not None else None
+    for line in (*report_lines(sieve, report, data, since), *traces_in(workdir.out / "train.parquet")):
+        workdir.reporter.say(f"data: {line}")
     return DataArtifact(
         train_rows=report["rows"]["train"],
         held_out_rows=report["rows"]["held_out"],
         refused_rows=refused.height,
         reasons=tally(refused),
         documents=0 if corpus is None else corpus.height,
+        teacher=labels.teacher if labels else "",
+        taught_rows=report["taught"]["train"],
+        taught_held_out=report["taught"]["held_out"],
         language=index_language(corpus["text"] if corpus is not None else pl.read_parquet(train)["prompt"]),
     )
 
 
 def _check_unchanged(sources: Sources, workdir: WorkDirectory) -> None:
-    for file in (
-        *sources.rows,
-        *sources.held_out,
-        *sources.completions,
-        *sources.corpus,
-        *filter(None, (sources.answer, sources.checks)),
-    ):
+    for file in sources.every_file:
         if not Path(file.path).is_file() or workdir.store.file_digest(Path(file.path)) != file.digest:
             raise TuneworthyError(f"{file.path} was changed or removed after the run began. Run again.")
 
@@ -114,7 +120,7 @@ def _try_scorer(task: TaskConfig, out: Path) -> None:
 
 def _sifted(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, learned: tuple[str, str | None],
+    workdir: WorkDirectory, learned: Learned,
 ) -> Sieve:  # fmt: skip
     """Return the sieve with all findings; what is left is fingerprints (`_compact`), with the texts in the spool."""
     name = dataset_name(sources.rows)
@@ -125,6 +131,7 @@ def _sifted(
     # Only now: a row tells which rows belong together even where it is refused because of another row.
     sieve.sift(duplicates.conflicting_answers(sieve.rows))
     refuse_if_above(sieve, name, data.refuse_above, workdir)
+    sieve.sift(taught_held_out(sieve.rows, data.teacher_held_out))
     refuse_one_sided(sieve.rows, data.held_out)
     whole = _sides(sieve)
     near = near_rows(sieve.rows["row_id"], pairs, task.answer.format == "choice")
@@ -161,7 +168,7 @@ def _tied(sieve: Sieve, data: DataConfig, spool: Spool, workdir: WorkDirectory) 
 
 def _sifted_alone(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, spool: Spool, ledger: Ledger,
-    workdir: WorkDirectory, learned: tuple[str, str | None],
+    workdir: WorkDirectory, learned: Learned,
 ) -> Sieve:  # fmt: skip
     """Check the rows piece by piece, each row by itself, and write those that pass to the spool."""
     check, actions = contract_of(task, workdir.out), {str(reason): action for reason, action in data.checks.items()}
@@ -170,7 +177,7 @@ def _sifted_alone(
     for piece in read_rows(sources.every_row, Reading(data, ledger, own, sources.completions)):
         layouts[piece.layout] = None
         is_test = pl.lit(piece.file >= len(sources.rows))
-        rows = piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows
+        rows = taught(piece.rows.with_columns(held=is_test) if sources.held_out else piece.rows, learned[2])
         sieve = Sieve(rows, actions, rows.height)
         sift_traces(sieve, learned[0])
         whole.unwanted.append(sift_preferences(sieve, learned[1]))
@@ -197,11 +204,18 @@ def _compact(rows: pl.DataFrame, places: pl.Series, seed: int, data: DataConfig)
         *(["id"] if data.id else []),
         pl.col("prompt_language", "completion_language").cast(pl.Categorical),
         grouped=pl.col("group").hash(seed=4),
-        is_held_out=pl.col("held") if data.has_own_sides else held_out_of(rows["group"], seed, data.held_out),
+        is_held_out=pl.col("held") if data.has_own_sides else _drawn(rows, seed, data),
+        is_taught="is_taught",
         place=places,
         prompt_characters=pl.col("prompt").str.len_chars(),
         completion_characters=pl.col("completion").str.len_chars(),
     )
+
+
+def _drawn(rows: pl.DataFrame, seed: int, data: DataConfig) -> pl.Series:
+    """Return which rows the draw holds out: of rows without named groups, none that a teacher answered."""
+    drawn = held_out_of(rows["group"], seed, data.held_out)
+    return drawn if data.group or data.teacher_held_out else drawn & ~rows["is_taught"]
 
 
 def _sift_rows(sieve: Sieve, task: TaskConfig, data: DataConfig, check: Check, workdir: WorkDirectory) -> None:
@@ -254,37 +268,3 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _report(sieve: Sieve, report: dict[str, Any], data: DataConfig, workdir: WorkDirectory) -> None:
-    rows = report["rows"]
-    workdir.reporter.say(
-        f"data: {rows['read']} rows read, {rows['train']} train rows, {rows['held_out']} held out, "
-        f"{rows['refused']} taken out"
-    )
-    if report["tied"]["rows"]:
-        workdir.reporter.say(
-            f"data: {report['tied']['rows']} rows nearly repeat rows of an earlier group and now belong to it"
-        )
-    if unread := report["unread_documents"]:
-        workdir.reporter.say(f"data: {len(unread)} documents cannot be read: {'; '.join(unread[:5])}")
-    for what, table in (("taken out", sieve.refused), ("noted", sieve.notes)):
-        if table.height:
-            workdir.reporter.say(f"data: {what}: {by_reason(table)}")
-    if report["personal_data"]["missing"]:
-        missing = ", ".join(report["personal_data"]["missing"])
-        workdir.reporter.say(
-            f"data: not searched for personal data and secrets: not installed: {missing} (extra `personal`)"
-        )
-    for line in traces_in(workdir.out / "train.parquet"):
-        workdir.reporter.say(line)
-    if rows["train"] < ADVISED:
-        workdir.reporter.say(
-            f"data: {rows['train']} train rows; with fewer than {ADVISED} a tuned model often learns only the form of "
-            "the answers"
-        )
-    for line in unbalanced(report["labels"]["balance"]) if report["labels"] and not data.has_own_sides else []:
-        workdir.reporter.say(f"data: labels: {line}")
-    before = last_time(workdir.store)
-    if before is not None:
-        workdir.reporter.say(f"data: since the last run: {changes_between(before, workdir.out)}")

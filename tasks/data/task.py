@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from schemas.artifacts import (
     DataArtifact,
     DataReportArtifact,
+    LabelsArtifact,
     LeakageArtifact,
     ModelArtifact,
     RenderingArtifact,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from schemas.champion import SplitRule
     from schemas.sections.arms import RetrievalConfig
     from schemas.sections.data import DataConfig
+    from schemas.sections.endpoints import EndpointConfig
     from schemas.sections.task import TaskConfig
     from tasks.data.checking.fixing import FixedCopy
 
@@ -33,22 +35,40 @@ PERSONAL = (
 )  # the extra `personal`; "missing" in the key where it is not installed
 
 
+@stage(libraries=("polars", "orjson", "jsonschema", *PERSONAL))
+def label_rows(
+    task: TaskConfig,
+    data: DataConfig,
+    teacher: EndpointConfig,
+    max_new_tokens: int,
+    sources: Sources,
+    *,
+    workdir: WorkDirectory,
+) -> LabelsArtifact:
+    """Let a teacher answer the rows that have a request only; answers that came are kept in the store and never asked
+    for again.
+    """
+    from tasks.data.labelling import label
+
+    return label(task, data, teacher, max_new_tokens, sources, workdir)
+
+
 @stage(
     libraries=("pandera", "polars", "orjson", "jsonschema", "ftfy", "pycld2", "rensa", "numpy", "pyarrow", *PERSONAL)
 )
 def validate_data(
     task: TaskConfig, data: DataConfig, seed: int, sources: Sources, thinking: str = "off",
-    objective: str | None = None, *, workdir: WorkDirectory,
+    objective: str | None = None, labels: LabelsArtifact | None = None, *, workdir: WorkDirectory,
 ) -> DataArtifact:  # fmt: skip
     """Check every row against its contract, split the rows that pass by group, and refuse the dataset if too few do.
 
     `thinking` is base.thinking: what becomes of reasoning traces; `objective` is training.objective: what becomes of
-    rejected and unwanted answers.
+    rejected and unwanted answers; `labels` are a teacher's answers to the rows without one.
     """
     from tasks.data.preparing import prepare_data
 
     try:
-        return prepare_data(task, data, seed, sources, workdir, thinking, objective)
+        return prepare_data(task, data, seed, sources, workdir, thinking, objective, labels)
     except DatasetRefused as refusal:
         from tasks.data.checking.refusing import dataset_name
         from tasks.data.reporting.report_page import write_refused_page

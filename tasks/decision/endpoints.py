@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from schemas.artifacts import EndpointArtifact
+from schemas.artifacts import DataArtifact, EndpointArtifact
 from schemas.findings.costs import ArmCost
 from schemas.findings.endpoints import EndpointReport, Replacement
 from schemas.reports import Standing, Verdict
@@ -55,11 +55,24 @@ def with_endpoints(
             for arm in own
         )
         reports.append(_report(facts, one, price, in_place, decision))
-    reports += [
-        EndpointReport(name=name, problem=why, in_words=f"{name} failed: {why}") for name, why in failed.items()
-    ]
+    for name, why in failed.items():
+        told = f"{name} failed: {why.removeprefix(f'Endpoint {name}: ')}"
+        reports.append(EndpointReport(name=name, problem=why, in_words=told))
     lines = (line for report in reports for line in report.lines)
     return verdict.model_copy(update={"endpoints": tuple(reports), "reasons": (*verdict.reasons, *lines)})
+
+
+def with_teacher(verdict: Verdict, data: DataArtifact | None) -> Verdict:
+    """Return the verdict with a caveat about the rows that a teacher answered."""
+    if data is None or not data.teacher:
+        return verdict
+    told = f"{data.taught_rows:,} of {count(data.train_rows, 'train row')} have the answers of {data.teacher}"
+    if data.taught_held_out:
+        told += (
+            f", and so have {data.taught_held_out:,} of {count(data.held_out_rows, 'held-out row')}: on these a score "
+            f"says how often an arm answers as {data.teacher} does, not how often it is right"
+        )
+    return verdict.model_copy(update={"caveats": (*verdict.caveats, f"{told}.")})
 
 
 def _per_thousand(

@@ -56,7 +56,7 @@ def decide(
     take. `endpoints` are compared with the arm that the verdict names; `failed` says why some could not be, and
     `prices` what their tokens cost, read and written.
     """
-    from tasks.decision.endpoints import with_endpoints
+    from tasks.decision.endpoints import with_endpoints, with_teacher
     from tasks.decision.verdict.comparison import COMPLEXITY, compare_arms, read_scores, rows_in
     from tasks.decision.verdict.costs import costs_of, with_costs, within_limits
     from tasks.decision.verdict.errors import count_errors, winnable
@@ -79,7 +79,7 @@ def decide(
     verdict = verdict.model_copy(update={"data": data.digest if data else ""})
     if slices is not None:
         verdict = sliced(verdict, measured, slices_of(workdir.open(slices), row_ids), decision)
-    verdict = with_looks(verdict, looks or {})
+    verdict = with_teacher(with_looks(verdict, looks or {}), data)
     if spent:
         verdict = with_costs(verdict, spent, costs, adapter)
     answered, bills = [(one, workdir.open(one)) for one in endpoints], (spent, costs, prices or {})

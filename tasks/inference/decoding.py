@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from schemas.errors import MachineLacks
 from tasks.inference.batching import batches, chunks, common_prefix, memory_budget, row_token_bytes
 from tasks.inference.loading import LoadedModel
 from tasks.inference.prefix import PrefixReader, SharedMemory, reading
 from tasks.inference.prefix_support import why_unsupported
+from tasks.reuse.memory import hand_back, is_out_of_memory
 
 Progress = Callable[[int, int], None]
 Finish = Callable[[int, list[int]], None]
@@ -66,7 +68,35 @@ def by_shared_prefix(loaded: LoadedModel, prompts: list[list[int]], max_new_toke
     with reading(loaded.model, memory):
         reader.read_prefix(prompts[0][:shared])
         for batch in batches([len(ids) for ids in own], max_new_tokens, per_token, memory_budget(loaded.device)):
-            _answer_batch(reader, {row: own[row] for row in batch}, max_new_tokens, loaded.stop_ids, finish)
+            within_memory(
+                batch,
+                lambda rows: _answer_batch(
+                    reader, {row: own[row] for row in rows}, max_new_tokens, loaded.stop_ids, finish
+                ),
+            )
+
+
+def within_memory(rows: list[int], answer: Callable[[list[int]], None]) -> None:
+    """Answer rows together; where memory runs out, one half after the other, from their first token.
+
+    Raises:
+        MachineLacks: not even one row fits.
+    """
+    try:
+        answer(rows)
+        return
+    except (MemoryError, RuntimeError) as fault:
+        if not is_out_of_memory(fault):
+            raise
+        if len(rows) == 1:
+            raise MachineLacks(
+                "Out of memory with a single prompt: it does not fit beside the model. Free memory, or lower "
+                "arms.max_new_tokens, arms.few_shot.shots or arms.retrieval.top_k."
+            ) from fault
+    # Behind the except block: the error's frames hold what was computed.
+    hand_back()
+    for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        within_memory(half, answer)
 
 
 def _answer_batch(
@@ -100,21 +130,20 @@ def _drop(column: list[Any], place: int) -> None:
 def by_transformers(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int, finish: Finish) -> None:
     """Answer with transformers' own `generate`: slower, but it supports every architecture."""
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    for start in range(0, len(order), PLAIN_ROWS):
-        rows = order[start : start + PLAIN_ROWS]
+
+    def answer(rows: list[int]) -> None:
         for row, ids in zip(rows, _searched(loaded, [prompts[row] for row in rows], max_new_tokens), strict=True):
             finish(row, ids)
+
+    for start in range(0, len(order), PLAIN_ROWS):
+        within_memory(order[start : start + PLAIN_ROWS], answer)
 
 
 def _finished(loaded: LoadedModel, ids: list[int]) -> Generated:
     """Return an answer from its decoded ids, which may continue after the stop token."""
     end = next((place for place, token in enumerate(ids) if token in loaded.stop_ids), None)
     kept = ids if end is None else ids[:end]
-    return Generated(
-        kept,
-        loaded.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-        end is not None,
-    )
+    return Generated(kept, loaded.text(kept), end is not None)
 
 
 def _searched(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:

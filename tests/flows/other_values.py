@@ -17,6 +17,7 @@ EDITS: dict[str, Any] = {
     **dict.fromkeys(("data.held_out_after", "data.time")),
     **dict.fromkeys(("data.query", "data.password", "data.revision", "data.split", "data.subset")),
     "arms.retrieval.shots": None,  # it goes with data.corpus: the test of its own below
+    "data.teacher": None,  # it goes with arms.endpoints: a test of its own
     **dict.fromkeys(("arms.retrieval.search", "arms.retrieval.encoder")),  # one goes with the other
     "arms.endpoints": {"incumbent": {"url": "http://127.0.0.1:9/v1", "model": "big"}},
     "base.model": "other model",

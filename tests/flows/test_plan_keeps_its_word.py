@@ -206,6 +206,18 @@ def test_examples_beside_passages_are_shown_by_the_retrieval_arm_and_by_no_other
     assert [name for name in named if name.startswith("score_arm")] == ["score_arm[retrieval]"]
 
 
+def test_a_teacher_labels_first_and_another_key_price_or_pace_asks_nobody_again(house: RunConfig) -> None:
+    teacher = {"data": house.data.model_copy(update={"teacher": "incumbent"})}
+    taught = (edited(house, "arms.endpoints") or house).model_copy(update=teacher)
+    assert assert_kept(taught)[0] == "label_rows"
+    other = taught.arms.endpoints["incumbent"].model_copy(
+        update={"key": None, "requests_per_minute": 9.0, "seconds": 5.0, "price_in": 2.0}
+    )
+    arms = taught.arms.model_copy(update={"endpoints": {"incumbent": other}})
+    named = assert_kept(taught.model_copy(update={"arms": arms}))
+    assert not [name for name in named if name.startswith(("label_rows", "validate_data", "score_"))]
+
+
 def test_another_encoder_runs_the_index_and_what_searches_it_and_no_other_arm(house: RunConfig) -> None:
     named = []
     for encoder in ("model", "other model"):

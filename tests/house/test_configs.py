@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,17 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-def test_there_are_two_configs() -> None:
-    assert [path.stem for path in CONFIGS] == ["demo", "geoquery"]
+def test_there_are_three_configs() -> None:
+    assert [path.stem for path in CONFIGS] == ["demo", "geoquery", "replace"]
+
+
+def test_the_requests_of_replace_are_what_their_script_makes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shipped, copy = ROOT / "configs" / "replace", tmp_path / "make_requests.py"
+    shutil.copyfile(shipped / "make_requests.py", copy)
+    monkeypatch.setattr("sys.argv", [str(copy)])
+    runpy.run_path(str(copy), run_name="__main__")
+    for name in ("requests.jsonl", "labelled.jsonl"):
+        assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

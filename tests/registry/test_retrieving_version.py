@@ -254,4 +254,4 @@ def test_only_a_version_that_retrieves_asks_for_the_libraries_of_retrieval() -> 
     def names(*how: Any) -> set[str]:
         return {line.partition("==")[0] for line in requirements(*how)}
 
-    assert names("lora", True) - names("lora", False) == {"bm25s", "PyStemmer"}
+    assert names("lora", True) - names("lora", False) == {"bm25s", "PyStemmer", "model2vec"}

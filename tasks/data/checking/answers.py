@@ -40,7 +40,7 @@ def traces_in(train: Path) -> list[str]:
     traces = pl.read_parquet(train, columns=["trace"])["trace"]
     count = traces.len() - traces.null_count()
     without = f"; {traces.null_count()} have none, and teach to answer at once" if traces.null_count() else ""
-    return [f"data: {count} of {traces.len()} train rows have a reasoning trace, which is learned{without}"]
+    return [f"{count} of {traces.len()} train rows have a reasoning trace, which is learned{without}"]
 
 
 def with_traces(rows: pl.DataFrame, thinking: str) -> pl.DataFrame:

@@ -96,6 +96,10 @@ REASONS = {
         "refuse", "Write a number from 0 to 100, or name the column in data.ignore to learn every row alike."
     ),
     "not_learned": Reason("drop", "Nothing to do: its weight says so; or name the column in data.ignore."),
+    "not_labelled": Reason("drop", "Answer it, or ask another teacher: tuneworthy label writes what this one said."),
+    "teacher_held_out": Reason(
+        "drop", "Answer it yourself, or set data.teacher_held_out to measure agreement with the teacher."
+    ),
     "unfilled_placeholder": Reason("refuse", "Fill it in, or set the action to note where the mark itself is wanted."),
     "null_answer": Reason("refuse", "Write the answer, or set the action to note where the word itself is wanted."),
     "constant_answer": Reason("note", "Check the column; there is nothing to learn but this answer."),

@@ -22,6 +22,7 @@ from tasks.data.layouts.layouts import detected, one_named
 from tasks.data.layouts.ledger import Ledger
 from tasks.data.layouts.values import LOSS
 from tasks.data.reading.records import Form, Record, read_records
+from tasks.data.reading.teaching import JUDGED, with_answer_column
 
 if TYPE_CHECKING:
     from schemas.sections.data import DataConfig
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 CHUNK = 50_000
 UNWANTED = "unwanted_answer"
-JUDGED = 1000  # records that a layout is detected from
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_id": pl.Int64,
     "file": pl.String,
@@ -113,8 +113,10 @@ def read_rows(files: Iterable[SourceFile], how: Reading) -> Iterator[ReadPiece]:
 
 def _records(file: SourceFile, how: Reading) -> Iterator[Record]:
     data = how.data
-    form = Form(file.separator, file.encoding, bool(how.answers), how.ledger.blank)
+    form = Form(file.separator, file.encoding, bool(how.answers) or data.teacher is not None, how.ledger.blank)
     records = read_records(Path(file.path), file.suffix, form)
+    if data.teacher is not None:
+        return with_answer_column(records, data)
     return _answered(records, file, how.answers[0], form, data.completion or "completion") if how.answers else records
 
 

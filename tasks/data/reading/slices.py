@@ -13,8 +13,9 @@ import polars as pl
 
 from schemas.artifacts import SlicesArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
-from tasks.data.reading.frames import JUDGED, listed, nearest
+from tasks.data.reading.frames import listed, nearest
 from tasks.data.reading.records import Form, Record, read_records
+from tasks.data.reading.teaching import JUDGED
 
 if TYPE_CHECKING:
     from schemas.sources import SourceFile

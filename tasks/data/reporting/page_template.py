@@ -139,6 +139,9 @@ TEMPLATE = (
 <tr><td>{{ side|replace("_", " ") }}</td><td>{{ report.rows[side]|number }}</td><td>{{ (report.rows[side] / kept)|percent }}</td><td>{{ report.groups[side]|number }}</td></tr>
 {%- endfor %}
 </tbody></table></div>
+{%- if report.taught and report.taught.values()|sum %}
+<p class="quiet">{{ report.taught.train|number }} train rows and {{ report.taught.held_out|number }} held-out rows have the answers of the teacher (taught.parquet).</p>
+{%- endif %}
 {%- if report.tied and report.tied.rows %}
 <p class="quiet">{{ report.tied.rows|number }} row{{ "s" if report.tied.rows > 1 }} of {{ report.tied.groups|number }} group{{ "s" if report.tied.groups > 1 }} nearly repeat rows of an earlier group and belong to it (tied.parquet); the largest such group has {{ report.tied.largest|number }} rows.</p>
 {%- endif %}

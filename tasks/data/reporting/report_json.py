@@ -39,6 +39,7 @@ def report_of(sieve: Sieve, corpus: pl.DataFrame | None, task: TaskConfig, share
     return {
         "rows": counts,
         "groups": {side: rows["grouped"].n_unique() for side, rows in sides.items()},
+        "taught": {side: int(rows["is_taught"].sum()) for side, rows in sides.items()},
         "tied": _tied(sieve.rows, out),
         "taken_out": _reasons(sieve.refused),
         "noted": _reasons(sieve.notes),

@@ -23,7 +23,7 @@ TEMPLATE = (
 {%- endif %}
   <p class="lead"><b>What to do:</b> {{ verdict.recommendation }}</p>
 {%- for endpoint in verdict.endpoints %}
-  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead">{{ endpoint.in_place[0].in_words[:1]|upper }}{{ endpoint.in_place[0].in_words[1:] }}</p>{% endif %}
+  {% if endpoint.problem %}<p class="bad">{{ endpoint.in_words }}</p>{% else %}<p class="lead"><b>In place of {{ endpoint.name }}:</b> {{ endpoint.in_place[0].in_words }}</p>{% endif %}
 {%- endfor %}
 {%- for caveat in verdict.caveats %}
   <p class="bad">{{ caveat }}</p>
@@ -154,7 +154,7 @@ TEMPLATE = (
 {%- endif %}
 
 <h2>The rows</h2>
-<p>{{ page.data.train_rows }} train rows, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} taken out{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.</p>
+<p>{{ page.data.train_rows }} train rows, {{ page.data.held_out_rows }} held out, {{ page.data.refused_rows }} taken out{% if page.data.documents %}, {{ page.data.documents }} documents to retrieve from{% endif %}.{% if page.data.teacher %} {{ page.data.taught_rows }} train rows and {{ page.data.taught_held_out }} held-out rows have the answers of {{ page.data.teacher }}.{% endif %}</p>
 {%- if page.data.reasons %}
 <div class="wide" style="max-width: 460px"><table>
 <thead><tr><th>taken out because</th><th>rows</th></tr></thead>

@@ -123,4 +123,4 @@ class ServingVersion:
 
     def text(self, ids: list[int]) -> str:
         """Return the text of an answer's ids."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self.model.loaded.text(ids)
