@@ -13,7 +13,7 @@ from schemas.artifacts import (
     TimingArtifact,
 )
 from schemas.config import RunConfig
-from schemas.errors import EndpointFailed
+from schemas.errors import ConfigRefused, EndpointFailed
 from schemas.sections.arms import ArmsConfig
 from schemas.sections.task import TaskConfig
 from schemas.sources import BaseSource
@@ -100,6 +100,27 @@ def time_arms(
         tuned = adapter if arm in config.arms.trained else None
         timed.append(time_arm(asks, config.task, base, rows, tuned, config.seed, subject=arm))
     return tuple(timed)
+
+
+def refuse_more_than_rows(arms: ArmsConfig, data: DataArtifact) -> None:
+    """Refuse arms that show more examples than there are train rows, before any of them is measured; a plan may not
+    know the rows yet.
+
+    Raises:
+        ConfigRefused: an arm asks for more.
+    """
+    if not isinstance(data, DataArtifact):
+        return
+    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in arms.untrained else 0}
+    if {"retrieval", "tuned_retrieval"} & {*arms.untrained, *arms.trained}:
+        shown["arms.retrieval.top_k"] = 0 if data.documents else arms.retrieval.top_k
+        shown["arms.retrieval.shots"] = arms.retrieval.shots or 0
+    wrong = [f"{name}: {count} requested" for name, count in shown.items() if count > data.train_rows]
+    if wrong:
+        raise ConfigRefused(
+            f"{', '.join(wrong)}, but there are only {data.train_rows} train rows. Set it to {data.train_rows} or "
+            "less, or remove the arm from `arms`."
+        )
 
 
 def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:
