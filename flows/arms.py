@@ -14,7 +14,7 @@ from schemas.artifacts import (
 )
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused, EndpointFailed
-from schemas.sections.arms import ArmsConfig
+from schemas.sections.arms import GRAMMAR, ArmsConfig
 from schemas.sections.task import TaskConfig
 from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
@@ -111,8 +111,9 @@ def refuse_more_than_rows(arms: ArmsConfig, data: DataArtifact) -> None:
     """
     if not isinstance(data, DataArtifact):
         return
-    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in arms.untrained else 0}
-    if {"retrieval", "tuned_retrieval"} & {*arms.untrained, *arms.trained}:
+    measured = {arm.removesuffix(GRAMMAR) for arm in (*arms.untrained, *arms.trained)}
+    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in measured else 0}
+    if {"retrieval", "tuned_retrieval"} & measured:
         shown["arms.retrieval.top_k"] = 0 if data.documents else arms.retrieval.top_k
         shown["arms.retrieval.shots"] = arms.retrieval.shots or 0
     wrong = [f"{name}: {count} requested" for name, count in shown.items() if count > data.train_rows]
