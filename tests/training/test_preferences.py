@@ -1,4 +1,4 @@
-"""A tiny model learns to prefer: wanted answers gain on rejected ones, and a resumed fit is the uninterrupted one."""
+"""A tiny model learns to prefer: wanted answers gain on rejected ones."""
 
 from __future__ import annotations
 
