@@ -14,7 +14,7 @@ from schemas.artifacts import (
 )
 from schemas.config import RunConfig
 from schemas.errors import ConfigRefused, EndpointFailed
-from schemas.sections.arms import ArmsConfig
+from schemas.sections.arms import GRAMMAR, ArmsConfig
 from schemas.sections.task import TaskConfig
 from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
@@ -52,14 +52,14 @@ def score_arms(
 
 def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
     """Return the data with the vectors that arms.retrieval.search asks for, or as it is where nothing needs them."""
-    retrieves = any(arm.endswith("retrieval") for arm in config.arms.untrained + config.arms.trained)
+    retrieves = any("retrieval" in arm for arm in config.arms.untrained + config.arms.trained)
     if encoder is None or not retrieves:
         return data
     return index_texts(config.arms.retrieval.passage_words, encoder, data)
 
 
 def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
-    return searched if searched is not None and arm.endswith("retrieval") else data
+    return searched if searched is not None and "retrieval" in arm else data
 
 
 def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
@@ -111,8 +111,9 @@ def refuse_more_than_rows(arms: ArmsConfig, data: DataArtifact) -> None:
     """
     if not isinstance(data, DataArtifact):
         return
-    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in arms.untrained else 0}
-    if {"retrieval", "tuned_retrieval"} & {*arms.untrained, *arms.trained}:
+    measured = {arm.removesuffix(GRAMMAR) for arm in (*arms.untrained, *arms.trained)}
+    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in measured else 0}
+    if {"retrieval", "tuned_retrieval"} & measured:
         shown["arms.retrieval.top_k"] = 0 if data.documents else arms.retrieval.top_k
         shown["arms.retrieval.shots"] = arms.retrieval.shots or 0
     wrong = [f"{name}: {count} requested" for name, count in shown.items() if count > data.train_rows]

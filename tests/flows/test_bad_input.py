@@ -68,6 +68,12 @@ CASES: dict[str, tuple[Break, int, str]] = {
         2,
         "no place for tools",
     ),
+    "grammar for free text": (override("arms.untrained=[prompt+grammar]"), 2, "text has no grammar"),
+    "grammar of a pattern that looks ahead": (
+        override("arms.untrained=[prompt+grammar]", "task.answer={format: text, pattern: '(?=a)b'}"),
+        2,
+        "look-around",
+    ),
     "metric that cannot read the answer": (override("task.metric=sql_execution"), 2, "needs answer.format"),
     "metric that does not exist": (override("task.metric=f1"), 2, 'there is no metric "f1"; there are json_fields'),
     "scorer that is missing": (override("task.metric=mine.py:score"), 2, "mine.py cannot be read: No such file"),
