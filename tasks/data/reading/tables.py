@@ -23,12 +23,15 @@ def parquet_records(path: Path) -> Iterator[Row]:
     import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
     import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
-    start = 0
+    start = 1
     try:
-        names = class_names(pq.read_schema(path).metadata or {})
-        while not (frame := pl.scan_parquet(path, glob=False).slice(start, SLICE).collect()).is_empty():
-            yield from as_text(enumerate(frame.iter_rows(named=True), start + 1), names)
-            start += SLICE
+        file = pq.ParquetFile(path)
+        names = class_names(file.schema_arrow.metadata or {})
+        for batch in file.iter_batches(SLICE):
+            batch.validate(full=True)  # polars, which is faster at rows, may hang on what a damaged file holds
+            frame = pl.DataFrame(pl.from_arrow(batch))
+            yield from as_text(enumerate(frame.iter_rows(named=True), start), names)
+            start += batch.num_rows
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as fault:
         raise DatasetRefused(f"{path.name} cannot be read as Parquet: {str(fault).splitlines()[0][:200]}.") from fault
 
