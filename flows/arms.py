@@ -13,8 +13,8 @@ from schemas.artifacts import (
     TimingArtifact,
 )
 from schemas.config import RunConfig
-from schemas.errors import EndpointFailed
-from schemas.sections.arms import ArmsConfig
+from schemas.errors import ConfigRefused, EndpointFailed
+from schemas.sections.arms import GRAMMAR, ArmsConfig
 from schemas.sections.task import TaskConfig
 from schemas.sources import BaseSource
 from tasks.arms.settings import ArmSettings, arm_settings
@@ -52,14 +52,14 @@ def score_arms(
 
 def with_index(config: RunConfig, encoder: BaseSource | None, data: DataArtifact) -> DataArtifact:
     """Return the data with the vectors that arms.retrieval.search asks for, or as it is where nothing needs them."""
-    retrieves = any(arm.endswith("retrieval") for arm in config.arms.untrained + config.arms.trained)
+    retrieves = any("retrieval" in arm for arm in config.arms.untrained + config.arms.trained)
     if encoder is None or not retrieves:
         return data
     return index_texts(config.arms.retrieval.passage_words, encoder, data)
 
 
 def _rows_of(arm: str, data: DataArtifact, searched: DataArtifact | None) -> DataArtifact:
-    return searched if searched is not None and arm.endswith("retrieval") else data
+    return searched if searched is not None and "retrieval" in arm else data
 
 
 def score_endpoints(config: RunConfig, data: DataArtifact) -> tuple[tuple[EndpointArtifact, ...], dict[str, str]]:
@@ -100,6 +100,28 @@ def time_arms(
         tuned = adapter if arm in config.arms.trained else None
         timed.append(time_arm(asks, config.task, base, rows, tuned, config.seed, subject=arm))
     return tuple(timed)
+
+
+def refuse_more_than_rows(arms: ArmsConfig, data: DataArtifact) -> None:
+    """Refuse arms that show more examples than there are train rows, before any of them is measured; a plan may not
+    know the rows yet.
+
+    Raises:
+        ConfigRefused: an arm asks for more.
+    """
+    if not isinstance(data, DataArtifact):
+        return
+    measured = {arm.removesuffix(GRAMMAR) for arm in (*arms.untrained, *arms.trained)}
+    shown = {"arms.few_shot.shots": arms.few_shot.shots if "few_shot" in measured else 0}
+    if {"retrieval", "tuned_retrieval"} & measured:
+        shown["arms.retrieval.top_k"] = 0 if data.documents else arms.retrieval.top_k
+        shown["arms.retrieval.shots"] = arms.retrieval.shots or 0
+    wrong = [f"{name}: {count} requested" for name, count in shown.items() if count > data.train_rows]
+    if wrong:
+        raise ConfigRefused(
+            f"{', '.join(wrong)}, but there are only {data.train_rows} train rows. Set it to {data.train_rows} or "
+            "less, or remove the arm from `arms`."
+        )
 
 
 def settings_of(arm: str, arms: ArmsConfig, data: DataArtifact) -> ArmSettings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.arms import score_arms, score_endpoints, time_arms, with_index
+from flows.arms import refuse_more_than_rows, score_arms, score_endpoints, time_arms, with_index
 from flows.champion import look_for_champion
 from flows.inputs.rows import checked_rows
 from flows.inputs.sources import locate
@@ -37,6 +37,7 @@ def finetune(config: RunConfig) -> ReportArtifact:
     sources = locate(config)
     champion = look_for_champion(config)
     data = checked_rows(config, sources)
+    refuse_more_than_rows(config.arms, data)
     slices = read_slices(config.decision.slices, data, sources.data.every_row) if config.decision.slices else None
     base = fetch_base(sources.base)
     searched = with_index(config, sources.encoder, data)

@@ -15,6 +15,7 @@ PLACE = re.compile(r"env:[A-Za-z_]\w*|prefect:[a-z0-9-]+")  # where a password m
 # What SQLAlchemy reads as a password, and what drivers take for one among a URL's parameters.
 PASSWORD = re.compile(r"(?is)://[^:/@]*:[^@]*@|[?&;]\s*\w*(passw|pwd|secret|token|passphrase|api_?key)\w*\s*=")
 ASKING = re.compile(r"(?is)(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|values|table)\b")
+NO_DATABASE = re.compile(r"(?i)(https?|ftps?|s3a?|gs|gcs|abfss?|az|adl|hdfs|file|hf|ssh|sftp|git|minio|dbfs)://")
 BELONG = {"query": "database", "password": "database", "revision": "hub", "split": "hub", "subset": "hub"}
 NAMES = {"files": "files", "database": "a database", "hub": "a data set on the hub"}
 
@@ -47,6 +48,11 @@ def faults_of(source: str, settings: Mapping[str, str | None]) -> list[str]:
 
 
 def _database_faults(source: str, query: str | None, password: str | None) -> list[str]:
+    if scheme := NO_DATABASE.match(source):
+        return [
+            f"source: rows are not read from {scheme[0]}; allowed are files (a path or glob on this machine), "
+            "hub://OWNER/NAME, and databases such as sqlite:/// or postgresql://. Fetch the file and name its path"
+        ]
     faults = []
     if PASSWORD.search(source) or PASSWORD.search(unquote_plus(source)):
         faults.append(

@@ -154,7 +154,11 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def context_is_measured(self) -> RunConfig:
         """Refuse to train on retrieved passages where no arm shows any to the adapter."""
-        if self.training.context == "retrieval" and self.arms.trained and "tuned_retrieval" not in self.arms.trained:
+        if (
+            self.training.context == "retrieval"
+            and self.arms.trained
+            and not any(arm.startswith("tuned_retrieval") for arm in self.arms.trained)
+        ):
             raise ValueError(
                 'training.context: "retrieval" fits the adapter to requests with retrieved passages, and only the arm '
                 'tuned_retrieval asks so: add it to arms.trained, or set training.context to "none"'

@@ -36,6 +36,7 @@ from flows.compare import compare as compare_flow
 from flows.compare import without_training
 from flows.finetune import finetune
 from flows.inputs.config_file import read_config
+from flows.inputs.servers import require_servers
 from flows.mending import retry_when_broken
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
@@ -60,6 +61,7 @@ def plan(arguments: argparse.Namespace) -> int:
     """Say what a run would do and why."""
     config = read_config(arguments.config, arguments.set)
     found = planned(config, finetune)
+    require_servers(found)
     spared, costs, sight = spared_stages(found), training_costs(config, found), benchmark_sight(config, found)
     gain = foreseen(config, found.artifacts.get("validate_data"))
     differences = _differences(found, planned(read_config(arguments.against), finetune)) if arguments.against else None
@@ -109,6 +111,7 @@ def decide_with(arguments: argparse.Namespace, config: RunConfig, flow: Any) -> 
     if not before.is_all_hits:
         with one_at_a_time(config, flow):
             before = planned(config, flow)  # another process may have done the work meanwhile
+            require_servers(before)
             failure = None if before.is_all_hits else run_flow(flow, config)
     outcome = outcome_of(before if before.is_all_hits else planned(config, flow))
     if outcome is None:

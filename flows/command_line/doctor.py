@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.inputs.servers import mlflow_fault, prefect_fault
 from schemas.errors import TuneworthyError
 from tasks.reuse.current_store import current_store
 
@@ -102,6 +103,8 @@ def _models() -> Iterator[Finding]:
 
 
 def _servers() -> Iterator[Finding]:
-    server = os.environ.get("PREFECT_API_URL") or "no server named: a run starts its own (about 7 s)"
-    yield Finding("prefect", True, server)
-    yield Finding("mlflow", True, os.environ.get("MLFLOW_TRACKING_URI") or "SQLite in the store")
+    for name, variable, otherwise, fault in (
+        ("prefect", "PREFECT_API_URL", "no server named: a run starts its own (about 7 s)", prefect_fault()),
+        ("mlflow", "MLFLOW_TRACKING_URI", "SQLite in the store", mlflow_fault()),
+    ):
+        yield Finding(name, not fault, fault or os.environ.get(variable) or otherwise, f"start it, or unset {variable}")

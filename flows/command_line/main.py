@@ -109,7 +109,7 @@ def _top(
 
 @app.command()
 def init(
-    rows: Annotated[str, typer.Argument(metavar="ROWS", help="File or glob: jsonl, json, csv, tsv, parquet.")],
+    rows: Annotated[str, typer.Argument(metavar="ROWS", help="File or glob: jsonl, json, csv, tsv, parquet, xlsx.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Config to write; NAME.yaml in this folder when left out.")
     ] = None,
@@ -231,7 +231,7 @@ def diff(
 
 @app.command()
 def bootstrap(
-    gpu_slots: Annotated[int, typer.Option(metavar="N", help="Trainings that may run at once on the gpu pool.")] = 1,
+    gpu_slots: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at once on the gpu pool.")] = 1,
 ) -> Call:
     """Set up a Prefect server: pools, limits, automation."""
     return Call("bootstrap", "bootstrap", Namespace(gpu_slots=gpu_slots))
@@ -249,8 +249,8 @@ def verify() -> Call:
 
 @store.command()
 def gc(
-    keep_days: Annotated[float, typer.Option(metavar="N", help="Keep what was sealed in the last N days.")] = 30,
-    keep_verdicts: Annotated[int, typer.Option(metavar="N", help="Keep what the last N verdicts stand on.")] = 10,
+    keep_days: Annotated[float, typer.Option(metavar="N", min=0, help="Keep what was sealed in the last N days.")] = 30,
+    keep_verdicts: Annotated[int, typer.Option(metavar="N", min=0, help="Keep what N verdicts stand on.")] = 10,
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> Call:
     """Remove artifacts that no young record, no recent verdict and no registered version needs."""

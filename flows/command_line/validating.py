@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.arms import with_index
+from flows.arms import refuse_more_than_rows, with_index
 from flows.command_line.terminal import TerminalReporter, mended_lines
 from flows.inputs.config_file import read_config
 from flows.inputs.rows import checked_rows, labels_of
@@ -42,6 +42,7 @@ def validate(arguments: argparse.Namespace) -> int:
     token = current_reporter.set(TerminalReporter(Console(file=sys.stderr, highlight=False, soft_wrap=True)))
     try:
         data = checked_rows(config, sources)
+        refuse_more_than_rows(config.arms, data)
         if config.decision.slices:
             read_slices(config.decision.slices, data, sources.data.every_row)
         leakage = check_leakage(data, sources.benchmark, sources.cached_items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -40,9 +41,23 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     tree.setdefault("folder", str(path.absolute().parent))
     _take_scorer(tree)
     try:
+        json.dumps(tree, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, ValueError, TypeError) as fault:
+        raise ConfigRefused(
+            f"{path}: a text or key cannot be written as UTF-8 JSON ({fault}). Write it anew."
+        ) from None
+    try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigRefused(_problems(str(path), error)) from None
+
+
+def _refuse_rows(path: Path) -> None:
+    """Say of a file that is no config by its name what it is."""
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx", ".gz", ".zst"):
+        raise ConfigRefused(
+            f"{path} is a data file, not a config. `tuneworthy init {path}` writes a config for its rows; name that."
+        )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -54,10 +69,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (IsADirectoryError, PermissionError) as fault:
         raise ConfigRefused(f"{path} cannot be read: {fault.strerror}. Name a YAML file.") from None
     except UnicodeDecodeError as fault:
+        _refuse_rows(path)
         raise ConfigRefused(f"{path} is not UTF-8 (byte {fault.start}). Save it as UTF-8.") from None
     except yaml.YAMLError as fault:
+        _refuse_rows(path)
         raise ConfigRefused(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(tree, dict):
+        _refuse_rows(path)
         raise ConfigRefused(
             f"{path} contains {'nothing' if tree is None else 'a ' + type(tree).__name__}, not settings. Start from "
             "configs/demo.yaml."
@@ -118,6 +136,8 @@ def _problem(fault: Any) -> tuple[str, str]:
         return name, f"no such setting{_suggestion(location)}"
     if fault["type"] == "missing":
         return name, "missing; it has no default"
+    if location == ["data", "source"] and isinstance(fault.get("input"), list):
+        return name, "one text, not a list; several files are named by a glob, such as rows/*.jsonl"
     message = fault["msg"].removeprefix("Value error, ")
     received = fault.get("input")
     shown = f", not {received!r}" if isinstance(received, (str, int, float, bool, type(None))) else ""

@@ -14,6 +14,7 @@ from schemas.artifacts import ModelArtifact
 from schemas.config import RunConfig
 from schemas.errors import MachineLacks, TuneworthyError
 from schemas.sources import BaseSource, BenchmarkSources, SourceFile, Sources
+from tasks.answers.grammar import grammar_of
 from tasks.base.sources import locate_base, locate_encoder, refuse_without_tools
 from tasks.base.task import fetch_base
 from tasks.benchmark.locating import locate_benchmarks, locate_cached_items
@@ -52,6 +53,7 @@ def locate(config: RunConfig) -> RunSources:
     base = _found(lambda: _base(config, folder, store), faults)
     if base is not None and config.task.answer.format == "tool_call":
         _found(lambda: refuse_without_tools(base), faults)
+    _found(lambda: refuse_without_grammar(config, folder), faults)
     benchmark = _found(lambda: locate_benchmarks(config.benchmark, folder, store), faults)
     wanted = config.arms.retrieval.encoder
     encoder = _found(lambda: locate_encoder(wanted, folder, store), faults) if wanted else None
@@ -61,6 +63,13 @@ def locate(config: RunConfig) -> RunSources:
     current_secrets.set(secrets)
     cached = locate_cached_items(benchmark, store)
     return RunSources(data=data, base=base, benchmark=benchmark, cached_items=cached, encoder=encoder)
+
+
+def refuse_without_grammar(config: RunConfig, folder: Path) -> None:
+    """Refuse arms with a grammar where none can be made of the answer contract."""
+    answer = config.task.answer
+    if config.arms.with_grammar and (answer.format != "json" or (folder / answer.json_schema).is_file()):
+        grammar_of(config.task, folder / answer.json_schema if answer.format == "json" else folder)
 
 
 def _base(config: RunConfig, folder: Path, store: ArtifactStore) -> BaseSource:

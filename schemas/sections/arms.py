@@ -10,8 +10,11 @@ from schemas.languages import IndexLanguage
 from schemas.sections.endpoints import EndpointConfig
 from schemas.sections.section import NOT_IN_KEY, Section
 
-UntrainedArm = Literal["classifier", "prompt", "few_shot", "retrieval"]
-TrainedArm = Literal["tuned", "tuned_retrieval"]
+UntrainedArm = Literal[
+    "classifier", "prompt", "prompt+grammar", "few_shot", "few_shot+grammar", "retrieval", "retrieval+grammar"
+]
+TrainedArm = Literal["tuned", "tuned+grammar", "tuned_retrieval", "tuned_retrieval+grammar"]
+GRAMMAR = "+grammar"
 SearchKind = Literal["bm25", "dense", "fused"]
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=24)]
 
@@ -82,10 +85,13 @@ class ArmsConfig(Section):
         ("classifier", "prompt", "few_shot", "retrieval"),
         min_length=1,
         description="Arms measured before any training; classifier (TF-IDF and logistic regression, no language model) "
-        "where the answer is a choice.",
+        "where the answer is a choice. NAME+grammar: the same arm with every token held to the grammar of task.answer "
+        "(json, choice, or text with a pattern), so that an answer that ends meets the contract.",
     )
     trained: tuple[TrainedArm, ...] = Field(
-        ("tuned", "tuned_retrieval"), description="Arms measured with the adapter; none means that nothing is trained."
+        ("tuned", "tuned_retrieval"),
+        description="Arms measured with the adapter; none means that nothing is "
+        "trained. NAME+grammar: as in untrained; a version registered of it is served with the grammar.",
     )
     few_shot: FewShotConfig = Field(default_factory=FewShotConfig, description="The few-shot arm.")
     retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig, description="The retrieval arms.")
@@ -116,6 +122,11 @@ class ArmsConfig(Section):
         if taken:
             raise ValueError(f"has a name that an arm has: {', '.join(taken)}; choose another")
         return endpoints
+
+    @property
+    def with_grammar(self) -> tuple[str, ...]:
+        """The arms that are held to a grammar."""
+        return tuple(arm for arm in (*self.untrained, *self.trained) if arm.endswith(GRAMMAR))
 
     @property
     def prices(self) -> dict[str, tuple[float, float]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas.errors import ConfigRefused
+from schemas.sections.arms import GRAMMAR
 from tasks.arms.settings import ArmSettings
 from tasks.inference.prompts.prompt_builder import PromptContext
 from tasks.inference.prompts.retrieval_index import TrainRow, read_train, retrieved_from
@@ -33,7 +34,7 @@ def context_of(arm: ArmSettings, data: Path, seed: int) -> PromptContext:
     if not arm.shots:
         return context
     train = read_train(data)
-    _check_enough(f"arms.{arm.name}.shots", arm.shots, len(train), "train rows")
+    _check_enough(f"arms.{arm.name.removesuffix(GRAMMAR)}.shots", arm.shots, len(train), "train rows")
     return replace(context, shots=tuple(spread(train, arm.shots, seed)))
 
 

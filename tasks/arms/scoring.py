@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ import polars
 from schemas.artifacts import AdapterArtifact, ArmArtifact, ModelArtifact
 from schemas.champion import ChampionArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
+from schemas.sections.arms import GRAMMAR
+from tasks.answers.contract import JSON_SCHEMA
+from tasks.answers.grammar import grammar_of
 from tasks.arms.answers import Answers, held_out_rows, requests_in, sealed_answers
 from tasks.arms.evidence import evidence_of
 from tasks.arms.prompting import context_of
@@ -105,7 +109,8 @@ def measure_arm(
         f"{decoder_in_words(loaded, prompts)}; {loaded.reason}"
     )
     started = time.monotonic()
-    answers = generate(loaded, prompts, arm.max_new_tokens, lambda done, total: reporter.advance(done, total, "rows"))
+    grammar = grammar_of(task, data / JSON_SCHEMA) if arm.has_grammar else ""
+    answers = generate(loaded, prompts, arm.max_new_tokens, partial(reporter.advance, note="rows"), grammar)
     seconds = (time.monotonic() - started) / rows.height
     used = {
         "prompt_tokens": [len(prompt) for prompt in prompts],
@@ -144,6 +149,7 @@ def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int],
         (-len(prompt), row_id) for prompt, row_id in zip(prompts, row_ids, strict=True) if len(prompt) > room
     )
     if too_long:
+        lower = LOWER.get(arm.name.removesuffix(GRAMMAR), "arms.max_new_tokens or shorten task.instruction")
         named = ", ".join(str(row_id) for _, row_id in too_long[:3]) + (
             f", +{len(too_long) - 3}" if len(too_long) > 3 else ""
         )
@@ -151,5 +157,5 @@ def check_window(arm: ArmSettings, prompts: list[list[int]], row_ids: list[int],
             f"Arm {arm.name} does not fit the model: {len(too_long)} of {len(prompts)} prompts are too long (rows "
             f"{named}). The longest has {-too_long[0][0]} tokens; the model's context window is {loaded.window} "
             f"tokens, of which max_new_tokens reserves {arm.max_new_tokens}. "
-            f"Lower {LOWER.get(arm.name, 'arms.max_new_tokens or shorten task.instruction')}, or leave the arm out."
+            f"Lower {lower}, or leave the arm out."
         )

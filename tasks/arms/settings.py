@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.sections.arms import GRAMMAR, TrainedArm, UntrainedArm
+
 if TYPE_CHECKING:
     from schemas.sections.arms import ArmsConfig
 
 SHOTS = 4  # beside passages: each has as many passages as the request
-ArmName = Literal["classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval"]
+ArmName = Literal[UntrainedArm, TrainedArm]
 
 
 class ArmSettings(BaseModel):
@@ -31,6 +33,11 @@ class ArmSettings(BaseModel):
         """Tell whether this arm answers with the adapter."""
         return self.name.startswith("tuned")
 
+    @property
+    def has_grammar(self) -> bool:
+        """Tell whether this arm's answers are held to a grammar."""
+        return self.name.endswith(GRAMMAR)
+
 
 def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool, language: str = "en") -> ArmSettings:
     """Return what `arm` reads of the arms' section.
@@ -47,13 +54,14 @@ def arm_settings(arm: str, arms: ArmsConfig, has_documents: bool, language: str 
     if arm not in get_args(ArmName):
         raise ValueError(f'there is no arm "{arm}"; the arms are {", ".join(get_args(ArmName))}')
     own: dict[str, int | str] = {}
-    if arm == "few_shot":
+    shown = arm.removesuffix(GRAMMAR)
+    if shown == "few_shot":
         own = {"shots": arms.few_shot.shots}
-    elif arm.endswith("retrieval"):
+    elif shown.endswith("retrieval"):
         own = {"top_k": arms.retrieval.top_k, "language": arms.retrieval.index_language(language)}
         own |= {"search": arms.retrieval.search}
         own |= {"passage_words": arms.retrieval.passage_words} if has_documents else {}
-        own |= {"shots": _shots_beside_passages(arms)} if has_documents and arm == "retrieval" else {}
+        own |= {"shots": _shots_beside_passages(arms)} if has_documents and shown == "retrieval" else {}
     return ArmSettings.model_validate({"name": arm, "max_new_tokens": arms.max_new_tokens, "limit": arms.limit, **own})
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from schemas.sections.task import TaskConfig
     from tasks.inference.loading import AdapterFolder
 
+DECODING = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "llguidance")
+
 
 @stage(libraries=("scikit-learn", "scipy", "numpy", "sacrebleu"))
 def score_classifier(
@@ -49,7 +51,7 @@ def score_endpoint(
     return measure_endpoint(name, endpoint, task, workdir.open(data), max_new_tokens, limit, workdir)
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
+@stage(libraries=(*DECODING, "sacrebleu"))
 def score_arm(
     arm: ArmSettings,
     task: TaskConfig,
@@ -69,7 +71,7 @@ def score_arm(
     return measure_arm(arm, task, *folders, seed, workdir.out, workdir.reporter)
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer"))
+@stage(libraries=DECODING)
 def time_arm(
     arm: ArmSettings,
     task: TaskConfig,
@@ -93,7 +95,7 @@ def _fitted(adapter: AdapterArtifact | None, workdir: WorkDirectory) -> AdapterF
     return AdapterFolder(workdir.open(adapter) / "best", adapter.method) if adapter else None
 
 
-@stage(libraries=("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "bm25s", "PyStemmer", "sacrebleu"))
+@stage(libraries=(*DECODING, "sacrebleu"))
 def score_champion(
     arm: ArmSettings,
     task: TaskConfig,

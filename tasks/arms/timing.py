@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 
 from schemas.artifacts import TimingArtifact
+from tasks.answers.contract import JSON_SCHEMA
+from tasks.answers.grammar import grammar_of
 from tasks.arms.answers import held_out_rows, requests_in
 from tasks.arms.classifier import ARM as CLASSIFIER
 from tasks.arms.classifier import fitted_on, requests_of
@@ -46,7 +48,9 @@ def measure_seconds(
         model = fitted_on(data, seed)
         answers = [partial(model.predict, [request]) for request in requests_of(picked)]
     else:
-        answers = _decoded_answers(arm, task, load_model(base, adapter=adapter), picked, context_of(arm, data, seed))
+        answers = _decoded_answers(
+            arm, task, load_model(base, adapter=adapter), picked, data, context_of(arm, data, seed)
+        )
     answers[0]()
     seconds = []
     for done, answer in enumerate(answers):
@@ -61,9 +65,10 @@ def measure_seconds(
 
 
 def _decoded_answers(
-    arm: ArmSettings, task: TaskConfig, loaded: LoadedModel, rows: pl.DataFrame, context: PromptContext
+    arm: ArmSettings, task: TaskConfig, loaded: LoadedModel, rows: pl.DataFrame, data: Path, context: PromptContext
 ) -> list[Callable[[], Any]]:
     """Return for each row what decodes its answer alone."""
     builder = PromptBuilder(task.instruction, context)
     prompts = [render_prompt(loaded.tokenizer, builder.build(request)) for request in requests_in(rows)]
-    return [partial(generate, loaded, [prompt], arm.max_new_tokens, lambda *_: None) for prompt in prompts]
+    grammar = grammar_of(task, data / JSON_SCHEMA) if arm.has_grammar else ""
+    return [partial(generate, loaded, [prompt], arm.max_new_tokens, grammar=grammar) for prompt in prompts]

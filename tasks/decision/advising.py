@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import polars as pl
 
 from schemas.findings.advice import Advice, CurvePoint, Errors, NextStep, Trend
 from schemas.reports import Verdict
+from schemas.sections.arms import UntrainedArm
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.intervals import mean_interval, paired_interval
 
 if TYPE_CHECKING:
     from schemas.sections.decision import DecisionConfig
 
-UNTRAINED = ("classifier", "prompt", "few_shot", "retrieval", "not_worth_tuning")
+UNTRAINED = (*get_args(UntrainedArm), "not_worth_tuning")
 MANY = 0.1  # of all answers: contracts broken so often are the first thing to mend
 
 

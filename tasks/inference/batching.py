@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from tasks.reuse.memory import free_bytes
 
 MEBIBYTE = 2**20
 # Beyond this many rows a step's time grows in proportion, so larger batches gain nothing.
@@ -61,13 +62,5 @@ def row_token_bytes(config: Any, dtype: Any) -> int:
 
 def memory_budget(device: Any) -> int:
     """Return the bytes for a batch's keys and values: half of a GPU's free memory, a quarter of a CPU's up to 1 GiB."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] // 2)
-    return min(1024 * MEBIBYTE, _free_memory() // 4)
-
-
-def _free_memory() -> int:
-    with Path("/proc/meminfo").open(encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    free = free_bytes(device.type)
+    return free // 2 if device.type == "cuda" else min(1024 * MEBIBYTE, free // 4)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tasks.inference.batching import chunks
 from tasks.inference.decoding import by_transformers
+from tasks.inference.grammar import Follower, followers
 from tasks.inference.loading import LoadedModel
 from tasks.inference.prefix import PrefixReader, SharedMemory, reading
 from tasks.inference.prefix_support import why_unsupported
@@ -42,6 +43,7 @@ class Job:
     top: int | None = None
     is_cancelled: bool = False
     made: list[int] = field(default_factory=list)
+    follower: Follower | None = None
 
     def tell(self, token: Token | Exception | None) -> None:
         """Emit; a listener that fails is gone, and the others are answered."""
@@ -58,7 +60,7 @@ class EngineClosed(Exception):
 class Engine:
     """Decodes greedily, in a thread that holds the model's lock from start to `close`."""
 
-    def __init__(self, loaded: LoadedModel, prefix: Sequence[int], places: int, room: int) -> None:
+    def __init__(self, loaded: LoadedModel, prefix: Sequence[int], places: int, room: int, grammar: str = "") -> None:
         """Start.
 
         Args:
@@ -66,8 +68,10 @@ class Engine:
             prefix: ids that every prompt begins with.
             places: requests that are decoded at once.
             room: tokens that a prompt, beyond the prefix, and its answer may have together.
+            grammar: that every answer follows; empty for none.
         """
         self.loaded, self.prefix, self.places, self.room = loaded, list(prefix), places, room
+        self.grammar = grammar
         self.waiting: queue.Queue[Job | None] = queue.Queue()
         self.active: list[Job] = []
         self.is_closed = self._is_closing = False
@@ -143,13 +147,15 @@ class Engine:
                 self.is_closed = True
             elif not job.is_cancelled:
                 free, is_idle = free - 1, False
+                job.follower = followers(self.loaded, self.grammar, 1)[0] if self.grammar else None
                 yield job
 
     def _step(self, reader: PrefixReader) -> None:
         logits = reader.step([(job.made or job.prompt)[-1] for job in self.active]).float()
         tokens = logits.argmax(-1).tolist()
         for place in reversed(range(len(self.active))):  # the last row moves to a place that is freed
-            job, token = self.active[place], tokens[place]
+            job = self.active[place]
+            token = job.follower.choose(tokens[place], logits[place]) if job.follower else tokens[place]
             is_stop = token in self.loaded.stop_ids
             if not is_stop and not job.is_cancelled:
                 job.made.append(token)
@@ -175,7 +181,7 @@ class Engine:
             jobs[row].tell(None)
             self.active.remove(jobs[row])
 
-        by_transformers(self.loaded, [job.prompt for job in jobs], max(job.most for job in jobs), finish)
+        by_transformers(self.loaded, [job.prompt for job in jobs], max(job.most for job in jobs), finish, self.grammar)
 
 
 def _told(token: int, logits: Tensor, top: int | None) -> Token:

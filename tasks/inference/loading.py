@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import LibraryMissing, TuneworthyError
-from tasks.inference.precision import best_precision
+from tasks.inference.precision import best_precision, numbered
 from tasks.inference.prompts.rendering import TemplateFacts, template_facts
 from tasks.inference.quietness import quietly
-from tasks.reuse.memory import may_be_dropped
+from tasks.reuse.memory import make_room, may_be_dropped
 
 PROBE_TEXT = "The capital of the state is a city, and 12 of its rivers run south."
 
@@ -52,6 +52,11 @@ class LoadedModel:
         """What the chat template does."""
         return template_facts(self.tokenizer)
 
+    def text(self, ids: list[int]) -> str:
+        """Return an answer's text from its ids, without the white space that the template puts before answers."""
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return text.removeprefix(self.template.lead)
+
     @property
     def device(self) -> Any:
         """The device of the model's weights."""
@@ -84,6 +89,7 @@ def load_model(folder: Path, *, adapter: AdapterFolder | None = None, dtype: Any
     """
     from transformers import AutoTokenizer
 
+    make_room()  # or the model before would be in memory while this one is loaded
     precision = best_precision()
     chosen, reason = (
         (dtype, "as requested") if dtype is not None else (precision.dtype, f"{precision.name}: {precision.reason}")
@@ -140,7 +146,7 @@ def quantised_model(folder: Path, dtype: Any) -> Any:
             str(folder),
             dtype=dtype,
             quantization_config=quantised,
-            device_map={"": best_device()},
+            device_map={"": numbered(best_device())},
             trust_remote_code=False,
             local_files_only=True,
             use_safetensors=True,

@@ -31,6 +31,11 @@ class Precision:
         return {torch.bfloat16: "bf16", torch.float32: "fp32"}[self.dtype]
 
 
+def numbered(device: str) -> str:
+    """Return a device with its number: accelerate refuses to train a quantised model on a "cuda" without one."""
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
+
+
 @functools.cache
 def best_precision() -> Precision:
     """Return this machine's fastest precision; on a CPU by flags and by timing products for 50 ms, once a process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ BUILD = Callable[[Path], None]
 class Candidate:
     """What is to be registered; the tags say where it comes from and what it scored.
 
-    Its identity is the digests of the adapter and of what it retrieves from, and how many of those it shows: all three
-    are fixed in a version.
+    Its identity is the digests of the adapter and of what it retrieves from, how many of those it shows, and the
+    grammar of its answers: all are fixed in a version.
     """
 
     model: str
@@ -30,18 +31,24 @@ class Candidate:
     run_id: str
     carried_digest: str = ""
     top_k: int = 0
+    grammar: str = ""
 
     @property
     def index(self) -> str:
         """The alias by content."""
         shown = f"-{self.carried_digest[:12]}-{self.top_k}" if self.carried_digest else ""
-        return f"sha-{self.adapter_digest}{shown}"
+        held = "".join(f"-{digest[:12]}" for digest in self._held.values())
+        return f"sha-{self.adapter_digest}{shown}{held}"
+
+    @property
+    def _held(self) -> dict[str, str]:
+        return {"grammar_digest": hashlib.sha256(self.grammar.encode()).hexdigest()} if self.grammar else {}
 
     @property
     def identity(self) -> dict[str, str]:
         """The tags that a version of the same content has."""
         shown = {"carried_digest": self.carried_digest, "top_k": str(self.top_k)} if self.carried_digest else {}
-        return {"adapter_digest": self.adapter_digest} | shown
+        return {"adapter_digest": self.adapter_digest} | shown | self._held
 
 
 def register(registry: Registry, candidate: Candidate, experiment: str, folder: Path, build: BUILD) -> str:
@@ -101,7 +108,7 @@ def _versions_with(registry: Registry, candidate: Candidate) -> list[str]:
     found = registry.client.search_model_versions(
         f"name = '{candidate.model}' and tags.adapter_digest = '{candidate.adapter_digest}'"
     )
-    absent = {"carried_digest": "", "top_k": ""}
+    absent = {"carried_digest": "", "top_k": "", "grammar_digest": ""}
     own = (absent | candidate.identity).items()
     return [str(version.version) for version in found if own <= (absent | version.tags).items()]
 

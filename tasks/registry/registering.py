@@ -13,7 +13,10 @@ from schemas import artifacts as sealed
 from schemas.artifacts import RegisteredVersion
 from schemas.champion import ComparisonArtifact
 from schemas.reports import ChampionReport, Verdict
-from schemas.sections.arms import RetrievalConfig
+from schemas.sections.arms import GRAMMAR, RetrievalConfig
+from schemas.sections.task import TaskConfig
+from tasks.answers.contract import JSON_SCHEMA
+from tasks.answers.grammar import grammar_of
 from tasks.inference.prompts.golden import verify_golden
 from tasks.registry.connection import open_registry
 from tasks.registry.fetching import served_digest
@@ -59,22 +62,26 @@ class Winner:
 
     def carried(self, retrieval: RetrievalConfig) -> Carried:
         """Return what the version retrieves from; nothing where the arm that won does not retrieve."""
-        if tuned_arm(self.verdict).arm != "tuned_retrieval":
+        if not tuned_arm(self.verdict).arm.startswith("tuned_retrieval"):
             return Carried()
         return carried_by(retrieval, self.workdir.open(self.data), self.data)
 
-    def served(self, instruction: str, max_new_tokens: int, carried: Carried) -> ServedFacts:
+    def served(self, task: TaskConfig, max_new_tokens: int, carried: Carried) -> ServedFacts:
         """Return the facts that the version answers with."""
+        has_grammar = tuned_arm(self.verdict).arm.endswith(GRAMMAR)
+        grammar = grammar_of(task, self.workdir.open(self.data) / JSON_SCHEMA) if has_grammar else ""
         base = self.base.name, self.base.digest, self.base.template_digest
         retrieved = carried.shown.top_k, carried.digest
-        return ServedFacts(instruction, self.adapter.method, max_new_tokens, *base, *retrieved)
+        return ServedFacts(task.instruction, self.adapter.method, max_new_tokens, *base, *retrieved, grammar)
 
-    def candidate(self, model: str, config_digest: str, settings: Mapping[str, str], carried: Carried) -> Candidate:
+    def candidate(
+        self, model: str, config_digest: str, settings: Mapping[str, str], carried: Carried, grammar: str
+    ) -> Candidate:
         """Return what is to be registered as a version of `model`."""
         tags = version_tags(self.verdict, self.adapter, self.base, self.data, self.decided, config_digest)
         tags |= measuring_tags(self.verdict, settings)
         tags |= {"served_digest": served_digest(self.fitted, carried.content)} | carried.tags
-        note, retrieved = describe(self.verdict, carried.note), (carried.digest, carried.shown.top_k)
+        note, retrieved = describe(self.verdict, carried.note), (carried.digest, carried.shown.top_k, grammar)
         return Candidate(model, self.adapter.digest, tags, note, self.tracked.run_id, *retrieved)
 
     def verify_rendering(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas import artifacts as sealed
 from schemas.artifacts import AdapterArtifact, DataArtifact, ModelArtifact, VerdictArtifact
 from schemas.reports import ArmReport, Verdict
-from tasks.registry.tracking import RunContents, read_curve, verdict_numbers
+from tasks.registry.tracking import RunContents, mlflow_key, read_curve, verdict_numbers
 
 
 def verdict_run(
@@ -25,12 +25,13 @@ def verdict_run(
     """Return what a verdict's MLflow run contains; `page` is the report's folder, `log` the training log if any."""
     whole = Verdict.model_validate_json((page / "verdict.json").read_text(encoding="utf-8"))
     found: dict[str, sealed.Artifact | None] = {"verdict": verdict, "report": report, "data": data, "base": base}
-    found |= {"adapter": adapter, "benchmark": benchmark} | {f"arm.{arm.arm}": arm for arm in arms}
+    found |= {"adapter": adapter, "benchmark": benchmark} | {f"arm.{mlflow_key(arm.arm)}": arm for arm in arms}
     tags = {f"{name}_digest": artifact.digest for name, artifact in found.items() if artifact is not None}
     words = {"verdict": whole.verdict, "verdict_arm": whole.arm, "headline": whole.headline}
     words |= {"mlflow.note.content": _note(whole)} | ({"gate": whole.gate.state} if whole.gate else {})
     words |= {"template_digest": base.template_digest, "base_name": base.name}
-    numbers = verdict_numbers(whole) | {f"arm/{arm.arm}/seconds_per_row": arm.seconds_per_row for arm in arms}
+    numbers = verdict_numbers(whole)
+    numbers |= {f"arm/{mlflow_key(arm.arm)}/seconds_per_row": arm.seconds_per_row for arm in arms}
     params = {"target": "none" if whole.target is None else f"{whole.target:g}", "base": base.name}
     params |= {"worth": f"{whole.worth:g}", "confidence": f"{whole.confidence:g}"}
     if adapter is not None:

@@ -102,8 +102,8 @@ def register_adapter(
 
     winner = Winner(adapter, base, data, verdict, tracked, workdir)
     carried = winner.carried(retrieval)
-    served = winner.served(task.instruction, max_new_tokens, carried)
-    candidate = winner.candidate(registry.model, config_digest, settings or {}, carried)
+    served = winner.served(task, max_new_tokens, carried)
+    candidate = winner.candidate(registry.model, config_digest, settings or {}, carried, served.grammar)
     winner.verify_rendering()
     registered = register_and_place(winner, candidate, served, carried, destination, comparison, why_uncompared)
     facts = registered.model_dump(exclude={"digest"})

@@ -34,11 +34,11 @@ class RunContents:
 def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     """Return numbers under names that MLflow groups, such as arm/few_shot/score and champion/difference."""
     numbers: dict[str, float] = {"verdict/regret": verdict.regret}
-    parts: dict[str, BaseModel] = {f"arm/{arm.arm}": arm for arm in verdict.arms}
+    parts: dict[str, BaseModel] = {f"arm/{mlflow_key(arm.arm)}": arm for arm in verdict.arms}
     if verdict.champion:
         parts["champion"] = verdict.champion
     if verdict.gate:
-        parts |= {f"benchmark/{_key(task.task)}": task for task in verdict.gate.shown}
+        parts |= {f"benchmark/{mlflow_key(task.task)}": task for task in verdict.gate.shown}
         parts |= {"benchmark/neutral text": verdict.gate.neutral} if verdict.gate.neutral else {}
     for part, found in parts.items():
         values = found.model_dump().items()
@@ -46,8 +46,8 @@ def verdict_numbers(verdict: Verdict) -> dict[str, float]:
     return numbers
 
 
-def _key(name: str) -> str:
-    """Return a task's name with the characters that MLflow forbids replaced."""
+def mlflow_key(name: str) -> str:
+    """Return a name with the characters that MLflow forbids replaced."""
     return "".join(sign if sign.isalnum() or sign in "_-. " else "-" for sign in name)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,32 @@ def hand_back() -> None:
     """Hand freed memory back to the system, so that one stage's memory does not count in the next one's peak."""
     gc.collect()
     trim()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()  # does nothing where no card was used
+
+
+def free_bytes(device: str) -> int:
+    """Return the memory that is free on a device ("cpu" or "cuda") now; on a card that is also what torch keeps of
+    what was freed.
+    """
+    if device == "cuda":
+        import torch
+
+        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(torch.cuda.mem_get_info()[0] + kept)
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+
+
+# What PyTorch's allocators, and the libraries below them, say where they raise a plain RuntimeError.
+SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def is_out_of_memory(fault: BaseException) -> bool:
+    """Return whether an error means that an allocation failed; torch's own class of it is a RuntimeError."""
+    return isinstance(fault, MemoryError) or (
+        isinstance(fault, RuntimeError) and any(sign in str(fault).lower() for sign in SIGNS)
+    )
 
 
 def keep_freed() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 from schemas.errors import ConfigRefused
 from schemas.sources import SourceFile
 from tasks.reuse.store import ArtifactStore
+
+HUB_ID = re.compile(r"[\w.-]+/[\w-]+")  # a name with a dot would be a file's
 
 
 def source_file(path: Path, store: ArtifactStore) -> SourceFile:
@@ -50,4 +53,5 @@ def _instead(pattern: str, path: Path, folder: Path) -> str:
     slashed = pattern.replace("\\", "/")
     if slashed != pattern and (folder / slashed).is_file():
         return f"Write it with slashes: {slashed}."
-    return "Name a file or a glob relative to the config file."
+    hub = f" On the hub it would be hub://{pattern}." if HUB_ID.fullmatch(pattern) and not path.parent.is_dir() else ""
+    return f"Name a file or a glob relative to the config file.{hub}"

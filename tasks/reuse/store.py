@@ -74,12 +74,13 @@ class ArtifactStore:
                     f"The store {self.root} is full ({fault.strerror}). Nothing was sealed. Make room, or set "
                     "TUNEWORTHY_STORE elsewhere, and run again."
                 ) from fault
-            if fault.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-                raise StoreUnwritable(
-                    f"The store {self.root} cannot be written ({fault.strerror}). Fix its permissions, or set "
-                    "TUNEWORTHY_STORE to a folder that you can write to."
-                ) from fault
-            raise
+            why = fault.strerror or str(fault)
+            if os.path.islink(self.root) and not os.path.exists(self.root):  # noqa: PTH110, PTH114  (pathlib's raise for a long name)
+                why = f"it is a link to {self.root.readlink()}, which does not exist; is that disk mounted?"
+            raise StoreUnwritable(
+                f"The store {self.root} cannot be written ({why}). Fix its permissions, or set TUNEWORTHY_STORE to a "
+                "folder that you can write to."
+            ) from fault
 
     # artifacts
 

@@ -17,6 +17,11 @@ GPT2_NAMES = {
 }
 
 
+# Weights that look like a linear layer's and are neither quantised nor adapted: of experts, which are one parameter
+# once they are loaded, of routers, and of what reads images or sound.
+NO_LINEAR = re.compile(r"\.experts\.|(gate|router)\.weight$|vision|visual|audio")
+
+
 @dataclass(frozen=True)
 class Linear:
     """One linear layer inside the blocks: its name without ".weight", and its size."""
@@ -60,7 +65,7 @@ def read_shape(base: Path) -> Shape:
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     of_head = config.get("head_dim") or hidden // heads
     weights = (name for name, size in tensors.items() if len(size) == 2 and name.endswith(".weight"))
-    inside = (name for name in weights if re.search(r"\.\d+\.", name))
+    inside = (name for name in weights if re.search(r"\.\d+\.", name) and not NO_LINEAR.search(name))
     return Shape(
         layers=config["num_hidden_layers"],
         hidden=hidden,

@@ -40,8 +40,7 @@ def refuse_unsuitable(base: Path, training: TrainingConfig) -> None:
         refuse_without_card(training.optimizer, likely_machine()[0])
     if training.method == "full":
         return
-    # The weights of a router look like a layer's, but it is none.
-    layers = {layer.name: layer for layer in read_shape(base).linears if not layer.name.endswith(("gate", "router"))}
+    layers = {layer.name: layer for layer in read_shape(base).linears}
     chosen = named_layers(layers, training.targets).values()
     refuse_rank(training.rank, min((min(layer.outputs, layer.inputs) for layer in chosen), default=training.rank))
 

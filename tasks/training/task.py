@@ -25,7 +25,7 @@ def gather_replay(neutral: SourceFile | None, *, workdir: WorkDirectory) -> Repl
     return ReplayTextsArtifact(texts=len(texts))
 
 
-@stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers"))
+@stage(libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "liger-kernel"))
 def train_adapter(
     training: TrainingConfig,
     rendering: RenderingArtifact,

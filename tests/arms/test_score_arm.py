@@ -11,7 +11,7 @@ import pytest
 from schemas.artifacts import ArmArtifact, DataArtifact, ModelArtifact
 from schemas.errors import ConfigRefused, TuneworthyError
 from schemas.sections.arms import ArmsConfig, FewShotConfig, RetrievalConfig
-from schemas.sections.task import TaskConfig
+from schemas.sections.task import ChoiceAnswer, TaskConfig
 from tasks.arms.prompting import context_of
 from tasks.arms.settings import arm_settings
 from tasks.arms.task import score_arm
@@ -70,6 +70,18 @@ def sealed_data(store: ArtifactStore, corpus: dict[str, str] | None = None, befo
 
 def answers(store: ArtifactStore, arm: ArmArtifact) -> polars.DataFrame:
     return polars.read_parquet(store.open(arm.digest) / "answers.parquet")
+
+
+@pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval"])
+def test_with_a_grammar_every_answer_of_an_arm_meets_the_contract_that_it_broke_without(
+    store: ArtifactStore, base: ModelArtifact, arm: str
+) -> None:
+    task = TaskConfig(instruction="Name it.", answer=ChoiceAnswer(format="choice", labels=("ohio", "iowa")))
+    rates = [
+        score_arm(arm_settings(name, ARMS, False), task, base, sealed_data(store), None, 7).valid_rate
+        for name in (arm, f"{arm}+grammar")
+    ]
+    assert rates == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("arm", ["prompt", "few_shot", "retrieval"])

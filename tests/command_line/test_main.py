@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from flows.command_line.main import main
+from schemas.errors import StoreUnwritable
+from tasks.reuse.store import ArtifactStore
 
 COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "diff", "bootstrap", "doctor"]
 COMMANDS += ["store", "rollback", "history", "status", "serve", "chat", "export"]
@@ -35,6 +38,8 @@ def completed(*words: str) -> list[str]:
         (["plan"], "Missing argument 'CONFIG'. See tuneworthy plan --help."),
         (["run", "a.yaml", "b.yaml"], "extra argument"),
         (["store", "gc", "--keep-days", "many"], "Invalid value for '--keep-days'"),
+        (["store", "gc", "--keep-days=-1"], "Invalid value for '--keep-days'"),
+        (["bootstrap", "--gpu-slots", "0"], "Invalid value for '--gpu-slots'"),
         ([], "Missing command. See tuneworthy --help."),
     ],
 )
@@ -72,3 +77,23 @@ def test_commands_and_options_are_completed() -> None:
     assert completed("tuneworthy", "ro") == ["rollback"]
     assert completed("tuneworthy", "store", "") == ["verify", "gc"]
     assert {"--set", "--json", "--fix"} <= set(completed("tuneworthy", "validate", "--"))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.JSON", "rows.parquet"])
+def test_rows_named_as_a_config_are_said_to_be_rows(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(
+        b'\xff\xfe{"a": 1}\n{"a": 2}\n' if name == "rows.parquet" else b'{"a": 1}\n{"a": 2}\n'
+    )
+    assert main(["validate", str(tmp_path / name)]) == 2
+    assert "is a data file, not a config. `tuneworthy init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "x" * 300, "link", "file"])
+def test_a_store_that_cannot_be_made_is_said_in_words(place: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/nonexistent/place")
+    (tmp_path / "file").write_text("")
+    why = "does not exist; is that disk mounted" if place == "link" else ""
+    with pytest.raises(StoreUnwritable, match=f"cannot be written .*{why}"):
+        ArtifactStore(tmp_path / place).folder("work")

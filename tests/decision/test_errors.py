@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from schemas.findings.advice import Recall
-from tasks.decision.verdict.errors import count_errors, winnable
+from tasks.decision.verdict.errors import count_errors, grammar_sentence, winnable
 from tests.decision.measured_arms import an_arm
 
 # score, stopped, valid, rank of the answer in what was shown, whether the corpus contains it
@@ -45,3 +45,14 @@ def test_the_sentence_tells_what_retrieval_could_win_apart_from_what_tuning_coul
     assert said.startswith("What could still be won, of all answers of retrieval: 12% do not have the form")
     assert "6% were not found in the corpus, which only better retrieval could win" in said
     assert winnable([an_arm("prompt", 0.9)]) == ""
+
+
+def test_what_the_grammar_gave_is_told_apart_from_what_tuning_gave() -> None:
+    untrained = [an_arm("prompt", 0.2), an_arm("prompt+grammar", 0.5)]
+    tuned = [an_arm("tuned", 0.7), an_arm("tuned+grammar", 0.9)]
+    assert grammar_sentence(untrained) == "a grammar alone gives prompt +0.300."
+    assert grammar_sentence(untrained + tuned) == (
+        "a grammar alone gives prompt +0.300; tuning gives +0.400 beyond that (tuned+grammar)."
+    )
+    assert grammar_sentence(tuned) == "a grammar alone gives tuned +0.200."
+    assert grammar_sentence([untrained[0], tuned[1]]) == ""

@@ -31,7 +31,7 @@ from tests.flows.conftest import small_config, write_rows
 from tests.flows.other_values import EDITS
 from tests.tiny_model import TEMPLATE, write_tiny_model
 
-FACTS = {"is_sufficient": False, "promotes": True, "problem": ""}
+FACTS = {"train_rows": 99, "is_sufficient": False, "promotes": True, "problem": ""}
 
 
 class Listener(Reporter):

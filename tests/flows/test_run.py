@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flows.command_line.main import main
 from flows.finetune import finetune
 from flows.inputs.config_file import read_config
 from tasks.reuse.planning import planning
@@ -126,3 +127,10 @@ def test_an_mlflow_that_is_away_costs_the_registration_only_and_a_rerun_does_jus
     ran = {line.split()[1] for line in again.stderr.splitlines() if line.startswith("●")}
     assert ran <= {"track_verdict", "register_adapter"}
     assert "track_verdict" in ran
+
+
+@pytest.mark.slow
+def test_a_comparison_tells_what_a_grammar_alone_gives(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms, pattern = "arms.untrained=[prompt, prompt+grammar]", "task.answer={format: text, pattern: '[a-z 0-9;=]+'}"
+    assert main(["compare", str(small), "--json", "--set", arms, "--set", pattern]) == 0
+    assert "a grammar alone gives prompt" in capsys.readouterr().out

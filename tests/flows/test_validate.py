@@ -59,3 +59,12 @@ def test_a_refusal_that_is_about_no_row_names_no_page(validated: Callable[..., t
     assert code == 3
     assert "has no column 'nowhere'" in err
     assert "Examples of each reason" not in err
+
+
+@pytest.mark.parametrize("setting", ["arms.few_shot.shots=64", "arms.retrieval.top_k=32"])
+def test_more_examples_than_train_rows_are_refused_before_an_arm_is_measured(
+    validated: Callable[..., tuple[int, str, str]], setting: str
+) -> None:
+    code, _, err = validated([], "--set", setting, "--set", "data.held_out=0.6")
+    assert code == 2
+    assert f"{setting.partition('=')[0]}: {setting.partition('=')[2]} requested, but there are only" in err

@@ -24,11 +24,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from schemas.errors import MachineLacks
 from tasks.inference import batching, decoding
 from tasks.inference.decoding import Generated, by_shared_prefix, by_transformers, generate
 from tasks.inference.loading import LoadedModel, load_model
 from tasks.inference.prefix import by_hand
 from tasks.inference.prefix_support import why_unsupported
+from tasks.inference.prompts.rendering import _facts as template_facts_of
 from tasks.inference.prompts.rendering import render_prompt, row_messages
 
 SIZES = {
@@ -253,3 +255,44 @@ def test_the_real_model_answers_few_shot_prompts_as_transformers_does(smollm2: P
     ]
     assert why_unsupported(loaded) is None
     assert told_by(by_shared_prefix, loaded, prompts, 16) == told_by(by_transformers, loaded, prompts, 16)
+
+
+@pytest.mark.parametrize("decoder", [by_shared_prefix, by_transformers])
+def test_a_batch_that_does_not_fit_into_memory_is_answered_in_halves(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch, decoder: object
+) -> None:
+    prompts = prompts_of(9, 6)
+    expected, forward, refused = told_by(decoder, tiny, prompts, 5), tiny.model.forward, []
+
+    def small(*args: object, **kwargs: object) -> object:
+        if kwargs["input_ids"].shape[0] > 3:  # type: ignore[attr-defined]
+            refused.append(True)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(tiny.model, "forward", small)
+    assert told_by(decoder, tiny, prompts, 5) == expected and refused
+
+
+def test_a_single_prompt_that_does_not_fit_is_refused_with_what_to_lower(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    why_unsupported(tiny)
+    monkeypatch.setattr(tiny.model, "forward", full)
+    with pytest.raises(MachineLacks, match=r"single prompt.*max_new_tokens"):
+        generate(tiny, [[5]], 5)
+
+
+def test_an_answer_loses_the_space_that_its_template_puts_before_it(tiny_model: Path) -> None:
+    loaded = load_model.__wrapped__(tiny_model, dtype=torch.float32)
+    ids = loaded.tokenizer(" texas")["input_ids"]
+    assert loaded.text(ids) == " texas"
+    again = load_model.__wrapped__(tiny_model, dtype=torch.float32)
+    again.tokenizer.chat_template = (
+        "{% for m in messages %}{{ (' ' if m.role == 'assistant' else '') + m.content + '<|im_end|>' }}{% endfor %}"
+    )
+    template_facts_of.pop(again.tokenizer, None)
+    assert again.text(ids) == "texas"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TuneworthyError
+from tasks.inference import loading
 from tasks.inference.loading import AdapterFolder, load_model
+from tasks.inference.precision import numbered
+from tasks.reuse.memory import free_bytes
 from tests.random_adapter import write_adapter
 
 # peft asks transformers in an old way when it makes and loads adapters
@@ -117,3 +121,22 @@ def test_an_answer_ends_at_the_templates_stop_token_and_at_the_models_own(tiny_m
     (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [7, 0]}))
     assert load_model(folder).stop_ids == {0, 2, 7}
     assert load_model(tiny_model).window == 2048
+
+
+def test_a_model_leaves_memory_before_the_next_one_is_loaded(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, alive = weakref.ref(load_model(tiny_model, dtype=torch.float32).model), []
+    monkeypatch.setattr(loading, "_model", lambda *_: alive.append(before()))
+    with pytest.raises(AttributeError):
+        load_model(tiny_model, dtype=torch.bfloat16)
+    assert alive == [None]
+
+
+def test_what_torch_keeps_of_a_card_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("mem_get_info", (10, 80)), ("memory_reserved", 50), ("memory_allocated", 20)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert free_bytes("cuda") == 40
+
+
+def test_a_card_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert (numbered("cuda"), numbered("cpu")) == ("cuda:1", "cpu")

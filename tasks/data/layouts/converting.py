@@ -239,7 +239,7 @@ def _chosen(value: Any, choices: object) -> Any:
         texts, letters = choices.get("text"), choices.get("label")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return value
-    if isinstance(letters, list) and value in letters:
+    if isinstance(letters, list) and value in letters[: len(texts)]:
         return texts[letters.index(value)]
     if isinstance(value, str) and value not in texts:
         place = int(value) if value.isdecimal() else "ABCDEFGHIJ".find(value) if len(value) == 1 else -1

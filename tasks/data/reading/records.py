@@ -23,12 +23,13 @@ from tasks.answers.contract import Breach
 from tasks.data.layouts.wrapped import rows_of, unwrapped
 from tasks.data.reading.csv_files import csv_records
 from tasks.data.reading.decompression import open_decompressed, recoded
-from tasks.data.reading.tables import arrow_records, parquet_records
+from tasks.data.reading.tables import arrow_records, excel_records, parquet_records
 
 Record = tuple[int, dict[str, Any] | Breach]
 
 LINES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-READ = (*LINES, ".parquet", ".arrow", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+READ = (*LINES, ".parquet", ".arrow", ".xlsx", *(f"{kind}{packing}" for kind in LINES for packing in (".gz", ".zst")))
+TABLES = {".parquet": parquet_records, ".arrow": arrow_records, ".xlsx": excel_records}
 NESTED = (dict, list)
 OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -59,9 +60,8 @@ def read_records(path: Path, suffix: str, form: Form | None = None) -> Iterator[
         DatasetRefused: the file cannot be read at all: another encoding, damaged compression, an open quote.
     """
     form = form or Form()
-    if suffix in (".parquet", ".arrow"):
-        records = parquet_records(path) if suffix == ".parquet" else arrow_records(path)
-        yield from ((number, _checked(record)) for number, record in records)
+    if suffix in TABLES:
+        yield from ((number, _checked(record)) for number, record in TABLES[suffix](path))
         return
     try:
         with open_decompressed(path, suffix) as opened:
@@ -106,9 +106,26 @@ def _records_in(stream: IO[bytes], path: Path, kind: str, offset: int, form: For
 
 def _jsonl_records(stream: IO[bytes], offset: int) -> Iterator[Record]:
     for number, line in enumerate(stream, 1):
+        if line.strip() == b"{":  # an object that goes on in the next line
+            yield from _spread_records(line + stream.read(), number, offset)
+            return
         if line.strip():
             yield number, _json_record(line, offset)
         offset += len(line)
+
+
+def _spread_records(text: bytes, number: int, offset: int) -> Iterator[Record]:
+    """Yield objects that are spread over several lines each, by the number of their first line."""
+    whole, place, decoder = text.decode("utf-8", "surrogateescape"), 0, json.JSONDecoder()
+    while len(whole) > (start := place + len(whole[place:]) - len(whole[place:].lstrip(" \t\r\n,"))):
+        number += whole.count("\n", place, start)
+        try:
+            _, place = decoder.raw_decode(whole, start)
+        except ValueError as fault:
+            yield number, Breach("malformed_row", f"not JSON: {fault}; what follows it was not read")
+            return
+        yield number, _json_record(whole[start:place].encode("utf-8", "surrogateescape"), offset)
+        number += whole.count("\n", start, place)
 
 
 def _json_record(line: bytes, offset: int) -> dict[str, Any] | Breach:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files as numbered records: bytes that are UTF-8 as text, numbers of classes as their names."""
+"""Parquet, Arrow and Excel files as numbered records: bytes that are UTF-8 as text, class numbers as their names."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ def parquet_records(path: Path) -> Iterator[Row]:
             start += SLICE
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as fault:
         raise DatasetRefused(f"{path.name} cannot be read as Parquet: {str(fault).splitlines()[0][:200]}.") from fault
+
+
+def excel_records(path: Path) -> Iterator[Row]:
+    """Yield the rows of an Excel file's only sheet with rows, as texts, numbered as Excel does; blank ones are passed
+    over.
+
+    Raises:
+        DatasetRefused: it is none, is damaged, or several of its sheets have rows.
+    """
+    import fastexcel
+
+    try:
+        book = fastexcel.read_excel(path)
+        sheets = [sheet for name in book.sheet_names if (sheet := book.load_sheet(name, dtypes="string")).height]
+        if len(sheets) != 1:
+            names = ", ".join(sheet.name for sheet in sheets) or "none"
+            raise DatasetRefused(
+                f"{path.name}: one sheet with a header and rows is read, and {len(sheets)} have them ({names}). Leave "
+                "one, or save the right one as CSV UTF-8."
+            )
+        for number, row in enumerate(sheets[0].to_polars().iter_rows(named=True), 2):
+            kept = {name: text for name, text in row.items() if not (name.startswith("__UNNAMED__") and text is None)}
+            if any(text is not None and text.strip() for text in kept.values()):
+                yield number, kept
+    except fastexcel.FastExcelError as fault:
+        raise DatasetRefused(f"{path.name} cannot be read as Excel: {str(fault).splitlines()[0][:200]}.") from fault
 
 
 def arrow_records(path: Path) -> Iterator[Row]:

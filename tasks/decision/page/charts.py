@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib
 from matplotlib.ticker import MaxNLocator
@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from schemas.findings.endpoints import EndpointReport
 from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, ChampionReport, Verdict
+from schemas.sections.arms import TrainedArm
 from tasks.pages.plots import BAD, GRID, MUTED, PLOT_STYLE, TARGET, TUNED, UNSURE, UNTRAINED, bound_line, canvas, svg
 
-TRAINED = ("tuned", "tuned_retrieval")
+TRAINED = get_args(TrainedArm)
 LOSSES = {"kept": TUNED, "inconclusive": UNSURE, "lost": BAD}
 HOLLOW = {"marker": "o", "markerfacecolor": "none"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas.artifacts import ArmArtifact
 from schemas.errors import TuneworthyError
 from schemas.reports import ArmReport, GainStanding, Standing
+from schemas.sections.arms import TrainedArm, UntrainedArm
 from tasks.intervals import Interval, differences_of, interval_of, mean_interval, p_above, scores_of
 from tasks.statistics.clusters import Clusters
 from tasks.statistics.families import Changes, changes_of, holm
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 Kept = NDArray[np.bool_]
 
-COMPLEXITY = ("classifier", "prompt", "few_shot", "retrieval", "tuned", "tuned_retrieval")
-TRAINED = ("tuned", "tuned_retrieval")
+TRAINED = get_args(TrainedArm)
+COMPLEXITY = (*get_args(UntrainedArm), *TRAINED)  # with a grammar an arm is a little more complex
 MEASURED = {"arm", "rows", "valid_rate", "stopped_rate", "prompt_tokens", "output_tokens", "retrieved"}
 MEASURED |= {"reading", "strict_score", "lenient_score", "also"}
 GAINS: dict[Standing, GainStanding] = {"good": "worth_it", "unclear": "unclear", "short": "not_worth_it"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
 from schemas.findings.advice import ErrorKind, Errors
 from schemas.reports import ArmReport
+from schemas.sections.arms import GRAMMAR, TrainedArm
 from tasks.decision.verdict.wording import signed_spread
 from tasks.intervals import mean_interval
 
@@ -62,6 +64,23 @@ def winnable(arms: Sequence[ArmReport]) -> str:
     parts = [(sum(one.share for one in arm.errors if one.kind in kinds), text) for kinds, text in REMEDIES.items()]
     said = "; ".join(f"{share:.0%} {text}" for share, text in parts if share > 0)
     return f"What could still be won, of all answers of {arm.arm}: {said}." if said else ""
+
+
+def grammar_sentence(arms: Sequence[ArmReport]) -> str:
+    """Return what a grammar gave apart from what tuning gave, from the simplest arms with one on both sides; what it
+    gave alone where nothing was tuned; "" where no arm was measured both with and without.
+    """
+    scores = {arm.arm: arm.score for arm in arms}
+    held = [name for name in scores if name.endswith(GRAMMAR)]
+    plain = next((name.removesuffix(GRAMMAR) for name in held if name.removesuffix(GRAMMAR) in scores), None)
+    if plain is None:
+        return ""
+    given = scores[f"{plain}{GRAMMAR}"] - scores[plain]
+    told = f"a grammar alone gives {plain} {given:+.3f}"
+    tuned = next((name for name in held if name in get_args(TrainedArm)), None)
+    if tuned is None or plain in get_args(TrainedArm):
+        return f"{told}."
+    return f"{told}; tuning gives {scores[tuned] - scores[plain] - given:+.3f} beyond that ({tuned})."
 
 
 def form_sentence(arm: ArmReport) -> str:

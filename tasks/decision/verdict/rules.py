@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from schemas.findings.gate import GateReport
 from schemas.reports import ArmReport, Standing, Verdict, VerdictName
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
-from tasks.decision.verdict.errors import form_sentence
+from tasks.decision.verdict.errors import form_sentence, grammar_sentence
 from tasks.decision.verdict.gate import judge_forgetting
 from tasks.decision.verdict.recommending import recommendation, regret_of, regret_sentence
 from tasks.decision.verdict.wording import arm_sentence, few_groups_sentence, gate_sentences, headline
@@ -30,12 +30,10 @@ Question = Literal["target", "rivals", "gain", "contract", "limits", "gate"]
 UNUSABLE = {"contract", "limits"}  # a program cannot use its answers, or nobody can afford them
 GAINS: dict[str | None, Standing] = {"worth_it": "good", "unclear": "unclear", "not_worth_it": "short"}
 VERDICT_OF: dict[str, VerdictName] = {
-    "classifier": "classifier",
-    "prompt": "prompt",
-    "few_shot": "few_shot",
-    "retrieval": "retrieval",
     "tuned": "finetune",
+    "tuned+grammar": "finetune+grammar",
     "tuned_retrieval": "finetune+retrieval",
+    "tuned_retrieval+grammar": "finetune+retrieval+grammar",
 }
 
 
@@ -176,11 +174,16 @@ def find(candidates: tuple[Candidate, ...], decision: DecisionConfig) -> Found:
         winner = best_tuned
     earned_report = best_tuned.report if best_tuned else None
     if winner is not None:
-        return Found(VERDICT_OF[winner.report.arm], winner.report, earned_report, candidates)
+        return Found(verdict_of(winner.report.arm), winner.report, earned_report, candidates)
     name = _without_winner(candidates, usable, best_tuned is not None, decision)
     arm = best_tuned if best_tuned and "gate" not in best_tuned.failed else usable
     unsettled = _unsettled(candidates, usable, decision) if name == "undecided" else ()
     return Found(name, arm.report, earned_report, candidates, unsettled)
+
+
+def verdict_of(arm: str) -> VerdictName:
+    """Return the verdict that names an arm; an untrained arm's is its own name."""
+    return VERDICT_OF.get(arm, cast("VerdictName", arm))
 
 
 def _without_winner(
@@ -194,7 +197,7 @@ def _without_winner(
         return "not_worth_tuning"
     if _unsettled(candidates, usable, decision):
         return "undecided"
-    return VERDICT_OF[usable.report.arm] if decision.target is None else "none_good_enough"
+    return verdict_of(usable.report.arm) if decision.target is None else "none_good_enough"
 
 
 def _unsettled(candidates: tuple[Candidate, ...], usable: Candidate, decision: DecisionConfig) -> tuple[Candidate, ...]:
@@ -216,5 +219,5 @@ def chosen(arms: Sequence[Candidate]) -> Candidate:
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
     lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
     lines += [arm_sentence(arm, decision) for arm in arms]
-    lines += filter(None, map(form_sentence, arms))
+    lines += filter(None, (*map(form_sentence, arms), grammar_sentence(arms)))
     return (*lines, *(gate_sentences(gate, decision.confidence) if gate else ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.findings.gate import NEUTRAL
+from schemas.sections.arms import GRAMMAR
 from tasks.statistics.clusters import FEWEST_GROUPS
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ ADVICE = {
     "none_good_enough": "No arm is good enough.",
     "undecided": "The held-out rows do not settle it.",
 }
-EARNED = ("finetune", "finetune+retrieval")
 GAIN_NAMES = {"worth_it": "worth it", "unclear": "inconclusive", "not_worth_it": "not worth it"}
 
 
@@ -74,14 +74,19 @@ def headline(name: VerdictName, arm: ArmReport, stopped: GateReport | None, deci
     """
     # Without a target an untrained verdict compares the untrained arms only: it does not say that tuning adds nothing.
     is_partial = decision.target is None and name == arm.arm
-    first = f"Without training, {arm.arm} is the arm to use." if is_partial else ADVICE[name]
-    if stopped is not None and (stopped.is_shut or name in EARNED):
+    first = f"Without training, {arm.arm} is the arm to use." if is_partial else _advice(name)
+    if stopped is not None and (stopped.is_shut or name.startswith("finetune")):
         first = _stopped(stopped, decision)
     against = against_target(arm.standing, decision)
     use = {"not_worth_tuning": f"Use {arm.arm}: it", "undecided": f"Meanwhile use {arm.arm}: it"}.get(name, arm.arm)
     numbers = f"{use} scores {arm.score:.3f} ({spread(arm.low, arm.high)})"
     gained = f"; it gains {_gained(arm)} over the best untrained arm" if arm.gain is not None else ""
     return f"{first} {numbers}{f' and {against}' if against else ''}{gained}."
+
+
+def _advice(name: str) -> str:
+    plain = name.removesuffix(GRAMMAR)
+    return ADVICE[plain] if plain == name else f"{ADVICE[plain][:-1]}, with answers held to a grammar."
 
 
 def _stopped(gate: GateReport, decision: DecisionConfig) -> str:

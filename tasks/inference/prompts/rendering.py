@@ -40,11 +40,14 @@ class RenderedRow:
 
 @dataclass(frozen=True)
 class TemplateFacts:
-    """What a template does: the token that ends an answer, and whether it has a place for a system message."""
+    """What a template does: the token that ends an answer, whether it has a place for a system message, and the white
+    space that it puts before an answer (Mistral's and Llama 2's), which is learned with it and taken off again.
+    """
 
     stop_id: int
     stop_text: str
     takes_system: bool
+    lead: str = ""
 
 
 _facts: weakref.WeakKeyDictionary[Any, TemplateFacts] = weakref.WeakKeyDictionary()
@@ -65,13 +68,14 @@ def template_facts(tokenizer: Any) -> TemplateFacts:
                 "tokenizer has one), or set base.chat_template to the file of the template that it is to learn."
             )
         takes_system = _takes_system(tokenizer)
-        tail = _tail(
-            tokenizer,
-            _folded([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], takes_system),
-            PROBE,
-        )
+        # Without a system message: Mistral's template puts it into the last message of all, if that is a request.
+        asked = [{"role": "user", "content": "u"}]
+        before = _rendered(tokenizer, asked, True)
+        after = _rendered(tokenizer, [*asked, {"role": "assistant", "content": PROBE}], False)
+        lead, _, tail = _after(before, after, PROBE).partition(PROBE)
         stop_id = _first_special(tokenizer, tail)
-        _facts[tokenizer] = TemplateFacts(stop_id, tokenizer.decode([stop_id]), takes_system)
+        stop_text = tokenizer.decode([stop_id])
+        _facts[tokenizer] = TemplateFacts(stop_id, stop_text, takes_system, "" if BLOCK_AT_END.search(before) else lead)
     return _facts[tokenizer]
 
 
@@ -123,7 +127,8 @@ def render_row(
     if tools is not None and calls_of(completion)[0]:
         called = _folded([*messages, *as_messages([completion], True)], facts.takes_system)
         completion = _after(start, _rendered(tokenizer, called, False)).partition(facts.stop_text)[0]
-    answer = _with_trace(start, completion, trace) + facts.stop_text
+        completion = completion.removeprefix(facts.lead)
+    answer = facts.lead + _with_trace(start, completion, trace) + facts.stop_text
     whole = _ids(tokenizer, start + answer)
     # The prompt is tokenised alone when the model answers; where a token would span prompt and answer, the answer is
     # tokenised alone too.
@@ -209,26 +214,20 @@ def _folded(messages: Messages, takes_system: bool) -> Messages:
     return [{**system, "role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *others]
 
 
-def _tail(tokenizer: Any, messages: Messages, answer: str) -> str:
-    before = _rendered(tokenizer, messages, True)
-    after = _rendered(tokenizer, [*messages, {"role": "assistant", "content": answer}], False)
-    return _after(before, after, answer)
-
-
 def _after(before: str, after: str, answer: str = "") -> str:
-    """Return what follows a prompt, and an answer, in a rendered conversation. A block of thought, open or empty, that
-    stands before the answer in only one of them is no difference: training rows have what the prompt has.
+    """Return what follows a prompt in a rendered conversation: `answer` and what ends it. A block of thought, open or
+    empty, that stands before the answer in only one of them is no difference: training rows have what the prompt has.
     """
     start = BLOCK_AT_END.sub("", before)
     rest = EMPTY_BLOCK.sub("", after[len(start) :], count=1)
-    if not after.startswith(start) or not rest.startswith(answer):
+    if not after.startswith(start) or not rest.lstrip().startswith(answer):
         raise ConfigRefused(
             "base.model: this model's chat template renders the text before a given answer differently from the prompt "
             "that the model is to answer, so training rows would not look like its prompts: "
             f"{_short(before[-60:])} became {_short(after[len(before) - 60 :])}. Set base.chat_template to a file with "
             "a template that keeps it, or name another base model."
         )
-    return rest[len(answer) :]
+    return rest
 
 
 def _first_special(tokenizer: Any, tail: str) -> int:

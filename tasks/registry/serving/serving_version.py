@@ -114,7 +114,8 @@ class ServingVersion:
         rendered = [self.rendered(Request(text)) for text in ("a", "7")]
         self.prefix = rendered[0][: common_prefix(rendered)]
         self.window = min(self.model.loaded.window, len(self.prefix) + room)
-        self.engine = Engine(self.model.loaded, self.prefix, places, self.window - len(self.prefix))
+        room = self.window - len(self.prefix)
+        self.engine = Engine(self.model.loaded, self.prefix, places, room, self.facts.grammar)
 
     def rendered(self, request: Request) -> list[int]:
         """Return the ids of a request's prompt, with the version's tools and what it retrieves for it."""
@@ -123,4 +124,4 @@ class ServingVersion:
 
     def text(self, ids: list[int]) -> str:
         """Return the text of an answer's ids."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self.model.loaded.text(ids)

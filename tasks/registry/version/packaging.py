@@ -41,7 +41,7 @@ def build_model(folder: Path, adapter: Path, facts: ServedFacts, carried: bytes 
     if carried:
         (folder / "adapter" / FILE).write_bytes(carried)
     package = copy_code(folder / "code")
-    _write_requirements(folder, requirements(facts.method, facts.top_k > 0))
+    _write_requirements(folder, requirements(facts.method, facts.top_k > 0, bool(facts.grammar)))
     text = Schema([ColSpec("string")])
     # A loader of our own instead of a pickled object or a script: nothing is run to register it, and MLmodel holds no
     # path of this machine.
@@ -74,9 +74,10 @@ def _write_requirements(folder: Path, pins: list[str]) -> None:
     (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
 
 
-def requirements(method: str, retrieves: bool) -> list[str]:
+def requirements(method: str, retrieves: bool, has_grammar: bool = False) -> list[str]:
     """Return the exact versions of the libraries that an answer depends on."""
     names = [*LIBRARIES, *(["bitsandbytes"] if method == "qlora" else []), *(RETRIEVING if retrieves else [])]
+    names += ["llguidance"] if has_grammar else []
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 

@@ -72,7 +72,8 @@ class AdaptedModel:
                 self.prompts.build(Request(request, tuple(history), tools)) for request in _requests(requests)
             ]
             prompts = [render_prompt(self.loaded.tokenizer, conversation) for conversation in conversations]
-            return [answer.text for answer in generate(self.loaded, prompts, self.facts.max_new_tokens)]
+            limits = self.facts.max_new_tokens, None, self.facts.grammar
+            return [answer.text for answer in generate(self.loaded, prompts, *limits)]
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any]) -> AdaptedModel:

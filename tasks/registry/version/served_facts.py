@@ -10,7 +10,7 @@ class ServedFacts:
     """The instruction and the limits that the arms were measured with, and the base of the adapter.
 
     A version that retrieves shows the `top_k` nearest entries of its file, whose sha256 is `carried_digest`; any other
-    has 0 and "".
+    has 0 and "". `grammar` is what its answers are held to, as it was measured; "" for none.
     """
 
     instruction: str
@@ -21,3 +21,4 @@ class ServedFacts:
     template_digest: str
     top_k: int = 0
     carried_digest: str = ""
+    grammar: str = ""

@@ -19,6 +19,7 @@ import torch
 from transformers.training_args import OptimizerNames
 
 from schemas.errors import ConfigRefused, LibraryMissing
+from tasks.inference.precision import numbered
 from tasks.reuse.memory import hand_back
 from tasks.training.adapters.fused_linear import fuse_adapters
 from tasks.training.step.attention import NAME, packed_attention
@@ -35,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "qera": {},
 }
+EXPERTS = {"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 # transformers' names of the optimisers; all but the first are bitsandbytes' and need a CUDA card.
 OPTIMIZERS = {
     "adamw": OptimizerNames.ADAMW_TORCH,
@@ -66,8 +68,8 @@ def load_model(
         )
     AttentionInterface.register(NAME, packed_attention)
     weights = torch.float32 if training.method == "full" else dtype
-    quantised = {"quantization_config": _four_bits(dtype)} if training.method == "qlora" else {}
-    places: dict[str, Any] = {"dtype": weights, "device_map": {"": device}, "attn_implementation": NAME, **quantised}
+    places: dict[str, Any] = {"dtype": weights, "device_map": {"": numbered(device)}, "attn_implementation": NAME}
+    places |= {"quantization_config": _four_bits(dtype)} if training.method == "qlora" else {}
     model = AutoModelForCausalLM.from_pretrained(
         folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, **places
     )
@@ -79,7 +81,9 @@ def load_model(
     model.config.use_cache = False
     if training.method == "qlora":
         _copy_out_of_file(model)
-    if training.method != "full":
+    if training.method == "full":
+        _freeze_towers(model)
+    else:
         model = _with_adapters(model, training)
         fuse_norms_and_gates(model, device)
     if is_checkpointed:
@@ -118,16 +122,13 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
     smallest = min(min(layer.in_features, layer.out_features) for layer in targets.values())
     refuse_rank(training.rank, smallest)
     model.requires_grad_(False)
-    chosen = {
-        "target_modules": list(training.targets) if training.targets else "all-linear",
-        **VARIANTS[training.adapter_kind],
-    }
     config = LoraConfig(
         r=training.rank,
         lora_alpha=training.alpha or 2 * training.rank,
         lora_dropout=training.dropout,
         task_type="CAUSAL_LM",
-        **chosen,
+        target_modules=list(targets),  # peft's "all-linear" takes layers for images and the experts' parameters too
+        **VARIANTS[training.adapter_kind],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
@@ -136,17 +137,29 @@ def _with_adapters(model: Any, training: TrainingConfig) -> Any:
     return adapted
 
 
+def _freeze_towers(model: Any) -> None:
+    """Leave what reads images or sound as it is: rows of text give it no gradient."""
+    for module, is_trained in ((model, False), (model.get_decoder(), True), (model.get_output_embeddings(), True)):
+        module.requires_grad_(is_trained)
+
+
 def linear_layers(model: Any) -> dict[str, Any]:
-    """Return the linear layers that get an adapter, by name: all but the output layer.
+    """Return the linear layers that get an adapter, by name: all of the text decoder but the output layer and gates of
+    one output; in a mixture of experts those of attention, as peft takes every other for the experts' one parameter.
 
     Raises:
         ConfigRefused: there is none; the message lists the kinds of layers that there are.
     """
-    head = model.get_output_embeddings()
+    head, inside = model.get_output_embeddings(), set(model.get_decoder().modules())
+    is_mixture = any(type(module).__name__.endswith("Experts") for module in inside)
     found = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, torch.nn.Linear)
+        and module in inside
+        and module is not head
+        and module.out_features > 1
+        and not (is_mixture and name.rpartition(".")[2] in EXPERTS)
     }
     if not found:
         kinds = ", ".join(sorted({type(module).__name__ for module in model.modules() if not list(module.children())}))

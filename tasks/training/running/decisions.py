@@ -88,11 +88,12 @@ def decide(
     say = workdir.reporter.say
     say(f"{training.method} in {chosen.name} on {chosen.device}: {chosen.reason}")
     say(_packing_line(dataset, decisions.capacity, expected, room) + remembered)
-    say(memory_line(expected))
+    say(memory_line(expected, resident_bytes() if chosen.device == "cpu" else 0))
     say(f"checkpointing: {why}")
     if training.method != "full":
         say(kernels_line(chosen.device))
-    say("compile: off; it would make steps a tenth faster after minutes of compiling (docs/decisions/0005)")
+    if chosen.device == "cpu":
+        say("compile: off; it would make steps a tenth faster after minutes of compiling (docs/decisions/0005)")
     _write(path, decisions.__dict__)
     return decisions
 
@@ -139,9 +140,8 @@ def _write(path: Path, decisions: dict[str, Any]) -> None:
     aside.replace(path)
 
 
-def memory_line(expected: Estimate) -> str:
-    """Return the estimate in words, by its parts."""
-    floor = resident_bytes()
+def memory_line(expected: Estimate, floor: int) -> str:
+    """Return the estimate in words, by its parts; `floor` is what the process takes up on the device already."""
     parts = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "fragmentation")
     named = ", ".join(f"{part} {getattr(expected, part) / 1e9:.2f}" for part in parts if getattr(expected, part))
     peak = in_gigabytes(floor + expected.total)

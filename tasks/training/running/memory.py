@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.reuse.memory import free_bytes
 from tasks.training.shape import Shape
 from tasks.training.step.chunk_sizes import CHUNK, PRODUCT_BYTES, ROWS
 
@@ -177,19 +178,9 @@ def resident_bytes() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
 
 
-def available_bytes(device: str) -> int:
-    """Return the memory that is free on the device now."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-
-
 def room_for_packs(held: int, device: str) -> int:
     """Return the bytes that packs may take up: a share of what is free beyond `held` (weights, gradients, states)."""
-    return max(0, int((available_bytes(device) - held) * SHARE))
+    return max(0, int((free_bytes(device) - held) * SHARE))
 
 
 def pack_capacity(device: str, per_token: int, room: int, longest: int, longest_step: int) -> int:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tasks.reuse.memory import hand_back
+from tasks.reuse.memory import hand_back, is_out_of_memory
 from tasks.training.running.decisions import Decisions, remember_capacity
-from tasks.training.running.out_of_memory import halved, is_out_of_memory
+from tasks.training.running.out_of_memory import halved
 from tasks.training.step.loss import AnswerHead, pack_loss
 from tasks.training.step.packing import Pack, TrainingDataset, pack_rows
 

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from schemas.errors import MachineLacks
 from tasks.training.step.packing import Pack
 
 
 class StartAgain(Exception):
     """Raised where one of several processes had to make its packs smaller: all start again from the last checkpoint."""
-
-
-# What PyTorch's allocators, and the libraries below them, say where they raise a plain RuntimeError.
-SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
-
-
-def is_out_of_memory(fault: BaseException) -> bool:
-    """Return whether an error means that an allocation failed."""
-    if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(fault, RuntimeError) and any(sign in str(fault).lower() for sign in SIGNS)
 
 
 def halved(packs: Sequence[Pack], capacity: int) -> int:

@@ -13,13 +13,13 @@ import torch
 from transformers import Trainer, TrainingArguments, set_seed
 
 from schemas.errors import TrainingStopped
-from tasks.reuse.memory import hand_back
+from tasks.reuse.memory import hand_back, is_out_of_memory
 from tasks.training.adapters.methods import OPTIMIZERS
 from tasks.training.rows import TokenRow
 from tasks.training.running.callback import StepCallback
 from tasks.training.running.checkpoints import keep_newest, newest_whole, read_state, step_folder, write_whole
 from tasks.training.running.decisions import Decisions, remember_capacity
-from tasks.training.running.out_of_memory import StartAgain, halved, is_out_of_memory
+from tasks.training.running.out_of_memory import StartAgain, halved
 from tasks.training.running.preferences import Preferences
 from tasks.training.running.stopping import Stop, is_out_of_patience
 from tasks.training.step.loss import AnswerHead, pack_loss
@@ -37,7 +37,7 @@ CLIP = 1.0
 
 def arguments(folder: Path, training: TrainingConfig, decisions: Decisions, steps: int, seed: int) -> TrainingArguments:
     """Return the Trainer's settings: AdamW, cosine, short warm-up, clipped gradients; the rest is done here."""
-    return TrainingArguments(
+    chosen = TrainingArguments(
         output_dir=str(folder),
         seed=seed,
         use_cpu=decisions.device == "cpu",
@@ -61,6 +61,8 @@ def arguments(folder: Path, training: TrainingConfig, decisions: Decisions, step
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    chosen._n_gpu = min(chosen.n_gpu, 1)  # one process has one card, however many there are: no nn.DataParallel
+    return chosen
 
 
 class PackedSteps:

@@ -106,7 +106,7 @@ class Products(torch.autograd.Function):
         ctx: Any, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, layout: Layout, scale: float
     ) -> torch.Tensor:
         """Return the attended values (T, H, D), keeping the weights of each bucket."""
-        attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        attended = queries.new_empty(*queries.shape[:2], values.shape[2])
         weights = []
         for bucket in layout.buckets:
             q, k, v = _batches(queries, keys, values, bucket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Any
 
 from tasks.training.step.norms import fuse_norms
@@ -22,7 +23,11 @@ def fuse_norms_and_gates(model: Any, device: str) -> None:
     if has_liger(device):
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
 
-        _apply_liger_kernel_to_instance(model=model.get_base_model(), **CHOSEN)
+        base = model.get_base_model()
+        module = vars(sys.modules[type(base).__module__])
+        before = dict(module)
+        _apply_liger_kernel_to_instance(model=base, **CHOSEN)
+        module.update(before)  # it replaces classes of transformers as well, and models that are loaded later have them
     else:
         fuse_norms(model)
 

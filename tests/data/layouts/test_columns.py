@@ -204,3 +204,12 @@ def test_a_passage_stands_below_the_request_where_the_config_names_it(room: Room
         room.validate()
     room.validate(input="passage")
     assert room.table("train")["prompt"].str.contains(r"^question number (\d+)\?\n\npage \d+$").all()
+
+
+def test_a_letter_without_a_choice_of_its_own_stays_the_answer(room: Room) -> None:
+    choices = {"text": ["In the yard.", "On stand 4."], "label": ["A", "B", "C"]}
+    rows = [{"question": f"Where is bike {n}?", "choices": choices, "answerKey": "ABC"[n % 3]} for n in range(12)]
+    room.write(rows)
+    room.validate(refuse_above=1, held_out=0.5)
+    answers = {text for part in ("train", "held_out") for text in room.table(part)["completion"]}
+    assert answers == {"In the yard.", "On stand 4.", "C"}

@@ -36,6 +36,12 @@ DATED = (
     "date_string }}" + CHATML + OPEN
 )
 
+# As Mistral's and Llama 2's: an answer, but not the open place for it, begins with a space.
+SPACED = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.content + '<|im_end|>' if m.role != 'assistant' else ' ' + m.content "
+    "+ '<|im_end|>' }}{% endfor %}"
+)
+
 Make = Callable[..., Any]
 
 
@@ -50,7 +56,7 @@ def make(tiny_model: Path) -> Make:
 
 
 @pytest.mark.parametrize("history", [[], ["which is the largest?", "alaska"]])
-@pytest.mark.parametrize("template", [CHATML + OPEN, NO_SYSTEM, IGNORES_SYSTEM, THINKING, DATED])
+@pytest.mark.parametrize("template", [CHATML + OPEN, NO_SYSTEM, IGNORES_SYSTEM, THINKING, DATED, SPACED])
 def test_a_training_rows_prompt_is_the_prompt_that_the_model_is_asked_with(
     make: Make, template: str, history: list[str]
 ) -> None:
@@ -58,7 +64,7 @@ def test_a_training_rows_prompt_is_the_prompt_that_the_model_is_asked_with(
     row = render_row(tokenizer, "Be brief.", "which states border texas?", "SELECT 1;", history)
     assert row.prompt_ids == render_prompt(tokenizer, row_messages("Be brief.", "which states border texas?", history))
     assert all(turn in tokenizer.decode(row.prompt_ids) for turn in history)
-    assert tokenizer.decode(row.answer_ids) == "SELECT 1;<|im_end|>"
+    assert tokenizer.decode(row.answer_ids).removeprefix(template_facts(tokenizer).lead) == "SELECT 1;<|im_end|>"
     assert "Be brief." in tokenizer.decode(row.prompt_ids)
 
 
@@ -166,3 +172,13 @@ def test_the_real_models_answers_end_with_its_end_of_turn(smollm2: Path) -> None
         == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
     )
     assert tokenizer.decode(row.answer_ids) == "Hello — you!<|im_end|>"
+
+
+def test_the_space_that_a_template_puts_before_an_answer_is_learned_with_it(make: Make) -> None:
+    row = render_row(make(SPACED), "Be brief.", "which states border texas?", "SELECT 1;", ["and maine?", "one"])
+    text = make(SPACED).decode(row.prompt_ids + row.answer_ids)
+    assert text == (
+        "<|im_start|>Be brief.<|im_end|><|im_start|>and maine?<|im_end|> one<|im_end|>"
+        "<|im_start|>which states border texas?<|im_end|> SELECT 1;<|im_end|>"
+    )
+    assert make(SPACED).decode(row.answer_ids) == " SELECT 1;<|im_end|>"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from schemas.errors import MachineLacks
-from tasks.training.running.out_of_memory import is_out_of_memory
+from tasks.reuse.memory import is_out_of_memory
 from tasks.training.running.trainer import PackedTrainer
 from tests.training.examples import RecordingReporter, fit
 

@@ -53,3 +53,18 @@ def test_without_liger_the_decisions_name_our_own_norms_and_why(tiny_model: Path
     recorded = RecordingReporter()
     fit(tiny_model, tmp_path / "workdir", recorded, epochs=0.3)
     assert "kernels: our own norms, as Liger's kernels need a CUDA card" in recorded.lines
+
+
+def test_what_liger_replaces_in_transformers_is_put_back(
+    tiny_model: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.llama import modeling_llama
+
+    before = modeling_llama.LlamaRMSNorm
+    part = sys.modules["liger_kernel.transformers"]
+    monkeypatch.setattr(
+        part, "_apply_liger_kernel_to_instance", lambda **_: setattr(modeling_llama, "LlamaRMSNorm", object)
+    )
+    model = load_model(tiny_model, TrainingConfig(method="lora", rank=4), torch.float32, "cpu")
+    fuse_norms_and_gates(model, "cuda")
+    assert modeling_llama.LlamaRMSNorm is before
