@@ -110,6 +110,10 @@ def _replacement(
         f"{at_confidence(decision.confidence)}",
         "unclear": f"is not shown to be as good as {facts.arm} within {decision.worth:g}",
     }[stands]
+    if stands == "unclear" and interval.high < 0 and interval.is_conclusive:
+        told = (
+            f"is worse than {facts.arm} by {-interval.mean:.3f}, but not shown to be so by more than {decision.worth:g}"
+        )
     numbers = f"{interval.mean:+.3f} ({signed_spread(interval.low, interval.high)}) on the same rows"
     return Replacement(
         arm=arm,

@@ -20,7 +20,9 @@ COSTS = CostsConfig(currency="EUR", machine_hour=2)
 ROWS = 200
 
 
-def found(tmp_path: Path, own: float, theirs: float, prices: tuple[float, float] | None = None) -> EndpointReport:
+def found(
+    tmp_path: Path, own: float, theirs: float, prices: tuple[float, float] | None = None, worth: float = 0.05
+) -> EndpointReport:
     """Return what is said of an endpoint that is right on another share of the rows than the arm tuned."""
     right = np.arange(ROWS) / ROWS
     answers = {"row_id": range(ROWS), "group": [f"g{place}" for place in range(ROWS)], "score": (right < theirs) * 1.0}
@@ -33,22 +35,31 @@ def found(tmp_path: Path, own: float, theirs: float, prices: tuple[float, float]
     arms = [scored("prompt", [0.0] * ROWS), scored("tuned", list((right < own) * 1.0))]
     spent = {"tuned": ArmCost(arm="tuned", rows=20, p50_seconds=1, p95_seconds=1, per_thousand=0.5)}
     bills = (spent, COSTS, {"incumbent": prices} if prices else {})
-    return with_endpoints(verdict, arms, [(endpoint, tmp_path)], {}, bills, DECISION).endpoints[0]
+    return with_endpoints(
+        verdict, arms, [(endpoint, tmp_path)], {}, bills, DECISION.model_copy(update={"worth": worth})
+    ).endpoints[0]
 
 
 @pytest.mark.parametrize(
-    ("own", "theirs", "outcome", "says"),
+    ("own", "theirs", "worth", "outcome", "says"),
     [
-        (0.9, 0.91, "as_good", "tuned is as good as incumbent within 0.05 at 95% confidence: -0.010"),
-        (0.5, 0.9, "worse", "tuned is worse than incumbent by 0.400, and by more than 0.05 at 95% confidence"),
-        (0.85, 0.9, "unclear", "tuned is not shown to be as good as incumbent within 0.05: -0.050"),
+        (0.9, 0.91, 0.05, "as_good", "is as good as incumbent within 0.05 at 95% confidence: -0.010"),
+        (0.5, 0.9, 0.05, "worse", "is worse than incumbent by 0.400, and by more than 0.05 at 95% confidence"),
+        (
+            0.85,
+            0.9,
+            0.05,
+            "unclear",
+            "is worse than incumbent by 0.050, but not shown to be so by more than 0.05: -0.05",
+        ),
+        (0.895, 0.9, 0.001, "unclear", "is not shown to be as good as incumbent within 0.001: -0.005"),
     ],
 )
 def test_an_arm_is_as_good_only_where_its_paired_interval_lies_above_minus_worth(
-    own: float, theirs: float, outcome: str, says: str, tmp_path: Path
+    own: float, theirs: float, worth: float, outcome: str, says: str, tmp_path: Path
 ) -> None:
-    (one,) = found(tmp_path, own, theirs).in_place
-    assert (one.arm, one.outcome) == ("tuned", outcome) and one.in_words.startswith(says)
+    (one,) = found(tmp_path, own, theirs, worth=worth).in_place
+    assert one.outcome == outcome and one.in_words.startswith(f"tuned {says}")
     assert one.low <= one.difference <= one.high and one.saved is None
 
 
