@@ -3,8 +3,8 @@
     python benchmarks/fuzz.py --files 10000 --configs 10000 --seed 1 --minutes 8
 
 Files grow from the golden ones of tests/data/layouts in every kind of file, broken in one to four places; configs from
-configs/demo.yaml. A file goes through the data stage; a config is read, and where it is sound and `--plans` allows, it
-is planned. Prints the counts, and each finding with the seed that makes it again: `--only files:4711`.
+configs/demo.yaml. A file goes through the data stage; a config is read by the code of every command, and not planned.
+Prints the counts, and each finding with the seed that makes it again: `--only files:4711`.
 """
 
 # The environment is read when polars is imported.
