@@ -69,6 +69,8 @@ class ArtifactStore:
         try:
             yield
         except OSError as fault:
+            if isinstance(fault, FileNotFoundError) and self.root.is_dir():
+                raise  # what is missing is not the store: another process was faster
             if fault.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreUnwritable(
                     f"The store {self.root} is full ({fault.strerror}). Nothing was sealed. Make room, or set "

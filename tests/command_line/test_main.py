@@ -15,7 +15,7 @@ from flows.command_line.main import main
 from schemas.errors import StoreUnwritable
 from tasks.reuse.store import ArtifactStore
 
-COMMANDS = ["init", "run", "plan", "compare", "validate", "sweep", "advise", "diff", "bootstrap", "doctor"]
+COMMANDS = ["init", "run", "plan", "compare", "validate", "label", "sweep", "advise", "diff", "bootstrap", "doctor"]
 COMMANDS += ["store", "rollback", "history", "status", "serve", "chat", "export"]
 
 

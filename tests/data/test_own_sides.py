@@ -115,12 +115,12 @@ def test_files_of_different_length_are_refused(room: Room) -> None:
     [
         ("rows", r"It is a folder; name files in it: rows/\*\.jsonl"),
         ("rows\\a.jsonl", r"Write it with slashes: rows/a\.jsonl"),
-        ("rows/a.xlsx", r"a\.xlsx is not a supported kind of file; .* Save the sheet as CSV UTF-8"),
+        ("rows/a.xls", r"a\.xls is not a supported kind of file; .* Save the sheet as \.xlsx or CSV UTF-8"),
         ("rows/a.txt", r"name it \.jsonl"),
     ],
 )
 def test_a_source_that_is_no_file_of_rows_says_what_to_name(room: Room, source: str, words: str) -> None:
-    for name in ("rows/a.jsonl", "rows/b.jsonl", "rows/a.xlsx", "rows/a.txt"):
+    for name in ("rows/a.jsonl", "rows/b.jsonl", "rows/a.xls", "rows/a.txt"):
         room.write("x", name)
     with pytest.raises(ConfigRefused, match=words):
         room.validate(source=source)

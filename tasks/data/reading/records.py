@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -105,13 +106,28 @@ def _records_in(stream: IO[bytes], path: Path, kind: str, offset: int, form: For
 
 
 def _jsonl_records(stream: IO[bytes], offset: int) -> Iterator[Record]:
-    for number, line in enumerate(stream, 1):
-        if line.strip() == b"{":  # an object that goes on in the next line
-            yield from _spread_records(line + stream.read(), number, offset)
+    lines: Iterable[bytes] = stream
+    if (first := stream.readline()).strip() == b"{":
+        text = first + stream.read()
+        if _is_spread(text):
+            yield from _spread_records(text, 1, offset)
             return
+        lines = io.BytesIO(text)
+    elif first:
+        lines = itertools.chain([first], stream)
+    for number, line in enumerate(lines, 1):
         if line.strip():
             yield number, _json_record(line, offset)
         offset += len(line)
+
+
+def _is_spread(text: bytes) -> bool:
+    """Tell whether a file begins with an object that goes on in the next line; one broken line of many is no such."""
+    try:
+        json.JSONDecoder().raw_decode(text.decode("utf-8", "surrogateescape").lstrip())
+    except ValueError:
+        return False
+    return True
 
 
 def _spread_records(text: bytes, number: int, offset: int) -> Iterator[Record]:
