@@ -24,7 +24,7 @@ def test_a_version_is_served_with_the_grammar_that_its_arm_was_measured_with(
         update={"tuned_arm": "tuned+grammar", "arms": (*plain.arms, an_arm("tuned+grammar", 0.95, 0.4))}
     )
     assert [made.register(verdict, data=data).version for verdict in (held, plain, held)] == ["1", "2", "1"]
-    mlflow.set_tracking_uri(default_uri(made.store))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", default_uri(made.store))
     free, kept = (mlflow.pyfunc.load_model(f"models:/{MODEL}/{one}").predict(["what"])[0] for one in ("2", "1"))
     assert kept.startswith(("yes, ", "no, "))
     assert not free.startswith(("yes", "no"))
