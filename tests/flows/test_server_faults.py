@@ -47,6 +47,12 @@ def test_a_run_goes_on_when_its_server_was_killed_and_started_again(small: Path,
     assert len(json.loads(answer)["verdict"]["arms"]) == 5
 
 
+def heeding_signals() -> None:
+    """Undo what nohup, or a shell that starts a job in the background, hands on: signals that are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("number", "is_group", "code"),
     [(signal.SIGINT, True, 130), (signal.SIGTERM, True, 143), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129)],
@@ -67,6 +73,7 @@ def test_a_run_that_a_signal_ends_leaves_at_once_with_its_code_and_its_checkpoin
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heeding_signals,
     )
     wait_until(lambda: any(store.glob("work/train_adapter-*/checkpoints/*")) or run.poll() is not None, seconds=200)
     (os.killpg if is_group else os.kill)(run.pid, number)
