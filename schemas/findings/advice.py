@@ -59,7 +59,8 @@ class Recall(Report):
     @property
     def in_words(self) -> str:
         """One line for people."""
-        nothing = f"nothing was found for {self.no_hit:.0%} of the requests"
+        missed = f"nothing was found for {self.no_hit:.0%} of the requests"
+        nothing = missed if self.no_hit else "something was found for every request"
         if self.recall is None or self.in_corpus is None:
             return nothing
         return (
