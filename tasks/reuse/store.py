@@ -69,13 +69,11 @@ class ArtifactStore:
         try:
             yield
         except OSError as fault:
-            if isinstance(fault, FileNotFoundError) and self.root.is_dir():
-                raise  # what is missing is not the store: another process was faster
+            if isinstance(fault, FileNotFoundError) and self.root.is_dir():  # another process was faster
+                raise
             if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreUnwritable(
-                    f"The store {self.root} is full ({fault.strerror}). Nothing was sealed. Make room, or set "
-                    "TUNEWORTHY_STORE elsewhere, and run again."
-                ) from fault
+                full = f"The store {self.root} is full ({fault.strerror}). Nothing was sealed."
+                raise StoreUnwritable(f"{full} Make room, or set TUNEWORTHY_STORE elsewhere, and run again.") from fault
             why = fault.strerror or str(fault)
             if os.path.islink(self.root) and not os.path.exists(self.root):  # noqa: PTH110, PTH114  (pathlib's raise for a long name)
                 why = f"it is a link to {self.root.readlink()}, which does not exist; is that disk mounted?"

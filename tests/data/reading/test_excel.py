@@ -12,6 +12,7 @@ import pytest
 from schemas.errors import DatasetRefused
 from tasks.answers.contract import Breach
 from tasks.data.reading.records import read_records
+from tests.data.conftest import Room
 
 Cell = str | float | None
 SPACE = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -103,3 +104,11 @@ def test_a_pretty_printed_object_without_its_end_is_a_malformed_row_at_its_place
     (_, whole), (number, broken) = read_records(path, ".jsonl")
     assert whole == {"prompt": "a"}
     assert (number, broken.reason if isinstance(broken, Breach) else broken) == (4, "malformed_row")
+
+
+def test_a_broken_line_costs_itself_and_not_the_rows_after_it(room: Room) -> None:
+    sound = [f'{{"prompt": "question {number}", "completion": "answer {number}"}}' for number in range(10)]
+    room.write("\n".join(["{", *sound, "{", "{}"]), "rows.jsonl")
+    made = room.validate(source="rows.jsonl", refuse_above=1, held_out=0.5)
+    assert made.reasons["malformed_row"] == 2
+    assert made.train_rows + made.held_out_rows + made.refused_rows == len(sound) + 3

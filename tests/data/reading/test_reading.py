@@ -296,11 +296,3 @@ _made = iter(range(10**9))
 
 def _fresh(make_room: Callable[[str], Room]) -> Room:
     return make_room(f"room-{next(_made)}")
-
-
-def test_a_broken_line_costs_itself_and_not_the_rows_after_it(make_room: Callable[[str], Room]) -> None:
-    room = _fresh(make_room)
-    room.write(b"\n".join([b"{", *SOUND["rows.jsonl"], b"{", b"{}"]), "rows.jsonl")
-    made = room.validate(source="rows.jsonl", refuse_above=1, held_out=0.5)
-    assert made.reasons["malformed_row"] == 2
-    assert made.train_rows + made.held_out_rows + made.refused_rows == len(SOUND["rows.jsonl"]) + 3
