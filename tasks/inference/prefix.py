@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, Cache
 
-NAME = "tuneworthy_shared_prefix"
+# By its module: a version that is loaded in this process has a copy of this module, with its own memory to read into.
+NAME = __name__.replace(".", "_")
 # Arguments of an attention function that this one does not support.
 UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 _reading: ContextVar[SharedMemory | None] = ContextVar("_reading", default=None)
