@@ -41,6 +41,7 @@ README = """# {name}, version {version}
 ```
 """
 MERGED = "Base and adapter merged into one model in bf16; it needs nothing else."
+GRAMMAR = " It was measured with a grammar, which no file here holds: give the runtime the answer's contract as well."
 ADAPTER = "The adapter alone, in peft's format; it needs the base model."
 
 
@@ -124,5 +125,6 @@ def _readme(fetched: FetchedVersion, is_adapter: bool, checked: Checked) -> str:
     if is_adapter:
         rank = json.loads((fetched.adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
         command = f"vllm serve BASE --enable-lora --max-lora-rank {max(rank, 8)} --lora-modules {model}=."
-    about = {"name": model, "version": fetched.version, "what": ADAPTER if is_adapter else MERGED, "command": command}
+    about = {"name": model, "version": fetched.version, "command": command}
+    about["what"] = (ADAPTER if is_adapter else MERGED) + (GRAMMAR if facts.grammar else "")
     return README.format(checked=checked.in_words, **about, **asdict(facts))

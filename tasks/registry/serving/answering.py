@@ -77,9 +77,7 @@ async def answered(followed: Followed, asked: ChatRequest) -> AsyncGenerator[Ans
         job.is_cancelled = True
 
 
-def _submitted(
-    followed: Followed, asked: ChatRequest, emit: Callable[[Token | Exception | None], None]
-) -> tuple[ServingVersion, Job]:
+def _submitted(followed: Followed, asked: ChatRequest, emit: Emit) -> tuple[ServingVersion, Job]:
     """Submit a request to the version of now, or to the next one where that has just been closed."""
     while True:
         version = followed.now
@@ -114,5 +112,5 @@ def logprobs_of(version: ServingVersion, tokens: list[Token]) -> dict[str, Any] 
 
 
 def _entry(version: ServingVersion, token: int, logprob: float) -> dict[str, Any]:
-    text = version.text([token])
+    text = version.tokenizer.decode([token])
     return {"token": text, "logprob": logprob, "bytes": list(text.encode())}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 
-from schemas.errors import TuneworthyError
 from tasks.registry.serving.serving_version import ServingVersion
 
 Load = Callable[[str], ServingVersion]
@@ -39,7 +37,7 @@ class Followed:
         while not self._is_over.wait(self._seconds):
             try:
                 self.look()
-            except TuneworthyError as fault:  # what is served goes on
+            except Exception as fault:  # noqa: BLE001 - what is served goes on, and so do the looks
                 self._say(f"{self.now.name} stays at version {self.now.version}: {fault}")
 
     def look(self) -> None:
@@ -49,5 +47,4 @@ class Followed:
             return
         before, self.now = self.now, self._load(version)
         self._say(f"{self.now.name} is version {version} now; it was {before.version}")
-        with contextlib.suppress(RuntimeError):
-            before.engine.close()
+        before.engine.close()
