@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -273,6 +274,25 @@ class Verdict(Report):
         return (str(after.gain_over), after.arm) if after else None
 
     @property
+    def gain_note(self) -> str:
+        """What the gains are taken over; see `gain_note`."""
+        return gain_note(self.arms)
+
+    @property
     def sample(self) -> str:
         """Rows and groups in words, such as "95 rows in 15 groups"."""
         return f"{self.rows} rows in {self.groups} groups"
+
+
+def gain_note(arms: Sequence[ArmReport]) -> str:
+    """Return why a gain is larger than the difference of two scores: what breaks the contract counts as wrong where no
+    untrained arm's answers can be used; "" where it does not.
+    """
+    over = {one.gain_over for one in arms}
+    rival = next((one for one in arms if one.arm in over and one.breaks_contract), None)
+    if rival is None:
+        return ""
+    return (
+        f"Gains are over {rival.arm} with its answers that break the contract ({1 - rival.valid_rate:.0%}) counted as "
+        "wrong, as no untrained arm's answers can be used as they are."
+    )

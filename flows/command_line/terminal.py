@@ -161,7 +161,8 @@ def verdict_table(verdict: Verdict, seconds: dict[str, float]) -> Table:
 
 def advice_lines(verdict: Verdict) -> list[str]:
     """Return what to do now, what could still be won, and what may make the scores look better than they are."""
-    return [verdict.recommendation, *filter(None, (verdict.winnable, verdict.retrieval_in_words)), *verdict.caveats]
+    said = (verdict.recommendation, verdict.gain_note, verdict.winnable, verdict.retrieval_in_words)
+    return [*filter(None, said), *verdict.caveats]
 
 
 def endpoint_lines(verdict: Verdict) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from schemas.findings.gate import GateReport
-from schemas.reports import ArmReport, Standing, Verdict, VerdictName
+from schemas.reports import ArmReport, Standing, Verdict, VerdictName, gain_note
 from tasks.decision.verdict.comparison import TRAINED
 from tasks.decision.verdict.doubts import doubts_in_order, opinion_on
 from tasks.decision.verdict.errors import form_sentence, grammar_sentence
@@ -219,5 +219,5 @@ def chosen(arms: Sequence[Candidate]) -> Candidate:
 def _reasons(arms: list[ArmReport], gate: GateReport | None, decision: DecisionConfig) -> tuple[str, ...]:
     lines = [few_groups_sentence(arms[0].groups, decision.confidence)] if arms[0].groups < FEWEST_GROUPS else []
     lines += [arm_sentence(arm, decision) for arm in arms]
-    lines += filter(None, (*map(form_sentence, arms), grammar_sentence(arms)))
+    lines += filter(None, (gain_note(arms), *map(form_sentence, arms), grammar_sentence(arms)))
     return (*lines, *(gate_sentences(gate, decision.confidence) if gate else ()))
